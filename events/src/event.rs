@@ -1,0 +1,546 @@
+//! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
+
+use crate::{Period, Timestamp, Tokens, Usd};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+use std::{cmp::Ordering, fmt, str::FromStr};
+
+/// One fact.
+///
+/// The enum is matched without `_` everywhere, so that a new kind makes the compiler list every fold that must think about it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "event", rename_all = "snake_case")]
+pub enum Event {
+    /// A call was seen for the first time.
+    Used {
+        /// What it consumed.
+        usage: Usage,
+    },
+    /// A call that is known was seen better: the fold takes `before` away and adds `after`, and needs to look nothing up.
+    Restated {
+        /// What the log said until now.
+        before: Usage,
+        /// What is right.
+        after: Usage,
+    },
+    /// A budget was made or changed.
+    BudgetSet {
+        /// The budget, whole.
+        budget: Budget,
+    },
+    /// A budget was given up.
+    BudgetRemoved {
+        /// Its name.
+        name: String,
+    },
+    /// A budget crossed one of its thresholds, and the user was told.
+    AlertRaised {
+        /// What was told.
+        alert: Alert,
+    },
+}
+
+/// The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seq(pub u64);
+
+impl Seq {
+    /// The place after this one.
+    #[must_use]
+    pub const fn next(self) -> Seq {
+        Seq(self.0 + 1)
+    }
+}
+
+/// An event in its place in the log.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Entry {
+    /// Its place.
+    pub seq: Seq,
+    /// When it was written, by the machine's clock (which may jump; `seq` does not).
+    pub recorded_at: Timestamp,
+    /// The call that it speaks of, if it speaks of one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<RequestKey>,
+    /// The fact.
+    #[serde(flatten)]
+    pub event: Event,
+}
+
+/// One sighting of a call on its way to the log: the usage, and what the provider or client said in its own words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sighting {
+    /// What was seen.
+    pub usage: Usage,
+    /// The provider's own usage object (numbers and names only, never content), kept in the journal so that a corrected meter can be run
+    /// over the past.
+    pub said: Option<serde_json::Value>,
+}
+
+impl From<Usage> for Sighting {
+    fn from(usage: Usage) -> Sighting {
+        Sighting { usage, said: None }
+    }
+}
+
+/// What one billable call consumed. No prices, no content: counts, names, ids and times.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Usage {
+    /// When the call began, as near as its sources know.
+    pub at: Timestamp,
+    /// Who was called, by the name of the upstream: `openai`, `anthropic`, `openrouter`, or the user's own name.
+    pub provider: String,
+    /// Whose API was spoken, and so whose ids these are: `openai`, `anthropic`, `gemini`. Several providers may speak one.
+    pub family: String,
+    /// The model that answered, as the provider names it; else the one that was asked for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// The model that was asked for, where it differs from `model`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_model: Option<String>,
+    /// The provider's id of the answer (`msg_...`, `resp_...`, `chatcmpl-...`): the root of the request key.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub call_id: Option<String>,
+    /// The provider's id of the HTTP request, from a response header.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub request_id: Option<String>,
+    /// Given by the proxy to the call that it carried; tells two calls apart to which a careless server gave one id.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub carried: Option<CallUuid>,
+    /// The program that called: `claude-code`, `codex`, `openai-python`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub client: Option<String>,
+    /// What the call was made for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<Project>,
+    /// The client's session.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// The branch that was checked out.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// How it was served, in the provider's word: `default`, `standard`, `flex`, `batch`, `priority`, `fast`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tier: Option<String>,
+    /// Where it was served, where that has a price (`us`).
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub geo: Option<String>,
+    /// The tokens, in disjoint classes.
+    pub tokens: Tokens,
+    /// What is billed by the piece.
+    #[serde(skip_serializing_if = "Fees::is_none")]
+    pub fees: Fees,
+    /// How far `tokens` can be trusted.
+    pub certainty: Certainty,
+    /// The cost that the provider or client itself reported.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reported_cost: Option<Usd>,
+    /// From the first byte of the request to the last of the reply, in milliseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub latency_ms: Option<u32>,
+    /// The HTTP status of the reply.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// Who saw the call.
+    pub sources: Sources,
+}
+
+impl Usage {
+    /// The identity of the call: `provider family : the provider's id`, or of this carriage where the provider gave none.
+    ///
+    /// `None` where the call has neither; such a sighting cannot be recognised again and is refused by the log.
+    pub fn key(&self) -> Option<RequestKey> {
+        match (&self.call_id, self.carried) {
+            (Some(id), _) => Some(RequestKey::of(&self.family, id)),
+            (None, Some(carried)) => Some(RequestKey::of("carried", &carried.to_string())),
+            (None, None) => None,
+        }
+    }
+
+    /// Of two sightings of one call, the best of each. Commutative, associative and idempotent, so that the order in which
+    /// sources report does not matter.
+    #[must_use]
+    pub fn merged(&self, other: &Usage) -> Usage {
+        let (better, worse) = if self.token_rank(other).is_ge() { (self, other) } else { (other, self) };
+        // The proxy knows whom it called; a log can only guess by the client.
+        let nearer = if self.provider_rank() >= other.provider_rank() { self } else { other };
+        Usage {
+            at: self.at.min(other.at),
+            provider: nearer.provider.clone(),
+            family: self.family.clone().min(other.family.clone()),
+            model: better.model.clone().or_else(|| worse.model.clone()),
+            request_model: least(&self.request_model, &other.request_model),
+            call_id: least(&self.call_id, &other.call_id),
+            request_id: least(&self.request_id, &other.request_id),
+            carried: least(&self.carried, &other.carried),
+            client: least(&self.client, &other.client),
+            project: least(&self.project, &other.project),
+            session: least(&self.session, &other.session),
+            branch: least(&self.branch, &other.branch),
+            tier: better.tier.clone().or_else(|| worse.tier.clone()),
+            geo: better.geo.clone().or_else(|| worse.geo.clone()),
+            tokens: better.tokens,
+            fees: self.fees.most(other.fees),
+            certainty: better.certainty,
+            reported_cost: self.reported_cost.max(other.reported_cost),
+            latency_ms: self.latency_ms.max(other.latency_ms),
+            status: self.status.max(other.status),
+            sources: self.sources.and(other.sources),
+        }
+    }
+
+    fn provider_rank(&self) -> (Option<Source>, std::cmp::Reverse<&str>) {
+        (self.sources.best(), std::cmp::Reverse(&self.provider))
+    }
+
+    /// Which of two sightings counts the tokens better. Of streamed snapshots, the one with most output is the last
+    /// (log-formats, Claude Code, dedup rule 2). A total order over all that the winner decides, so that `merged` is associative.
+    fn token_rank(&self, other: &Usage) -> Ordering {
+        let rank = |usage: &Usage| (usage.certainty, usage.tokens.produced(), usage.tokens.total(), usage.sources.best(), usage.tokens);
+        rank(self)
+            .cmp(&rank(other))
+            .then_with(|| self.model.cmp(&other.model))
+            .then_with(|| self.tier.cmp(&other.tier))
+            .then_with(|| self.geo.cmp(&other.geo))
+    }
+}
+
+/// The smaller of two values, where both are known; else the one that is.
+fn least<T: Ord + Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.min(other).clone()),
+        (known, None) | (None, known) => known.clone(),
+    }
+}
+
+/// What is billed by the piece rather than by the token.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Fees {
+    /// Web searches that the provider ran.
+    pub web_search: u32,
+}
+
+impl Fees {
+    /// Whether nothing is billed by the piece.
+    pub const fn is_none(&self) -> bool {
+        self.web_search == 0
+    }
+
+    fn most(self, other: Fees) -> Fees {
+        Fees { web_search: self.web_search.max(other.web_search) }
+    }
+}
+
+/// How far the tokens of a call can be trusted; better ones are greater.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Certainty {
+    /// The provider said nothing, and nothing could be estimated. Not zero: unknown.
+    #[default]
+    Unknown,
+    /// Counted by us.
+    Estimated,
+    /// Reported, but the reply was cut before the last word: a lower bound.
+    Partial,
+    /// Reported by the provider, whole.
+    Reported,
+}
+
+/// Who saw a call; better witnesses of tokens are greater.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Source {
+    /// Counted before or without a reply.
+    Estimate,
+    /// Entered by hand.
+    Manual,
+    /// Told by OpenTelemetry.
+    Otlp,
+    /// Read in a client's own log.
+    Log,
+    /// Carried through a TLS tunnel that we opened.
+    Connect,
+    /// Carried by the proxy.
+    Proxy,
+}
+
+impl Source {
+    const ALL: [Source; 6] = [Source::Estimate, Source::Manual, Source::Otlp, Source::Log, Source::Connect, Source::Proxy];
+
+    /// The word for it in JSON and on screens.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Source::Estimate => "estimate",
+            Source::Manual => "manual",
+            Source::Otlp => "otlp",
+            Source::Log => "log",
+            Source::Connect => "connect",
+            Source::Proxy => "proxy",
+        }
+    }
+
+    const fn bit(self) -> u8 {
+        1 << self as u8
+    }
+}
+
+/// A set of sources. As JSON a list of words.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct Sources(u8);
+
+impl Sources {
+    /// One source.
+    pub const fn only(source: Source) -> Sources {
+        Sources(source.bit())
+    }
+
+    /// Whether it is among them.
+    pub const fn has(self, source: Source) -> bool {
+        self.0 & source.bit() != 0
+    }
+
+    /// All of both.
+    #[must_use]
+    pub const fn and(self, other: Sources) -> Sources {
+        Sources(self.0 | other.0)
+    }
+
+    /// Each of them, weakest first.
+    pub fn iter(self) -> impl Iterator<Item = Source> {
+        Source::ALL.into_iter().filter(move |source| self.has(*source))
+    }
+
+    fn best(self) -> Option<Source> {
+        self.iter().last()
+    }
+}
+
+impl From<Source> for Sources {
+    fn from(source: Source) -> Sources {
+        Sources::only(source)
+    }
+}
+
+impl Serialize for Sources {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.iter())
+    }
+}
+
+impl<'de> Deserialize<'de> for Sources {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Sources, D::Error> {
+        let sources = Vec::<Source>::deserialize(deserializer)?;
+        Ok(sources.into_iter().fold(Sources::default(), |all, source| all.and(source.into())))
+    }
+}
+
+/// What a call was made for, and how that is known. Surer ways are smaller, so that the least of two is the surer.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+pub struct Project {
+    /// How the name is known.
+    pub by: ProjectBy,
+    /// Its name.
+    pub name: String,
+}
+
+/// How a project's name is known, surest first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ProjectBy {
+    /// The user said so, by hand.
+    Hand,
+    /// The call's path prefix, `/p/<project>/`.
+    Path,
+    /// The call's header, `x-tollbar-project`.
+    Header,
+    /// The working folder that the client logged, or that its process has.
+    Folder,
+}
+
+/// The proxy's own name for a call that it carried.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CallUuid(pub u128);
+
+impl fmt::Display for CallUuid {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", self.0)
+    }
+}
+
+/// The identity of a call: the first 16 bytes of SHA-256 over provider family and the provider's id.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct RequestKey(pub [u8; 16]);
+
+impl RequestKey {
+    /// The key of a provider's id.
+    pub fn of(family: &str, id: &str) -> RequestKey {
+        let digest = Sha256::new().chain_update(family).chain_update(b":").chain_update(id).finalize();
+        let mut key = [0; 16];
+        key.copy_from_slice(&digest[..16]);
+        RequestKey(key)
+    }
+
+    /// The key of a call to which a server gave an id that another call already has.
+    #[must_use]
+    pub(crate) fn carried_by(self, carried: CallUuid) -> RequestKey {
+        RequestKey::of(&self.to_string(), &carried.to_string())
+    }
+}
+
+impl fmt::Display for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{:032x}", u128::from_be_bytes(self.0))
+    }
+}
+
+impl fmt::Debug for RequestKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "RequestKey({self})")
+    }
+}
+
+fn read_hex(text: &str) -> Option<u128> {
+    (text.len() == 32).then(|| u128::from_str_radix(text, 16).ok()).flatten()
+}
+
+impl FromStr for RequestKey {
+    type Err = String;
+    fn from_str(text: &str) -> Result<RequestKey, String> {
+        read_hex(text).map(|bits| RequestKey(bits.to_be_bytes())).ok_or_else(|| format!("not a request key: {text:?}"))
+    }
+}
+
+macro_rules! hex_or_bytes {
+    ($name:ident, $to:expr, $from:expr) => {
+        impl Serialize for $name {
+            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+                if serializer.is_human_readable() { serializer.collect_str(self) } else { $to(self).serialize(serializer) }
+            }
+        }
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<$name, D::Error> {
+                if deserializer.is_human_readable() {
+                    let text = String::deserialize(deserializer)?;
+                    let bits = read_hex(&text).ok_or_else(|| de::Error::custom(format!("not 32 hex digits: {text:?}")))?;
+                    Ok($from(bits.to_be_bytes()))
+                } else {
+                    Ok($from(<[u8; 16]>::deserialize(deserializer)?))
+                }
+            }
+        }
+    };
+}
+hex_or_bytes!(RequestKey, |key: &RequestKey| key.0, RequestKey);
+hex_or_bytes!(CallUuid, |call: &CallUuid| call.0.to_be_bytes(), |bytes| CallUuid(u128::from_be_bytes(bytes)));
+
+/// An amount that shall not be exceeded in a period.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Budget {
+    /// Its name, unique among budgets.
+    pub name: String,
+    /// How its time is cut.
+    pub period: Period,
+    /// The amount for one period.
+    pub limit: Usd,
+    /// Which calls count; everything where nothing is named.
+    #[serde(default)]
+    pub scope: BudgetScope,
+    /// At how many percent of the limit the user is told, ascending.
+    pub alert_percents: Vec<u32>,
+}
+
+/// Which calls a budget counts: those that match all that is named.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct BudgetScope {
+    /// Only calls for this project.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub project: Option<String>,
+    /// Only calls to this model.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Only calls to this provider.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub provider: Option<String>,
+}
+
+/// A budget that crossed a threshold.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Alert {
+    /// The budget's name.
+    pub budget: String,
+    /// The first instant of the period in which it happened.
+    pub period_start: Timestamp,
+    /// The threshold that was crossed.
+    pub percent: u32,
+    /// What was spent when it was noticed.
+    pub spent: Usd,
+    /// The limit at that time.
+    pub limit: Usd,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    prop_compose! {
+        fn sighting()(
+            at in 0i64..3, certainty in 0..4u8, output in 0..3u64, input in 0..3u64, source in 0..6usize,
+            model in proptest::option::of("[ab]"), session in proptest::option::of("[ab]"), by in 0..4u8,
+            cost in proptest::option::of(0i128..3), tier in proptest::option::of("[ab]"),
+        ) -> Usage {
+            Usage {
+                at: Timestamp::from_micros(at),
+                provider: "openai".into(),
+                model, session, tier,
+                project: Some(Project {
+                    by: [ProjectBy::Hand, ProjectBy::Path, ProjectBy::Header, ProjectBy::Folder][usize::from(by)],
+                    name: "p".into(),
+                }),
+                tokens: Tokens { input, output, ..Tokens::default() },
+                certainty: [Certainty::Unknown, Certainty::Estimated, Certainty::Partial, Certainty::Reported][usize::from(certainty)],
+                reported_cost: cost.map(Usd::from_pico),
+                sources: Source::ALL[source].into(),
+                ..Usage::default()
+            }
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn the_order_of_two_sightings_does_not_matter(a in sighting(), b in sighting()) {
+            prop_assert_eq!(a.merged(&b), b.merged(&a));
+            prop_assert_eq!(a.merged(&a), a.clone());
+            let both = a.merged(&b);
+            prop_assert_eq!(both.merged(&a), both.clone(), "a sighting told again changes nothing");
+        }
+    }
+
+    #[test]
+    fn a_growing_snapshot_wins_and_a_project_in_the_path_beats_a_folder() {
+        let early = Usage {
+            tokens: Tokens { input: 4, output: 1, ..Tokens::default() },
+            certainty: Certainty::Reported,
+            project: Some(Project { by: ProjectBy::Path, name: "web".into() }),
+            ..Usage::default()
+        };
+        let late = Usage {
+            tokens: Tokens { input: 4, output: 90, ..Tokens::default() },
+            project: Some(Project { by: ProjectBy::Folder, name: "api".into() }),
+            ..early.clone()
+        };
+        let both = late.merged(&early);
+        assert_eq!(both.tokens.output, 90);
+        assert_eq!(both.project.map(|project| project.name).as_deref(), Some("web"));
+    }
+
+    #[test]
+    fn a_key_is_the_family_and_the_id() {
+        assert_eq!(RequestKey::of("anthropic", "msg_1").to_string(), "31ec0fde50ec5fd478209eb0349b2f46");
+        assert_ne!(RequestKey::of("anthropic", "msg_1"), RequestKey::of("openai", "msg_1"));
+    }
+}

@@ -1,0 +1,21 @@
+//! The ledger: facts about LLM calls, the log that keeps them, and what is folded from it.
+//!
+//! This crate knows no network, no screen, no clock and no environment: time is passed in, files are named by the caller.
+//! Read it in the order of the `mod` lines.
+
+#![forbid(unsafe_code)]
+
+mod money;
+mod time;
+mod tokens;
+
+mod event;
+mod wire;
+
+pub use event::{
+    Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Seq, Sighting, Source, Sources,
+    Usage,
+};
+pub use money::{Rate, Usd};
+pub use time::{Day, Period, Span, Timestamp, Zone};
+pub use tokens::Tokens;
