@@ -1,0 +1,88 @@
+//! A question and the type of its answer: the same in process, over the control API and from the window.
+//!
+//! Money appears in answers only. The window computes none: what it shows stands here.
+
+mod budgets;
+mod calls;
+mod health;
+mod recent;
+mod reprice;
+mod spend_by;
+mod today;
+
+use crate::{Log, Projections, Timestamp, Zone};
+use serde::{Serialize, de::DeserializeOwned};
+
+pub use crate::projections::Spend;
+pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
+pub use calls::{CallRow, Calls, CallsAnswer, CostBasis, calls};
+pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
+pub use recent::{Recent, RecentAnswer};
+pub use reprice::{Reprice, RepriceAnswer, RepriceAsOf, RepriceRow};
+pub use spend_by::{Dimension, Filter, SpendBy, SpendByAnswer, SpendRow};
+pub use today::{HourSpend, Today, TodayAnswer};
+
+/// What a question is asked of.
+pub struct View<'a> {
+    /// The log, for questions that replay it.
+    pub log: &'a Log,
+    /// What is folded from it.
+    pub projections: &'a Projections,
+    /// The zone in which days begin and end.
+    pub zone: Zone,
+    /// The engine that runs, if one does.
+    pub engine: Option<&'a EngineFacts>,
+}
+
+/// A question. `now` is passed in: nothing here reads a clock.
+pub trait Query: Serialize + DeserializeOwned + Send + 'static {
+    /// Its name in `POST /ask/<name>`.
+    const NAME: &'static str;
+    /// What comes back.
+    type Answer: Serialize + DeserializeOwned + Send + 'static;
+    /// The answer as things stand at `now`.
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<Self::Answer, Fault>;
+}
+
+/// What went wrong at the edge, for a reader: one line of cause, one line of what to do.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, serde::Deserialize, thiserror::Error)]
+#[error("{message}")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Fault {
+    /// For readers that are programs.
+    pub code: FaultCode,
+    /// The cause: lower case, no trailing period, with the value in question.
+    pub message: String,
+    /// What to do; empty where there is nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub hint: String,
+}
+
+/// Kinds of [`Fault`]; a new one only when some reader acts on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum FaultCode {
+    /// The wish or question makes no sense as it stands.
+    Refused,
+    /// What was named does not exist.
+    NotFound,
+    /// The log or its folder cannot be used.
+    Storage,
+    /// Nobody answers, or not to us.
+    Unreachable,
+    /// Ours to mend.
+    Internal,
+}
+
+impl Fault {
+    /// A fault with a way out.
+    pub fn new(code: FaultCode, message: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault { code, message: message.into(), hint: hint.into() }
+    }
+
+    /// A wish or question that makes no sense.
+    pub fn refused(message: impl Into<String>, hint: impl Into<String>) -> Fault {
+        Fault::new(FaultCode::Refused, message, hint)
+    }
+}

@@ -1,0 +1,68 @@
+//! Is everything well?
+
+use super::{Fault, Query, View};
+use crate::Timestamp;
+use serde::{Deserialize, Serialize};
+
+/// Is everything well?
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Health {}
+
+/// The answer to [`Health`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct HealthAnswer {
+    /// The version of the program that holds the log.
+    pub version: String,
+    /// The calls that are recorded.
+    pub calls: u64,
+    /// The last call, by its own time.
+    pub last_call_at: Option<Timestamp>,
+    /// The entries of the log.
+    pub entries: u64,
+    /// The folder that holds the log.
+    pub folder: String,
+    /// The bytes of the journal on disk.
+    pub journal_bytes: u64,
+    /// The price book in force, by the first twelve digits of its hash.
+    pub price_book: String,
+    /// The zone in which days begin and end.
+    pub zone: String,
+    /// What the log mended when it was opened, in words.
+    pub mended: Vec<String>,
+    /// The engine that runs, if one does.
+    pub engine: Option<EngineFacts>,
+}
+
+/// What only a running engine knows.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct EngineFacts {
+    /// Its process.
+    pub pid: u32,
+    /// When it started.
+    pub started_at: Timestamp,
+    /// The dashboard, without its token.
+    pub dashboard: String,
+    /// The proxy, if it listens.
+    pub proxy: Option<ProxyFacts>,
+    /// What the user should know: one line each.
+    pub warnings: Vec<String>,
+}
+
+/// How the proxy does.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ProxyFacts {
+    /// Where it listens: `http://127.0.0.1:8655`.
+    pub address: String,
+    /// Calls that it carried since it started.
+    pub carried: u64,
+    /// Calls that it carries now.
+    pub in_flight: u64,
+    /// Calls that could not be observed or recorded.
+    pub unobserved: u64,
+    /// Whose dialects it knows by name.
+    pub upstreams: Vec<String>,
+}
