@@ -1,6 +1,6 @@
 //! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
 
-use crate::{Period, Timestamp, Tokens, Usd};
+use crate::{Day, Period, Timestamp, Tokens, Usd};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use sha2::{Digest, Sha256};
 use std::{cmp::Ordering, fmt, str::FromStr};
@@ -9,19 +9,20 @@ use std::{cmp::Ordering, fmt, str::FromStr};
 ///
 /// The enum is matched without `_` everywhere, so that a new kind makes the compiler list every fold that must think about it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
+// Tagged from outside: an inner tag or a flattened field would go through a buffer that takes MessagePack for JSON.
+#[serde(rename_all = "snake_case")]
 pub enum Event {
     /// A call was seen for the first time.
     Used {
         /// What it consumed.
-        usage: Usage,
+        usage: Box<Usage>,
     },
     /// A call that is known was seen better: the fold takes `before` away and adds `after`, and needs to look nothing up.
     Restated {
         /// What the log said until now.
-        before: Usage,
+        before: Box<Usage>,
         /// What is right.
-        after: Usage,
+        after: Box<Usage>,
     },
     /// A budget was made or changed.
     BudgetSet {
@@ -64,7 +65,6 @@ pub struct Entry {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<RequestKey>,
     /// The fact.
-    #[serde(flatten)]
     pub event: Event,
 }
 
@@ -87,6 +87,7 @@ impl From<Usage> for Sighting {
 /// What one billable call consumed. No prices, no content: counts, names, ids and times.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Usage {
     /// When the call began, as near as its sources know.
     pub at: Timestamp,
@@ -218,6 +219,7 @@ fn least<T: Ord + Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
 /// What is billed by the piece rather than by the token.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Fees {
     /// Web searches that the provider ran.
     pub web_search: u32,
@@ -237,6 +239,7 @@ impl Fees {
 /// How far the tokens of a call can be trusted; better ones are greater.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Certainty {
     /// The provider said nothing, and nothing could be estimated. Not zero: unknown.
     #[default]
@@ -252,6 +255,7 @@ pub enum Certainty {
 /// Who saw a call; better witnesses of tokens are greater.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Source {
     /// Counted before or without a reply.
     Estimate,
@@ -289,6 +293,7 @@ impl Source {
 
 /// A set of sources. As JSON a list of words.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "Array<Source>"))]
 pub struct Sources(u8);
 
 impl Sources {
@@ -339,6 +344,7 @@ impl<'de> Deserialize<'de> for Sources {
 
 /// What a call was made for, and how that is known. Surer ways are smaller, so that the least of two is the surer.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Project {
     /// How the name is known.
     pub by: ProjectBy,
@@ -349,6 +355,7 @@ pub struct Project {
 /// How a project's name is known, surest first.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum ProjectBy {
     /// The user said so, by hand.
     Hand,
@@ -362,6 +369,7 @@ pub enum ProjectBy {
 
 /// The proxy's own name for a call that it carried.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct CallUuid(pub u128);
 
 impl fmt::Display for CallUuid {
@@ -372,6 +380,7 @@ impl fmt::Display for CallUuid {
 
 /// The identity of a call: the first 16 bytes of SHA-256 over provider family and the provider's id.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct RequestKey(pub [u8; 16]);
 
 impl RequestKey {
@@ -438,6 +447,7 @@ hex_or_bytes!(CallUuid, |call: &CallUuid| call.0.to_be_bytes(), |bytes| CallUuid
 
 /// An amount that shall not be exceeded in a period.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Budget {
     /// Its name, unique among budgets.
     pub name: String,
@@ -455,6 +465,7 @@ pub struct Budget {
 /// Which calls a budget counts: those that match all that is named.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct BudgetScope {
     /// Only calls for this project.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -472,8 +483,8 @@ pub struct BudgetScope {
 pub struct Alert {
     /// The budget's name.
     pub budget: String,
-    /// The first instant of the period in which it happened.
-    pub period_start: Timestamp,
+    /// The first day of the period in which it happened.
+    pub period_start: Day,
     /// The threshold that was crossed.
     pub percent: u32,
     /// What was spent when it was noticed.

@@ -12,10 +12,24 @@ mod tokens;
 mod event;
 mod wire;
 
+pub mod log;
+pub mod prices;
+mod projections;
+
+mod command;
+pub mod query;
+
+pub use command::{Command, decide};
 pub use event::{
     Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Seq, Sighting, Source, Sources,
     Usage,
 };
+pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};
+pub use prices::PriceBook;
+pub use projections::{Projections, RECENT_CALLS_MAX, Spend};
 pub use time::{Day, Period, Span, Timestamp, Zone};
 pub use tokens::Tokens;
+
+#[cfg(test)]
+mod typescript;

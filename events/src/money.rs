@@ -13,6 +13,7 @@ const ATTO_PER_PICO: i128 = 1_000_000;
 ///
 /// As JSON a decimal string with twelve places (`"0.004213500000"`), in MessagePack an integer of pico-dollars.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Usd(i128);
 
 impl Usd {

@@ -15,7 +15,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::projections::Spend;
 pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
-pub use calls::{CallRow, Calls, CallsAnswer, CostBasis, calls};
+pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
 pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
 pub use recent::{Recent, RecentAnswer};
 pub use reprice::{Reprice, RepriceAnswer, RepriceAsOf, RepriceRow};

@@ -6,6 +6,7 @@ use std::{fmt, str::FromStr};
 
 /// An instant: microseconds since 1970-01-01T00:00:00Z. As JSON an RFC 3339 text in UTC.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Timestamp(i64);
 
 impl Timestamp {
@@ -82,6 +83,7 @@ impl<'de> Deserialize<'de> for Timestamp {
 
 /// A calendar day in some zone. As JSON `2026-11-22`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 #[serde(transparent)]
 pub struct Day(NaiveDate);
 
@@ -118,6 +120,7 @@ impl FromStr for Day {
 
 /// Instants from `from` (included) to `until` (not included).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Span {
     /// The first instant inside.
     pub from: Timestamp,
@@ -138,6 +141,7 @@ impl Span {
 /// How a budget's time is cut.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Period {
     /// From midnight to midnight.
     Day,

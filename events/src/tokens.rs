@@ -15,6 +15,7 @@ macro_rules! token_classes {
         /// the inclusion rules are those of the provider's usage documentation.
         #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
         #[serde(default)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
         pub struct Tokens {
             $($(#[$doc])* #[serde(skip_serializing_if = "is_zero")] pub $class: u64,)+
             /// Of `output`: tokens of reasoning, as information. Not billed apart.

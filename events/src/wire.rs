@@ -21,17 +21,135 @@ pub enum WireError {
 }
 
 /// An entry in the newest wire version.
-pub fn encode(entry: &Entry) -> Vec<u8> {
+pub(crate) fn encode(entry: &Entry) -> Vec<u8> {
     let mut bytes = vec![VERSION];
     rmp_serde::encode::write_named(&mut bytes, entry).expect("an entry holds only what MessagePack can hold, and memory takes it");
     bytes
 }
 
 /// An entry of any wire version.
-pub fn decode(bytes: &[u8]) -> Result<Entry, WireError> {
+pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, WireError> {
     match bytes.split_first() {
         None => Err(WireError::Empty),
         Some((&VERSION, body)) => Ok(rmp_serde::from_slice(body)?),
         Some((&version, _)) => Err(WireError::Version(version)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Fees, Period, Project, ProjectBy, RequestKey, Seq, Source, Sources,
+        Timestamp, Tokens, Usage, Usd,
+    };
+    use std::{fs, path::Path};
+
+    fn usage() -> Usage {
+        Usage {
+            at: Timestamp::parse("2026-11-22T08:30:00.250Z").expect("a time"),
+            provider: "anthropic".into(),
+            family: "anthropic".into(),
+            model: Some("claude-opus-5-5".into()),
+            request_model: Some("claude-opus".into()),
+            call_id: Some("msg_1".into()),
+            request_id: Some("req_1".into()),
+            carried: Some(CallUuid(7)),
+            client: Some("claude-code".into()),
+            project: Some(Project { by: ProjectBy::Header, name: "web".into() }),
+            session: Some("s1".into()),
+            branch: Some("main".into()),
+            tier: Some("standard".into()),
+            geo: Some("us".into()),
+            tokens: Tokens { input: 1, cache_read: 2, cache_write_1h: 3, output: 400, reasoning: 50, ..Tokens::default() },
+            fees: Fees { web_search: 2 },
+            certainty: Certainty::Reported,
+            reported_cost: Some(Usd::from_pico(4_213_500_000)),
+            latency_ms: Some(1234),
+            status: Some(200),
+            sources: Sources::only(Source::Proxy).and(Source::Log.into()),
+        }
+    }
+
+    /// One entry of every kind. The match makes the compiler ask for a new kind's entry here.
+    fn every_kind() -> Vec<Entry> {
+        let budget = Budget {
+            name: "month".into(),
+            period: Period::Month,
+            limit: Usd::from_pico(20_000_000_000_000),
+            scope: BudgetScope { project: Some("web".into()), model: None, provider: None },
+            alert_percents: vec![80, 100],
+        };
+        let alert = Alert {
+            budget: "month".into(),
+            period_start: "2026-11-01".parse().expect("a day"),
+            percent: 80,
+            spent: Usd::from_pico(16_000_000_000_001),
+            limit: budget.limit,
+        };
+        let kinds = [
+            Event::Used { usage: Box::new(usage()) },
+            Event::Restated { before: Box::new(Usage::default()), after: Box::new(usage()) },
+            Event::BudgetSet { budget },
+            Event::BudgetRemoved { name: "month".into() },
+            Event::AlertRaised { alert },
+        ];
+        let entry = |(number, event)| {
+            let key = match &event {
+                Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
+                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } => None::<RequestKey>,
+            };
+            Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }
+        };
+        (1..).zip(kinds).map(entry).collect()
+    }
+
+    fn golden(name: &str) -> std::path::PathBuf {
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
+    }
+
+    #[test]
+    fn every_entry_of_version_1_is_read_for_ever() {
+        let path = golden("entries-v1.msgpack");
+        let entries = every_kind();
+        if !path.exists() {
+            // Only ever written once: an existing golden file is never overwritten.
+            fs::write(&path, rmp_serde::to_vec(&entries.iter().map(encode).collect::<Vec<_>>()).expect("packs")).expect("written");
+        }
+        let kept: Vec<Vec<u8>> = rmp_serde::from_slice(&fs::read(&path).expect("the golden file")).expect("unpacks");
+        let read: Vec<Entry> = kept.iter().map(|bytes| decode(bytes).expect("an entry of version 1")).collect();
+        assert_eq!(read, entries);
+        assert_eq!(entries.iter().map(encode).collect::<Vec<_>>(), kept, "what is written today is version 1");
+    }
+
+    #[test]
+    fn the_journal_of_version_1_is_read_for_ever() {
+        let path = golden("journal-v1.jsonl");
+        let entries = every_kind();
+        let text: String = entries.iter().map(|entry| serde_json::to_string(entry).expect("serialises") + "\n").collect();
+        if !path.exists() {
+            fs::write(&path, &text).expect("written");
+        }
+        let kept = fs::read_to_string(&path).expect("the golden file");
+        let read: Vec<Entry> = kept.lines().map(|line| serde_json::from_str(line).expect("a line of version 1")).collect();
+        assert_eq!(read, entries);
+        assert_eq!(text, kept, "what is written today is version 1");
+    }
+
+    #[test]
+    fn bytes_that_are_no_entry_are_refused() {
+        assert!(matches!(decode(&[]), Err(WireError::Empty)));
+        assert!(matches!(decode(&[9, 1, 2]), Err(WireError::Version(9))));
+        let whole = encode(&every_kind()[0]);
+        assert!((1..whole.len()).all(|length| decode(&whole[..length]).is_err()));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_bytes_make_it_panic(mut bytes in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..200)) {
+            let _ = decode(&bytes);
+            bytes.insert(0, VERSION);
+            let _ = decode(&bytes);
+        }
     }
 }

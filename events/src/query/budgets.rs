@@ -53,3 +53,43 @@ pub enum BudgetLevel {
     /// At or above the limit.
     Over,
 }
+
+impl Query for Budgets {
+    const NAME: &'static str = "budgets";
+    type Answer = BudgetsAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<BudgetsAnswer, Fault> {
+        Ok(BudgetsAnswer { budgets: view.projections.budgets.all().map(|budget| state(budget, view, now)).collect() })
+    }
+}
+
+fn state(budget: &Budget, view: &View<'_>, now: Timestamp) -> BudgetState {
+    let (period, spend) = view.projections.budget_spend(budget, now, view.zone);
+    let percent = u32::try_from(spend.usd.percent_of(budget.limit).unwrap_or(0).max(0)).unwrap_or(u32::MAX);
+    let elapsed = now.micros() - period.from.micros();
+    let length = period.until.micros() - period.from.micros();
+    let first_alert = budget.alert_percents.first().copied().unwrap_or(100);
+    let level = match percent {
+        100.. => BudgetLevel::Over,
+        percent if percent >= first_alert => BudgetLevel::Near,
+        _ => BudgetLevel::Calm,
+    };
+    // At the mean pace so far the limit is reached after elapsed * limit / spent.
+    let crosses_at = (spend.usd.pico() > 0 && level != BudgetLevel::Over && elapsed > 0)
+        .then(|| i128::from(elapsed).checked_mul(budget.limit.pico()).map(|product| product / spend.usd.pico()))
+        .flatten()
+        .and_then(|micros| i64::try_from(micros).ok())
+        .map(|micros| period.from.plus_micros(micros))
+        .filter(|at| period.contains(*at));
+    BudgetState {
+        budget: budget.clone(),
+        period,
+        spent: spend.usd,
+        left: budget.limit - spend.usd,
+        percent,
+        elapsed_percent: u32::try_from(elapsed.saturating_mul(100) / length.max(1)).unwrap_or(0).min(100),
+        level,
+        unpriced_calls: spend.unpriced_calls + spend.unknown_calls,
+        crosses_at,
+    }
+}

@@ -1,8 +1,12 @@
 //! Every call, one row each: the export.
 
-use super::{Fault, Filter, Query, View};
-use crate::{Certainty, RequestKey, Source, Timestamp, Usd};
+use super::{Fault, FaultCode, Filter, Query, View, spend_by};
+use crate::{
+    Certainty, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd,
+    prices::{AsOf, Cost},
+};
 use serde::{Deserialize, Serialize};
+use std::collections::HashMap;
 
 /// One row per call. The names are an interface that scripts rely on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -79,4 +83,115 @@ pub enum CostBasis {
     Book,
     /// Nobody knows it.
     Unpriced,
+}
+
+/// Every call in a span of days, by its own time.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Calls {
+    /// The first day, from the first call on if not named.
+    pub first: Option<Day>,
+    /// The last day, today if not named.
+    pub last: Option<Day>,
+    /// Which calls count.
+    pub filter: Filter,
+}
+
+/// The answer to [`Calls`], oldest first.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct CallsAnswer {
+    /// The calls.
+    pub calls: Vec<CallRow>,
+}
+
+impl Query for Calls {
+    const NAME: &'static str = "calls";
+    type Answer = CallsAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<CallsAnswer, Fault> {
+        // Without days every call counts, also one from a clock that ran ahead.
+        let span = match (self.first, self.last) {
+            (None, None) => Span::ALWAYS,
+            (first, last) => {
+                let (first, last) = spend_by::days(view, first, last, now)?;
+                view.zone.days_span(first, last)
+            }
+        };
+        let calls = calls(view.log, span, &self.filter)?;
+        Ok(CallsAnswer { calls: calls.iter().map(|(key, usage)| CallRow::new(*key, usage, view.projections.book())).collect() })
+    }
+}
+
+/// Replays the log: each call in the span as it now stands, by its own time.
+pub(super) fn calls(log: &Log, span: Span, filter: &Filter) -> Result<Vec<(RequestKey, Usage)>, Fault> {
+    let mut calls: HashMap<RequestKey, Usage> = HashMap::new();
+    for entry in log.replay() {
+        let entry = entry.map_err(|error| Fault::new(FaultCode::Storage, error.to_string(), error.hint()))?;
+        match (entry.key, entry.event) {
+            (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
+                calls.insert(key, *usage);
+            }
+            (None, Event::Used { .. } | Event::Restated { .. })
+            | (_, Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. }) => {}
+        }
+    }
+    let mut calls: Vec<_> = calls.into_iter().filter(|(_, usage)| span.contains(usage.at) && filter.matches(usage)).collect();
+    calls.sort_by_key(|(key, usage)| (usage.at, *key));
+    Ok(calls)
+}
+
+impl CallRow {
+    pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook) -> CallRow {
+        let tokens = &usage.tokens;
+        let (cost_usd, cost_basis, cost_note) = match book.cost_of(usage, AsOf::Call) {
+            Cost::Priced(priced) if priced.reported => (Some(priced.usd), CostBasis::Reported, priced.note),
+            Cost::Priced(priced) => (Some(priced.usd), CostBasis::Book, priced.note),
+            Cost::Unpriced { reason } => (None, CostBasis::Unpriced, reason),
+        };
+        let usage = usage.clone();
+        CallRow {
+            key,
+            at: usage.at,
+            sources: usage.sources.iter().collect(),
+            input: tokens.input,
+            cache_read: tokens.cache_read,
+            cache_write_5m: tokens.cache_write_5m.saturating_add(tokens.cache_write_30m),
+            cache_write_1h: tokens.cache_write_1h.saturating_add(tokens.cache_write_12h),
+            output: tokens.output,
+            reasoning: tokens.reasoning,
+            media: tokens.input_audio + tokens.cache_read_audio + tokens.input_image + tokens.output_audio + tokens.output_image,
+            web_search: usage.fees.web_search,
+            estimated: usage.certainty == Certainty::Estimated,
+            certainty: usage.certainty,
+            priced: cost_usd.is_some(),
+            cost_usd,
+            cost_basis,
+            cost_note,
+            reported_cost_usd: usage.reported_cost,
+            latency_ms: usage.latency_ms,
+            status: usage.status,
+            call_id: usage.call_id,
+            request_id: usage.request_id,
+            provider: usage.provider,
+            model: usage.model,
+            client: usage.client,
+            project: usage.project.map(|project| project.name),
+            session: usage.session,
+            branch: usage.branch,
+            tier: usage.tier,
+        }
+    }
+}
+
+impl Filter {
+    /// Whether a call has all that is named.
+    pub(super) fn matches(&self, usage: &Usage) -> bool {
+        let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
+        same(&self.project, usage.project.as_ref().map(|project| project.name.as_str()))
+            && same(&self.model, usage.model.as_deref())
+            && same(&self.provider, Some(&usage.provider))
+            && same(&self.client, usage.client.as_deref())
+    }
 }

@@ -66,3 +66,24 @@ pub struct ProxyFacts {
     /// Whose dialects it knows by name.
     pub upstreams: Vec<String>,
 }
+
+impl Query for Health {
+    const NAME: &'static str = "health";
+    type Answer = HealthAnswer;
+
+    fn answer(&self, view: &View<'_>, _now: Timestamp) -> Result<HealthAnswer, Fault> {
+        const BOOK_DIGITS: usize = 12;
+        Ok(HealthAnswer {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            calls: view.projections.spend.calls(),
+            last_call_at: view.projections.last_call_at(),
+            entries: view.log.last().0,
+            folder: view.log.folder().display().to_string(),
+            journal_bytes: view.log.journal_bytes(),
+            price_book: view.projections.book().id().chars().take(BOOK_DIGITS).collect(),
+            zone: view.zone.to_string(),
+            mended: view.log.mended().to_vec(),
+            engine: view.engine.cloned(),
+        })
+    }
+}

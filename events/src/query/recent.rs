@@ -21,3 +21,14 @@ pub struct RecentAnswer {
     /// The calls.
     pub calls: Vec<CallRow>,
 }
+
+impl Query for Recent {
+    const NAME: &'static str = "recent";
+    type Answer = RecentAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RecentAnswer, Fault> {
+        let book = view.projections.book();
+        let newest = view.projections.recent.newest().take(self.limit as usize);
+        Ok(RecentAnswer { now, calls: newest.map(|(key, usage)| CallRow::new(key, usage, book)).collect() })
+    }
+}

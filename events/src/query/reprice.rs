@@ -1,8 +1,12 @@
 //! What would the same calls cost at other prices?
 
-use super::{Dimension, Fault, Filter, Query, View};
-use crate::{Day, Timestamp, Usd};
+use super::{Dimension, Fault, Filter, Query, View, calls::calls, spend_by};
+use crate::{
+    Day, PriceBook, Timestamp, Usd,
+    prices::{AsOf, Cost},
+};
 use serde::{Deserialize, Serialize};
+use std::{cmp::Ordering, collections::HashMap};
 
 /// What would the same calls cost at other prices? Replays the log; changes no event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -69,4 +73,56 @@ pub struct RepriceRow {
     pub difference_usd: Usd,
     /// Calls that lack a price then or now, and so stand in neither sum.
     pub unpriced_calls: u64,
+}
+
+impl Query for Reprice {
+    const NAME: &'static str = "reprice";
+    type Answer = RepriceAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RepriceAnswer, Fault> {
+        spend_by::check_dimensions(&self.by)?;
+        let (first, last) = spend_by::days(view, self.first, self.last, now)?;
+        let then_book = view.projections.book();
+        let other_book = match &self.book {
+            None => None,
+            Some(text) => Some(PriceBook::from_json(text.as_bytes()).map_err(|error| {
+                Fault::refused(format!("this is no price book: {error}"), "see docs/PRICES.md for the form; the book in force stays")
+            })?),
+        };
+        let now_book = other_book.as_ref().unwrap_or(then_book);
+        let as_of = match self.as_of {
+            RepriceAsOf::Today => AsOf::Instant(now),
+            RepriceAsOf::Instant(at) => AsOf::Instant(at),
+            RepriceAsOf::Call => AsOf::Call,
+        };
+        let mut rows: HashMap<Vec<Option<String>>, RepriceRow> = HashMap::new();
+        let mut total = RepriceRow::default();
+        for (_, usage) in calls(view.log, view.zone.days_span(first, last), &self.filter)? {
+            let costs = (then_book.cost_of(&usage, AsOf::Call), now_book.cost_of(&usage, as_of));
+            let names: Vec<_> = self.by.iter().map(|dimension| dimension.name_of(&usage, view.zone)).collect();
+            rows.entry(names).or_default().add(&costs);
+            total.add(&costs);
+        }
+        let mut rows: Vec<_> = rows.into_iter().map(|(names, row)| RepriceRow { names, ..row }).collect();
+        rows.sort_by(|one, other| {
+            let days = if self.by.first() == Some(&Dimension::Day) { one.names[0].cmp(&other.names[0]) } else { Ordering::Equal };
+            let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
+            days.then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
+        });
+        Ok(RepriceAnswer { first, last, total, rows })
+    }
+}
+
+impl RepriceRow {
+    fn add(&mut self, costs: &(Cost, Cost)) {
+        self.calls += 1;
+        match costs {
+            (Cost::Priced(then), Cost::Priced(now)) => {
+                self.then_usd += then.usd;
+                self.now_usd += now.usd;
+                self.difference_usd += now.usd - then.usd;
+            }
+            (Cost::Unpriced { .. }, _) | (_, Cost::Unpriced { .. }) => self.unpriced_calls += 1,
+        }
+    }
 }

@@ -1,8 +1,9 @@
 //! What was spent, by which day, model, project, provider or client?
 
 use super::{Fault, Query, Spend, View};
-use crate::{Day, Span, Timestamp};
+use crate::{Day, Span, Timestamp, Usage, Zone};
 use serde::{Deserialize, Serialize};
+use std::{cmp::Ordering, collections::HashMap};
 
 /// What was spent from `first` to `last`, cut by each dimension in turn?
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -36,6 +37,19 @@ pub enum Dimension {
     Provider,
     /// The program that called.
     Client,
+}
+
+impl Dimension {
+    /// The name that a call has along it.
+    pub(super) fn name_of(self, usage: &Usage, zone: Zone) -> Option<String> {
+        match self {
+            Dimension::Day => Some(zone.day(usage.at).to_string()),
+            Dimension::Model => usage.model.clone(),
+            Dimension::Project => usage.project.as_ref().map(|project| project.name.clone()),
+            Dimension::Provider => Some(usage.provider.clone()),
+            Dimension::Client => usage.client.clone(),
+        }
+    }
 }
 
 /// Which calls count: those that match all that is named.
@@ -75,4 +89,61 @@ pub struct SpendRow {
     pub names: Vec<Option<String>>,
     /// What they cost.
     pub spend: Spend,
+}
+
+/// The most dimensions that a question may name.
+const DIMENSIONS_MAX: usize = 3;
+
+impl Query for SpendBy {
+    const NAME: &'static str = "spend_by";
+    type Answer = SpendByAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<SpendByAnswer, Fault> {
+        check_dimensions(&self.by)?;
+        let (first, last) = days(view, self.first, self.last, now)?;
+        let span = view.zone.days_span(first, last);
+        Ok(SpendByAnswer {
+            first,
+            last,
+            total: view.projections.spend.total(span, &self.filter),
+            rows: rows(view, span, &self.by, &self.filter),
+        })
+    }
+}
+
+/// Refuses what cannot be cut.
+pub(super) fn check_dimensions(by: &[Dimension]) -> Result<(), Fault> {
+    if by.is_empty() || by.len() > DIMENSIONS_MAX {
+        return Err(Fault::refused(format!("cannot cut by {} dimensions", by.len()), format!("name one to {DIMENSIONS_MAX} of them")));
+    }
+    Ok(())
+}
+
+/// The days that are asked for: from the first call to today where they are not named.
+pub(super) fn days(view: &View<'_>, first: Option<Day>, last: Option<Day>, now: Timestamp) -> Result<(Day, Day), Fault> {
+    let today = view.zone.day(now);
+    let last = last.unwrap_or(today);
+    let first = first.unwrap_or_else(|| view.projections.spend.first_at().map_or(last, |at| view.zone.day(at)).min(last));
+    if first > last {
+        return Err(Fault::refused(format!("{first} comes after {last}"), "give the earlier day first"));
+    }
+    Ok((first, last))
+}
+
+/// The spend in a span, a row for each combination of names.
+pub(super) fn rows(view: &View<'_>, span: Span, by: &[Dimension], filter: &Filter) -> Vec<SpendRow> {
+    let mut rows: HashMap<Vec<Option<String>>, Spend> = HashMap::new();
+    view.projections.spend.each(span, filter, |at, label, spend| {
+        let name = |dimension: &Dimension| match dimension {
+            Dimension::Day => Some(view.zone.day(at).to_string()),
+            Dimension::Model | Dimension::Project | Dimension::Provider | Dimension::Client => label.name(*dimension).map(str::to_owned),
+        };
+        rows.entry(by.iter().map(name).collect()).or_default().add(spend);
+    });
+    let mut rows: Vec<SpendRow> = rows.into_iter().map(|(names, spend)| SpendRow { names, spend }).collect();
+    rows.sort_by(|one, other| {
+        let days = if by.first() == Some(&Dimension::Day) { one.names[0].cmp(&other.names[0]) } else { Ordering::Equal };
+        days.then(other.spend.usd.cmp(&one.spend.usd)).then(other.spend.calls.cmp(&one.spend.calls)).then(one.names.cmp(&other.names))
+    });
+    rows
 }

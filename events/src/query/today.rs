@@ -48,3 +48,37 @@ pub struct HourSpend {
     /// What was spent in it.
     pub spend: Spend,
 }
+
+impl Query for Today {
+    const NAME: &'static str = "today";
+    type Answer = TodayAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<TodayAnswer, Fault> {
+        let zone = view.zone;
+        let day = zone.day(now);
+        let span = zone.day_span(day);
+        let spend = &view.projections.spend;
+        let total = |span: Span| spend.total(span, &Filter::default());
+        Ok(TodayAnswer {
+            day,
+            zone: zone.to_string(),
+            now,
+            today: total(span),
+            yesterday: total(zone.day_span(day.plus(-1))),
+            week: total(zone.period_span(Period::Week, now)),
+            month: total(zone.period_span(Period::Month, now)),
+            hours: hours(span)
+                .map(|hour| HourSpend { from: hour.from, hour: zone.hour(hour.from), ahead: hour.from > now, spend: total(hour) })
+                .collect(),
+            models: spend_by::rows(view, span, &[spend_by::Dimension::Model], &Filter::default()),
+            projects: spend_by::rows(view, span, &[spend_by::Dimension::Project], &Filter::default()),
+        })
+    }
+}
+
+/// The hours of a day, each from the last one's end on.
+fn hours(day: Span) -> impl Iterator<Item = Span> {
+    const HOUR_MICROS: i64 = 3_600_000_000;
+    let starts = std::iter::successors(Some(day.from), |from| Some(from.plus_micros(HOUR_MICROS)));
+    starts.take_while(move |from| *from < day.until).map(move |from| Span { from, until: from.plus_micros(HOUR_MICROS).min(day.until) })
+}
