@@ -1,8 +1,8 @@
 //! A wish, and what it becomes: facts to write, or the reason why it is refused.
 
 use crate::{
-    Budget, Event, Projections, Sighting, Usage, Usd,
-    log::Fact,
+    Budget, Event, Projections, Sighting, Usd,
+    log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
 use serde::{Deserialize, Serialize};
@@ -19,10 +19,10 @@ const ALERT_PERCENTS_MAX: usize = 10;
 #[serde(tag = "command", rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Command {
-    /// Record a call by hand.
+    /// Record calls that were seen: one by hand, or many by an importer.
     LogUsage {
-        /// The call.
-        usage: Box<Usage>,
+        /// The sightings, at most [`BATCH_FACTS_MAX`].
+        sightings: Vec<Sighting>,
     },
     /// Make a budget, or change the one of that name.
     SetBudget {
@@ -40,12 +40,14 @@ pub enum Command {
 /// What a wish becomes, or why it is refused.
 pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, Fault> {
     match command {
-        Command::LogUsage { usage } => {
-            if usage.key().is_none() {
-                return Err(Fault::refused("a call without an id cannot be recorded", "name its call id"));
+        Command::LogUsage { sightings } => {
+            if sightings.len() > BATCH_FACTS_MAX {
+                return Err(Fault::refused(
+                    format!("{} calls at once are too many", sightings.len()),
+                    format!("send {BATCH_FACTS_MAX} at a time"),
+                ));
             }
-            check_name("provider", &usage.provider)?;
-            Ok(vec![Fact::Seen(Box::new(Sighting::from(*usage)))])
+            sightings.into_iter().map(log_usage).collect()
         }
         Command::SetBudget { mut budget } => {
             check_name("budget", &budget.name)?;
@@ -78,6 +80,17 @@ pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, 
     }
 }
 
+fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {
+    let usage = &sighting.usage;
+    if usage.key().is_none() {
+        return Err(Fault::refused("a call without an id cannot be recorded", "name its call id"));
+    }
+    check_name("provider", &usage.provider)?;
+    let named = [("model", &usage.model), ("call id", &usage.call_id), ("session", &usage.session), ("client", &usage.client)];
+    named.into_iter().filter_map(|(what, name)| Some((what, name.as_deref()?))).try_for_each(|(what, name)| check_name(what, name))?;
+    Ok(Fact::Seen(Box::new(sighting)))
+}
+
 fn check_name(what: &str, name: &str) -> Result<(), Fault> {
     if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
@@ -87,4 +100,53 @@ fn check_name(what: &str, name: &str) -> Result<(), Fault> {
         ));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Budget, BudgetScope, Period, PriceBook, Seq, Timestamp};
+
+    fn check(command: Command, expected: Result<usize, &str>) {
+        let decided = decide(command, &Projections::new(PriceBook::bundled()));
+        match expected {
+            Ok(facts) => assert_eq!(decided.map(|facts| facts.len()).map_err(|fault| fault.message), Ok(facts)),
+            Err(part) => {
+                let fault = decided.expect_err("it is refused");
+                assert!(fault.message.contains(part) && !fault.hint.is_empty(), "{fault:?}");
+            }
+        }
+    }
+
+    fn budget(name: &str, dollars: i128, alert_percents: &[u32]) -> Budget {
+        Budget {
+            name: name.into(),
+            period: Period::Day,
+            limit: Usd::from_pico(dollars * 1_000_000_000_000),
+            scope: BudgetScope::default(),
+            alert_percents: alert_percents.to_vec(),
+        }
+    }
+
+    #[test]
+    fn wishes_that_make_no_sense_are_refused_with_a_way_out() {
+        check(Command::SetBudget { budget: budget("day", 1, &[100, 80, 80]) }, Ok(1));
+        check(Command::SetBudget { budget: budget(" ", 1, &[80]) }, Err("no name for a budget"));
+        check(Command::SetBudget { budget: budget("a\nb", 1, &[80]) }, Err("no name for a budget"));
+        check(Command::SetBudget { budget: budget("day", 0, &[80]) }, Err("makes no sense"));
+        check(Command::SetBudget { budget: budget("day", -5, &[80]) }, Err("makes no sense"));
+        check(Command::SetBudget { budget: budget("day", 1, &[0]) }, Err("cannot alert at"));
+        check(Command::RemoveBudget { name: "day".into() }, Err("no budget \"day\""));
+        let usage = crate::Usage { provider: "openai".into(), ..crate::Usage::default() };
+        check(Command::LogUsage { sightings: vec![usage.into()] }, Err("without an id"));
+    }
+
+    #[test]
+    fn setting_a_budget_again_unchanged_is_no_fact() {
+        let mut projections = Projections::new(PriceBook::bundled());
+        let event = Event::BudgetSet { budget: budget("day", 1, &[80, 100]) };
+        projections.apply(&crate::Entry { seq: Seq(1), recorded_at: Timestamp::default(), key: None, event });
+        let again = decide(Command::SetBudget { budget: budget("day", 1, &[100, 80]) }, &projections).expect("accepted");
+        assert!(again.is_empty());
+    }
 }

@@ -69,12 +69,15 @@ pub struct Entry {
 }
 
 /// One sighting of a call on its way to the log: the usage, and what the provider or client said in its own words.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Sighting {
     /// What was seen.
     pub usage: Usage,
     /// The provider's own usage object (numbers and names only, never content), kept in the journal so that a corrected meter can be run
     /// over the past.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown"))]
     pub said: Option<serde_json::Value>,
 }
 

@@ -125,24 +125,18 @@ impl Log {
         self.journal.bytes()
     }
 
-    /// Writes facts and says what entries became of them. When it returns, they are on the disk.
+    /// Writes at most [`BATCH_FACTS_MAX`] facts and says what entries became of them. When it returns, they are on the disk.
     ///
-    /// On an error nothing of the batch was written.
+    /// On an error nothing was written.
     pub fn append(&mut self, facts: &[Fact], now: Timestamp) -> Result<Vec<Entry>, LogError> {
-        let mut written = Vec::with_capacity(facts.len());
-        for facts in facts.chunks(BATCH_FACTS_MAX) {
-            let lines = self.lines(facts, now)?;
-            if lines.is_empty() {
-                continue;
-            }
-            self.journal.append(&lines, now)?;
-            self.last = lines.last().map_or(self.last, |line| line.entry.seq);
-            let entries: Vec<Entry> = lines.into_iter().map(|line| line.entry).collect();
-            // The batch is safe in the journal. What the store fails to take, it gets at the next batch or the next opening.
-            self.store.put(&entries);
-            written.extend(entries);
-        }
-        Ok(written)
+        assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
+        let lines = self.lines(facts, now)?;
+        self.journal.append(&lines, now)?;
+        let entries: Vec<Entry> = lines.into_iter().map(|line| line.entry).collect();
+        self.last = entries.last().map_or(self.last, |entry| entry.seq);
+        // The batch is safe in the journal. What the store fails to take, it gets at the next batch or the next opening.
+        self.store.put(&entries);
+        Ok(entries)
     }
 
     /// Every entry, oldest first.

@@ -111,7 +111,7 @@ fn a_torn_end_is_cut_at_every_byte_and_kept_beside() {
         fs::write(journal_file(folder.path()), &both[..length]).expect("torn");
         let mut log = open(folder.path());
         assert_eq!(log.last(), Seq(1), "at {length}");
-        assert_eq!(log.mended().len(), 1, "at {length}: {:?}", log.mended());
+        assert!(log.mended()[0].contains("torn bytes"), "at {length}: {:?}", log.mended());
         log.append(&[seen(call("c", 1))], at(3)).expect("appends");
         assert_eq!(entries(&log).len(), 2);
         assert!(fs::exists(journal_file(folder.path()).with_extension("torn")).expect("asked"));

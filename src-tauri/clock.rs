@@ -1,0 +1,23 @@
+//! The one place that asks for the time.
+
+use events::{Timestamp, Zone};
+use std::{
+    sync::OnceLock,
+    time::{SystemTime, UNIX_EPOCH},
+};
+
+/// The time: the machine's, or the one that `TOLLBAR_NOW` fixes (RFC 3339, for tests).
+pub fn now() -> Timestamp {
+    static FIXED: OnceLock<Option<Timestamp>> = OnceLock::new();
+    FIXED.get_or_init(|| Timestamp::parse(&std::env::var("TOLLBAR_NOW").ok()?)).unwrap_or_else(|| {
+        let since = SystemTime::now().duration_since(UNIX_EPOCH);
+        // A clock before 1970 is wrong in a way that no answer of ours mends.
+        Timestamp::from_micros(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+    })
+}
+
+/// The machine's time zone, UTC where it has none that is known.
+pub fn machine_zone() -> Zone {
+    let named = std::env::var("TZ").ok().and_then(|name| name.trim_start_matches(':').parse().ok());
+    named.or_else(|| iana_time_zone::get_timezone().ok()?.parse().ok()).unwrap_or_default()
+}

@@ -1,0 +1,185 @@
+//! Where things are, and the one TOML file that says how they shall be. Every key has a default.
+
+use crate::{clock, upstreams::Upstreams};
+use events::{
+    Zone,
+    query::{Fault, FaultCode},
+};
+use serde::Deserialize;
+use std::{
+    collections::BTreeMap,
+    env, fs, io,
+    net::SocketAddr,
+    path::{Path, PathBuf},
+};
+
+/// The port of the proxy if the configuration does not name another.
+pub const PROXY_PORT: u16 = 8655;
+/// The port of the dashboard and control API if it is free and the configuration does not name another.
+pub const CONTROL_PORT: u16 = 8656;
+/// A configuration file larger than this is not one.
+const CONFIG_BYTES_MAX: u64 = 1 << 20;
+
+/// The folders of this program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Home {
+    /// The configuration file, which need not exist.
+    pub config: PathBuf,
+    /// What must not be lost: the log.
+    pub data: PathBuf,
+    /// What may be lost: the token, the running engine's address, cursors.
+    pub state: PathBuf,
+}
+
+impl Home {
+    /// `TOLLBAR_HOME` if it is set, else the platform's usual places.
+    pub fn find() -> Result<Home, Fault> {
+        if let Some(folder) = env::var_os("TOLLBAR_HOME").filter(|folder| !folder.is_empty()) {
+            return Ok(Home::under(Path::new(&folder)));
+        }
+        let places = directories::ProjectDirs::from("dev", "tollbar", "tollbar")
+            .ok_or_else(|| Fault::new(FaultCode::Storage, "this user has no home folder", "set TOLLBAR_HOME to a folder of your choice"))?;
+        Ok(Home {
+            config: places.config_dir().join("config.toml"),
+            data: places.data_dir().to_owned(),
+            state: places.state_dir().unwrap_or_else(|| places.data_local_dir()).to_owned(),
+        })
+    }
+
+    /// Everything under one folder.
+    pub fn under(folder: &Path) -> Home {
+        Home { config: folder.join("config.toml"), data: folder.join("data"), state: folder.join("state") }
+    }
+
+    /// The folder of the log.
+    pub fn log(&self) -> PathBuf {
+        self.data.join("log")
+    }
+}
+
+/// What the user wants otherwise than usual.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// The zone in which days begin and end.
+    pub zone: Zone,
+    /// Where the proxy listens.
+    pub proxy: SocketAddr,
+    /// Where the dashboard and the control API listen; loopback always.
+    pub control_port: u16,
+    /// Whether the engine reads AI clients' logs and watches them.
+    pub watch_logs: bool,
+    /// Whom the proxy can call.
+    pub upstreams: Upstreams,
+}
+
+/// The file, as it may be written.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ConfigFile {
+    zone: Option<String>,
+    proxy: ProxySection,
+    dashboard: DashboardSection,
+    logs: LogsSection,
+    upstreams: BTreeMap<String, UpstreamSection>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ProxySection {
+    listen: Option<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct DashboardSection {
+    port: Option<u16>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LogsSection {
+    watch: Option<bool>,
+}
+
+/// One upstream in the file.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSection {
+    /// Where it is: `https://api.openai.com`, `http://127.0.0.1:9000/v1`.
+    pub base_url: String,
+    /// Whose API it speaks, where its paths do not tell: `openai`, `anthropic`.
+    pub dialect: Option<String>,
+}
+
+impl Config {
+    /// Reads the file, if there is one.
+    pub fn read(home: &Home) -> Result<Config, Fault> {
+        match read_bounded(&home.config) {
+            Ok(text) => Config::parse(&text).map_err(|cause| {
+                let message = format!("cannot read the configuration {}: {cause}", home.config.display());
+                Fault::new(FaultCode::Refused, message, "mend that line, or move the file aside to go on with the defaults")
+            }),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Config::parse("").map_err(|cause| Fault::new(FaultCode::Internal, cause, "")),
+            Err(error) => Err(Fault::new(
+                FaultCode::Storage,
+                format!("cannot read the configuration {}: {error}", home.config.display()),
+                "make the file readable to you, or move it aside to go on with the defaults",
+            )),
+        }
+    }
+
+    /// Reads a configuration's text; the error names the line and what is wrong with it.
+    pub fn parse(text: &str) -> Result<Config, String> {
+        let file: ConfigFile = toml::from_str(text).map_err(|error| {
+            let line = error.span().map_or(1, |span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+            format!("line {line}: {}", error.message())
+        })?;
+        let zone = match &file.zone {
+            Some(name) => name.parse()?,
+            None => clock::machine_zone(),
+        };
+        let proxy = match &file.proxy.listen {
+            Some(listen) => listen.parse().map_err(|_| format!("proxy.listen is no address: {listen:?} (write it like 127.0.0.1:{PROXY_PORT})"))?,
+            None => SocketAddr::from(([127, 0, 0, 1], PROXY_PORT)),
+        };
+        Ok(Config {
+            zone,
+            proxy,
+            control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
+            watch_logs: file.logs.watch.unwrap_or(true),
+            upstreams: Upstreams::new(&file.upstreams)?,
+        })
+    }
+}
+
+fn read_bounded(path: &Path) -> io::Result<String> {
+    if fs::metadata(path)?.len() > CONFIG_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {CONFIG_BYTES_MAX} bytes")));
+    }
+    fs::read_to_string(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_key_has_a_default_and_a_wrong_one_is_named_with_its_line() {
+        let config = Config::parse("").expect("an empty file is a configuration");
+        assert_eq!(config.proxy.to_string(), "127.0.0.1:8655");
+        let cause = |text| Config::parse(text).expect_err("refused");
+        assert!(cause("\n[proxy]\nlisten = \"localhost\"").contains("proxy.listen is no address"));
+        assert!(cause("zone = \"Mars/Base\"").contains("no such time zone"));
+        assert!(cause("\n\nsurprise = 1").starts_with("line 3: unknown field `surprise`"));
+        assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
+        assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
+        assert!(cause("[upstreams.\"a/b\"]\nbase_url = \"http://x\"").contains("a/b"));
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "(.|\n){0,200}") {
+            let _ = Config::parse(&text);
+        }
+    }
+}

@@ -1,0 +1,143 @@
+//! The way to the log for everybody: the running owner if there is one, else the log itself.
+
+use super::{ControlClient, Told, Writer};
+use crate::config::{Config, Home};
+use events::{
+    Command, Log, LogError, PriceBook, Projections, Sighting,
+    log::BATCH_FACTS_MAX,
+    query::{Fault, FaultCode, Query},
+};
+use std::{
+    fs,
+    io::{self, Write as _},
+    path::Path,
+    thread,
+    time::{Duration, Instant},
+};
+
+/// How long to wait for an owner that holds the log but does not answer yet (or no longer).
+const OWNER_WAIT: Duration = Duration::from_secs(5);
+const OWNER_WAIT_STEP: Duration = Duration::from_millis(50);
+
+/// The log, here or behind the control API of the process that holds it.
+pub enum Ledger {
+    /// Ours.
+    Local(Writer),
+    /// Another process's.
+    Remote(ControlClient),
+}
+
+impl Ledger {
+    /// Knocks at the running owner; else takes the lock and opens the log here; else waits a moment.
+    pub fn open(home: &Home, config: &Config) -> Result<Ledger, Fault> {
+        let begun = Instant::now();
+        loop {
+            if let Some(client) = ControlClient::knock(home)? {
+                return Ok(Ledger::Remote(client));
+            }
+            match open_log(home) {
+                Ok((log, projections)) => return Ok(Ledger::Local(Writer::start(log, projections, config.zone))),
+                Err(LogError::Held { .. }) if begun.elapsed() < OWNER_WAIT => thread::sleep(OWNER_WAIT_STEP),
+                Err(error) => return Err(storage_fault(&error)),
+            }
+        }
+    }
+
+    /// Asks a question.
+    pub fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Fault> {
+        match self {
+            Ledger::Local(writer) => writer.handle().ask(query),
+            Ledger::Remote(client) => client.ask(&query),
+        }
+    }
+
+    /// Tells a command.
+    pub fn tell(&self, command: Command) -> Result<Told, Fault> {
+        match self {
+            Ledger::Local(writer) => writer.handle().tell(command),
+            Ledger::Remote(client) => client.tell(&command),
+        }
+    }
+
+    /// Tells any number of sightings, in batches; returns how many entries they became.
+    pub fn log_usage(&self, sightings: Vec<Sighting>) -> Result<u64, Fault> {
+        let mut entries = 0;
+        let mut sightings = sightings.into_iter().peekable();
+        while sightings.peek().is_some() {
+            let batch = sightings.by_ref().take(BATCH_FACTS_MAX).collect();
+            entries += self.tell(Command::LogUsage { sightings: batch })?.entries;
+        }
+        Ok(entries)
+    }
+}
+
+/// Opens the log of this machine and folds it. Rebuilds the store once if folding meets damage.
+pub fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
+    let device = device(home)?;
+    let mut log = Log::open(&home.log(), &device)?;
+    let projections = match fold(&log) {
+        Ok(projections) => projections,
+        Err(_) => {
+            log.rebuild()?;
+            fold(&log)?
+        }
+    };
+    Ok((log, projections))
+}
+
+fn fold(log: &Log) -> Result<Projections, LogError> {
+    let mut projections = Projections::new(PriceBook::bundled());
+    for entry in log.replay() {
+        projections.apply(&entry?);
+    }
+    Ok(projections)
+}
+
+pub(super) fn storage_fault(error: &LogError) -> Fault {
+    Fault::new(FaultCode::Storage, error.to_string(), error.hint())
+}
+
+/// The name of this machine's part of the journal: eight random hex digits, made once.
+fn device(home: &Home) -> Result<String, LogError> {
+    let path = home.data.join("device");
+    let io = |source| LogError::Io { path: path.clone(), source };
+    match fs::read_to_string(&path) {
+        Ok(name) if !name.trim().is_empty() && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => Ok(name.trim().to_owned()),
+        Ok(_) => Err(io(io::Error::new(io::ErrorKind::InvalidData, "it does not hold the name of a device"))),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            // A journal that is there tells the name that its lost file held.
+            let name = sole_folder(&home.log().join("journal")).map_or_else(random_name, Ok).map_err(io)?;
+            write_private(&path, &name).map_err(io)?;
+            Ok(name)
+        }
+        Err(error) => Err(io(error)),
+    }
+}
+
+fn sole_folder(folder: &Path) -> Option<String> {
+    let mut names = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
+    let name = names.next()?;
+    names.next().is_none().then_some(name)
+}
+
+fn random_name() -> io::Result<String> {
+    Ok(format!("{:08x}", getrandom::u32()?))
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    if let Some(folder) = path.parent() {
+        let mut builder = fs::DirBuilder::new();
+        #[cfg(unix)]
+        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+        builder.recursive(true).create(folder)?;
+    }
+    let fresh = path.with_extension(format!("new-{}", std::process::id()));
+    let mut options = fs::OpenOptions::new();
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let mut file = options.write(true).create(true).truncate(true).open(&fresh)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)
+}

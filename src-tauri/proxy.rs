@@ -1,0 +1,139 @@
+//! The transparent proxy: forwards calls byte for byte and lets an observer read a copy.
+//!
+//! Observation may give up; forwarding may not. Nothing here names a provider, decodes a body, or waits for the log.
+
+mod forward;
+mod observe;
+mod route;
+mod tee;
+
+use crate::{engine::WriterHandle, upstreams::Upstreams};
+use events::query::{Fault, FaultCode, ProxyFacts};
+use forward::Forwarder;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use observe::Observer;
+use std::{
+    net::TcpListener,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    thread::JoinHandle,
+    time::Duration,
+};
+use tokio::sync::watch;
+
+/// How long calls on their way may take to end after the proxy was told to stop.
+const DRAIN_WAIT: Duration = Duration::from_secs(5);
+/// After an error of `accept` (no file handles left), how long to wait before the next try.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// A running proxy. Dropping it stops it: no new calls, those on their way may end.
+pub struct Proxy {
+    address: String,
+    stats: Arc<Stats>,
+    stop: watch::Sender<bool>,
+    thread: Option<JoinHandle<()>>,
+    observer: Observer,
+}
+
+/// What the proxy counts.
+#[derive(Debug)]
+pub struct Stats {
+    address: String,
+    upstreams: Vec<String>,
+    carried: AtomicU64,
+    in_flight: AtomicU64,
+    unobserved: AtomicU64,
+}
+
+impl Stats {
+    /// The counts as they stand, with the calls that the writer could not take.
+    pub fn facts(&self, unrecorded: u64) -> ProxyFacts {
+        ProxyFacts {
+            address: self.address.clone(),
+            carried: self.carried.load(Ordering::Relaxed),
+            in_flight: self.in_flight.load(Ordering::Relaxed),
+            unobserved: self.unobserved.load(Ordering::Relaxed) + unrecorded,
+            upstreams: self.upstreams.clone(),
+        }
+    }
+}
+
+impl Proxy {
+    /// Serves calls on a thread of its own until it is dropped.
+    pub fn start(listener: TcpListener, upstreams: Upstreams, writer: WriterHandle) -> Result<Proxy, Fault> {
+        let failed = |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
+        let address = format!("http://{}", listener.local_addr().map_err(failed)?);
+        listener.set_nonblocking(true).map_err(failed)?;
+        let stats = Arc::new(Stats {
+            address: address.clone(),
+            upstreams: upstreams.names(),
+            carried: AtomicU64::new(0),
+            in_flight: AtomicU64::new(0),
+            unobserved: AtomicU64::new(0),
+        });
+        let observer = Observer::start(writer, stats.clone());
+        let forwarder = Arc::new(Forwarder::new(upstreams, observer.handle(), stats.clone())?);
+        // One thread: measured faster than two here, and the meter and the writer have theirs (docs/ARCHITECTURE.md, "Threads").
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+        let (stop, stopped) = watch::channel(false);
+        let serve = move || runtime.block_on(serve(listener, forwarder, stopped));
+        let thread = std::thread::Builder::new().name("tollbar-proxy".into()).spawn(serve).map_err(failed)?;
+        Ok(Proxy { address, stats, stop, thread: Some(thread), observer })
+    }
+
+    /// Where it listens, as a URL.
+    pub fn address(&self) -> &str {
+        &self.address
+    }
+
+    /// What it counts.
+    pub fn stats(&self) -> Arc<Stats> {
+        self.stats.clone()
+    }
+}
+
+impl Drop for Proxy {
+    fn drop(&mut self) {
+        // A proxy that is gone already has nobody who listens.
+        let _ = self.stop.send(true);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+        // The last calls are metered before the writer stops.
+        self.observer.finish();
+    }
+}
+
+async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: watch::Receiver<bool>) {
+    let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
+    let connections = hyper_util::server::graceful::GracefulShutdown::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stopped.changed() => break,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        // A chunk of a stream must not wait for the next one.
+        let _ = stream.set_nodelay(true);
+        let forwarder = forwarder.clone();
+        let service = hyper::service::service_fn(move |request| {
+            let forwarder = forwarder.clone();
+            async move { Ok::<_, std::convert::Infallible>(forwarder.handle(request).await) }
+        });
+        let connection = hyper::server::conn::http1::Builder::new()
+            .preserve_header_case(true)
+            .timer(TokioTimer::new())
+            .header_read_timeout(None)
+            .serve_connection(TokioIo::new(stream), service);
+        let connection = connections.watch(connection);
+        // An error of a connection is the client's or the upstream's, and both have been told.
+        tokio::spawn(async move { drop(connection.await) });
+    }
+    drop(listener);
+    let _ = tokio::time::timeout(DRAIN_WAIT, connections.shutdown()).await;
+}

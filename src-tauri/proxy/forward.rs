@@ -1,0 +1,205 @@
+//! One call: to its upstream and back, with nothing changed but the names of the two ends of the connection.
+
+use super::{
+    Stats,
+    observe::{Head, ObserverHandle, Side},
+    route::{Route, route},
+    tee::Tee,
+};
+use crate::{clock, upstreams::Upstreams};
+use events::{
+    CallUuid,
+    query::{Fault, FaultCode},
+};
+use http_body_util::{Either, Full};
+use hyper::{
+    HeaderMap, Request, Response, StatusCode,
+    body::{Bytes, Incoming},
+    header::{self, HeaderName, HeaderValue},
+};
+use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
+use hyper_util::{
+    client::legacy::{Client, connect::HttpConnector},
+    rt::{TokioExecutor, TokioTimer},
+};
+use std::{
+    error::Error as _,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
+
+/// An upstream that does not take the connection within this time is not there.
+const CONNECT_WAIT: Duration = Duration::from_secs(15);
+/// Providers close idle connections after a minute or more; a shorter time here avoids sending into a closing one.
+const POOL_IDLE: Duration = Duration::from_secs(50);
+/// The header that names a project. It is for us and goes no further.
+const PROJECT_HEADER: &str = "x-tollbar-project";
+
+/// What the client gets: the upstream's own body, or a few words of ours.
+pub(super) type Reply = Response<Either<Tee, Full<Bytes>>>;
+
+/// Forwards calls.
+pub(super) struct Forwarder {
+    upstreams: Upstreams,
+    client: Client<HttpsConnector<HttpConnector>, Tee>,
+    observer: ObserverHandle,
+    stats: Arc<Stats>,
+}
+
+impl Forwarder {
+    pub(super) fn new(upstreams: Upstreams, observer: ObserverHandle, stats: Arc<Stats>) -> Result<Forwarder, Fault> {
+        let mut connector = HttpConnector::new();
+        connector.enforce_http(false);
+        connector.set_nodelay(true);
+        connector.set_connect_timeout(Some(CONNECT_WAIT));
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let no_tls = |cause: String| Fault::new(FaultCode::Internal, cause, "install the system's CA certificates (Debian: ca-certificates)");
+        let tls = rustls::ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|error| no_tls(format!("TLS cannot be set up: {error}")))?;
+        // A machine without certificates still reaches upstreams over plain http; https fails with a clear word.
+        let tls = match tls.clone().with_native_roots() {
+            Ok(tls) => tls.with_no_client_auth(),
+            Err(_) => tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
+        };
+        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+        let client = Client::builder(TokioExecutor::new())
+            .pool_timer(TokioTimer::new())
+            .pool_idle_timeout(POOL_IDLE)
+            .http1_preserve_header_case(true)
+            .build(connector);
+        Ok(Forwarder { upstreams, client, observer, stats })
+    }
+
+    /// Carries one call. Whatever goes wrong is said to the client in the shape that the providers' own errors have.
+    pub(super) async fn handle(&self, request: Request<Incoming>) -> Reply {
+        if request.headers().contains_key(header::UPGRADE) {
+            // Clients that try a WebSocket take this at once and go on over HTTP (clients-measured, section 0.2).
+            return ours(StatusCode::UPGRADE_REQUIRED, "tollbar does not carry WebSockets yet; use HTTP");
+        }
+        let Some(route) = route(&self.upstreams, request.uri(), request.headers()) else {
+            let path: String = request.uri().path().chars().take(100).collect();
+            let names = self.upstreams.names().join(", ");
+            return ours(
+                StatusCode::NOT_FOUND,
+                &format!("tollbar has no route for {path}: begin the path with an upstream's name (/openai/v1/..., /anthropic/v1/..., /p/<project>/openai/v1/...); upstreams: {names}"),
+            );
+        };
+        let _in_flight = InFlight::new(&self.stats);
+        let address = format!("{}://{}", route.uri.scheme_str().unwrap_or("http"), route.uri.authority().map_or("", |host| host.as_str()));
+        let (request, observation) = self.prepare(request, route);
+        match self.client.request(request).await {
+            Ok(response) => {
+                let (mut parts, body) = response.into_parts();
+                drop_hop_by_hop(&mut parts.headers);
+                if let Some(observation) = &observation {
+                    observation.head(parts.status, &parts.headers);
+                }
+                Response::from_parts(parts, Either::Left(Tee::new(body, observation, Side::Reply)))
+            }
+            Err(error) => {
+                if let Some(observation) = observation {
+                    observation.failed();
+                }
+                let cause = causes(&error);
+                let (status, said) = if error.is_connect() {
+                    (StatusCode::BAD_GATEWAY, format!("tollbar cannot reach {address}: {cause}"))
+                } else {
+                    (StatusCode::BAD_GATEWAY, format!("tollbar lost the connection to {address} before it answered: {cause}"))
+                };
+                ours(status, &said)
+            }
+        }
+    }
+
+    /// The request as the upstream shall see it, and who watches it.
+    fn prepare(&self, request: Request<Incoming>, route: Route) -> (Request<Tee>, Option<super::observe::Observation>) {
+        let (mut parts, body) = request.into_parts();
+        let project_header = parts.headers.remove(PROJECT_HEADER);
+        let project = project_header.as_ref().and_then(|name| name.to_str().ok());
+        let uuid = getrandom::u64().ok().zip(getrandom::u64().ok()).map(|(high, low)| CallUuid(u128::from(high) << 64 | u128::from(low)));
+        let observation = uuid.and_then(|uuid| {
+            self.observer.begin(Head {
+                uuid,
+                at: clock::now(),
+                upstream: &route.upstream,
+                method: parts.method.as_str(),
+                path: route.uri.path_and_query().map_or("/", |path| path.as_str()),
+                headers: &parts.headers,
+                project_in_path: route.project.as_deref(),
+                project_in_header: project,
+            })
+        });
+        drop_hop_by_hop(&mut parts.headers);
+        if let Some(host) = route.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
+            parts.headers.insert(header::HOST, host);
+        }
+        parts.uri = route.uri;
+        parts.version = hyper::Version::HTTP_11;
+        (Request::from_parts(parts, Tee::new(body, observation.clone(), Side::Request)), observation)
+    }
+}
+
+/// Counts a call for as long as its reply has not begun.
+struct InFlight<'a>(&'a Stats);
+
+impl InFlight<'_> {
+    fn new(stats: &Stats) -> InFlight<'_> {
+        stats.carried.fetch_add(1, Ordering::Relaxed);
+        stats.in_flight.fetch_add(1, Ordering::Relaxed);
+        InFlight(stats)
+    }
+}
+
+impl Drop for InFlight<'_> {
+    fn drop(&mut self) {
+        self.0.in_flight.fetch_sub(1, Ordering::Relaxed);
+    }
+}
+
+/// Drops what speaks of one connection only (RFC 9110, section 7.6.1).
+fn drop_hop_by_hop(headers: &mut HeaderMap) {
+    const ALWAYS: [HeaderName; 7] = [
+        header::CONNECTION,
+        HeaderName::from_static("keep-alive"),
+        header::PROXY_AUTHENTICATE,
+        header::PROXY_AUTHORIZATION,
+        HeaderName::from_static("proxy-connection"),
+        header::TRANSFER_ENCODING,
+        header::UPGRADE,
+    ];
+    let named: Vec<HeaderName> = headers
+        .get_all(header::CONNECTION)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(','))
+        .filter_map(|name| name.trim().parse().ok())
+        .collect();
+    for name in ALWAYS.iter().chain(&named) {
+        headers.remove(name);
+    }
+}
+
+/// An answer of ours, in a shape that the SDKs of OpenAI, Anthropic and Google all read.
+fn ours(status: StatusCode, message: &str) -> Reply {
+    let error = serde_json::json!({ "message": message, "type": "tollbar_error", "code": status.as_u16(), "param": null });
+    let body = serde_json::json!({ "type": "error", "error": error }).to_string();
+    let mut response = Response::new(Either::Right(Full::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}
+
+/// An error and what caused it, in one line.
+fn causes(error: &hyper_util::client::legacy::Error) -> String {
+    let mut said = Vec::new();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        let text = error.to_string();
+        if !said.contains(&text) {
+            said.push(text);
+        }
+        cause = error.source();
+    }
+    if said.is_empty() { error.to_string() } else { said.join(": ") }
+}

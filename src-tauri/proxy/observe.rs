@@ -1,0 +1,253 @@
+//! The observer: a thread of its own reads copies of what passes and hands what it concludes to the writer.
+//!
+//! What passes is handed over without waiting. If the observer falls behind its bounds, calls go unobserved and are counted,
+//! and nobody else notices.
+
+use super::{Stats, tee::End};
+use crate::{
+    attribution, clock,
+    engine::WriterHandle,
+    meter::{Call, Ending, Meter},
+    upstreams::Upstream,
+};
+use events::{CallUuid, Project, ProjectBy, Source, Timestamp};
+use hyper::{HeaderMap, StatusCode, body::Bytes, header};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+        mpsc::{Receiver, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+};
+
+/// How many pieces may wait for the observer.
+const QUEUE_PIECES_MAX: usize = 16_384;
+/// How many bytes they may hold together.
+const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// The longest name of a project that is taken from a call, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// The observer's thread.
+pub(super) struct Observer {
+    handle: ObserverHandle,
+    thread: Option<JoinHandle<()>>,
+}
+
+/// A way to the observer; cheap to clone.
+#[derive(Clone)]
+pub(super) struct ObserverHandle {
+    sender: SyncSender<Message>,
+    queued_bytes: Arc<AtomicUsize>,
+    stats: Arc<Stats>,
+}
+
+/// What is known when the head of a request has passed.
+pub(super) struct Head<'a> {
+    pub(super) uuid: CallUuid,
+    pub(super) at: Timestamp,
+    pub(super) upstream: &'a Upstream,
+    pub(super) method: &'a str,
+    pub(super) path: &'a str,
+    pub(super) headers: &'a HeaderMap,
+    pub(super) project_in_path: Option<&'a str>,
+    pub(super) project_in_header: Option<&'a str>,
+}
+
+/// Which of the two bodies of a call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Side {
+    Request,
+    Reply,
+}
+
+/// A way to tell the observer about one call; both bodies of the call hold one.
+#[derive(Clone)]
+pub(super) struct Observation {
+    uuid: CallUuid,
+    observer: ObserverHandle,
+    /// Set once a piece was lost: what comes after it would be misread.
+    lost: Arc<AtomicBool>,
+}
+
+enum Message {
+    Begun(CallUuid, Box<Watched>),
+    Piece(CallUuid, Side, Bytes),
+    Head(CallUuid, StatusCode, Box<HeaderMap>),
+    Ended(CallUuid, Ending, Timestamp),
+    /// A piece did not fit: nothing can be concluded of this call.
+    Lost(CallUuid),
+    Finish,
+}
+
+/// A call that is being observed.
+struct Watched {
+    meter: Meter,
+    upstream: String,
+    project: Option<Project>,
+    client: Option<String>,
+    session: Option<String>,
+}
+
+impl Observer {
+    pub(super) fn start(writer: WriterHandle, stats: Arc<Stats>) -> Observer {
+        let (sender, receiver) = sync_channel(QUEUE_PIECES_MAX);
+        let queued_bytes = Arc::<AtomicUsize>::default();
+        let handle = ObserverHandle { sender, queued_bytes: queued_bytes.clone(), stats };
+        let thread = std::thread::Builder::new()
+            .name("tollbar-meter".into())
+            .spawn(move || observe(&receiver, &queued_bytes, &writer))
+            .expect("the system gives a thread to a program that starts");
+        Observer { handle, thread: Some(thread) }
+    }
+
+    pub(super) fn handle(&self) -> ObserverHandle {
+        self.handle.clone()
+    }
+
+    /// Concludes what is queued and ends the thread.
+    pub(super) fn finish(&mut self) {
+        if let Some(thread) = self.thread.take() {
+            // An observer that is gone has nothing left to conclude.
+            let _ = self.handle.sender.send(Message::Finish);
+            let _ = thread.join();
+        }
+    }
+}
+
+impl ObserverHandle {
+    /// Begins to observe a call, if it is one that may be billed.
+    pub(super) fn begin(&self, head: Head<'_>) -> Option<Observation> {
+        let call = Call {
+            provider: &head.upstream.dialect,
+            method: head.method,
+            path: head.path,
+            encoding: text(head.headers, header::CONTENT_ENCODING.as_str()),
+            at: head.at,
+            uuid: head.uuid,
+            source: Source::Proxy,
+        };
+        let named = |name: &str, by| {
+            let name = name.trim();
+            let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+            fits.then(|| Project { by, name: name.to_owned() })
+        };
+        let watched = Watched {
+            meter: Meter::start(&call)?,
+            upstream: head.upstream.name.clone(),
+            project: head
+                .project_in_path
+                .and_then(|name| named(name, ProjectBy::Path))
+                .or_else(|| head.project_in_header.and_then(|name| named(name, ProjectBy::Header))),
+            client: text(head.headers, header::USER_AGENT.as_str()).and_then(attribution::client_of_user_agent),
+            session: attribution::session_of_headers(|name| text(head.headers, name)),
+        };
+        let observation = Observation { uuid: head.uuid, observer: self.clone(), lost: Arc::default() };
+        observation.send(Message::Begun(head.uuid, Box::new(watched)));
+        Some(observation)
+    }
+}
+
+impl Observation {
+    /// The head of the reply has come.
+    pub(super) fn head(&self, status: StatusCode, headers: &HeaderMap) {
+        self.send(Message::Head(self.uuid, status, Box::new(headers.clone())));
+    }
+
+    /// A piece of a body has passed.
+    pub(super) fn passed(&self, side: Side, bytes: &Bytes) {
+        let queued = self.observer.queued_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
+        if queued > QUEUE_BYTES_MAX {
+            self.observer.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+            self.lose();
+        } else if !self.send(Message::Piece(self.uuid, side, bytes.clone())) {
+            self.observer.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        }
+    }
+
+    /// A body has ended. A request that was dropped or cut ends the reply as well, which is told by the reply.
+    pub(super) fn ended(&self, side: Side, end: End) {
+        let ending = match (side, end) {
+            (Side::Request, _) => return,
+            (Side::Reply, End::Whole) => Ending::Complete,
+            (Side::Reply, End::Cut) => Ending::UpstreamCut,
+            (Side::Reply, End::Dropped) => Ending::ClientGone,
+        };
+        self.send(Message::Ended(self.uuid, ending, clock::now()));
+    }
+
+    /// The upstream gave no reply at all: nothing was answered, and what it may have billed nobody knows.
+    pub(super) fn failed(&self) {
+        self.send(Message::Lost(self.uuid));
+    }
+
+    /// Hands a message over without waiting; whether it went.
+    fn send(&self, message: Message) -> bool {
+        if self.lost.load(Ordering::Relaxed) {
+            return false;
+        }
+        let sent = self.observer.sender.try_send(message).is_ok();
+        if !sent {
+            self.lose();
+        }
+        sent
+    }
+
+    fn lose(&self) {
+        if !self.lost.swap(true, Ordering::Relaxed) {
+            self.observer.stats.unobserved.fetch_add(1, Ordering::Relaxed);
+        }
+        // If even this finds no room, the meter waits in vain until the bound on calls forgets it.
+        let _ = self.observer.sender.try_send(Message::Lost(self.uuid));
+    }
+}
+
+fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
+    let mut calls: HashMap<CallUuid, Box<Watched>> = HashMap::new();
+    while let Ok(message) = receiver.recv() {
+        match message {
+            Message::Begun(uuid, watched) => drop(calls.insert(uuid, watched)),
+            Message::Piece(uuid, side, bytes) => {
+                queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                if let Some(call) = calls.get_mut(&uuid) {
+                    match side {
+                        Side::Request => call.meter.request(&bytes),
+                        Side::Reply => call.meter.reply(&bytes),
+                    }
+                }
+            }
+            Message::Head(uuid, status, headers) => {
+                if let Some(call) = calls.get_mut(&uuid) {
+                    call.meter.head(status.as_u16(), |name| text(&headers, name));
+                }
+            }
+            Message::Ended(uuid, ending, at) => {
+                if let Some(call) = calls.remove(&uuid) {
+                    writer.seen(conclude(*call, ending, at));
+                }
+            }
+            Message::Lost(uuid) => drop(calls.remove(&uuid)),
+            Message::Finish => break,
+        }
+    }
+    let now = clock::now();
+    calls.into_values().for_each(|call| writer.seen(conclude(*call, Ending::ClientGone, now)));
+}
+
+/// What was seen of a call, with whose it is.
+fn conclude(call: Watched, ending: Ending, at: Timestamp) -> Vec<events::Sighting> {
+    let Watched { meter, upstream, project, client, session } = call;
+    let mut sightings = meter.finish(ending, at);
+    for sighting in &mut sightings {
+        sighting.usage.provider.clone_from(&upstream);
+        sighting.usage.project.clone_from(&project);
+        sighting.usage.client.clone_from(&client);
+        sighting.usage.session.clone_from(&session);
+    }
+    sightings
+}
+
+fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
+    headers.get(name)?.to_str().ok()
+}

@@ -1,0 +1,104 @@
+//! Which upstream a path is meant for, and what is left of the path for it.
+
+use crate::upstreams::{Upstream, Upstreams};
+use hyper::{HeaderMap, Uri, http::uri::PathAndQuery};
+use std::sync::Arc;
+
+/// Where a call goes.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub(super) upstream: Arc<Upstream>,
+    /// The project that the path names, percent-decoded.
+    pub(super) project: Option<String>,
+    /// The address at the upstream.
+    pub(super) uri: Uri,
+}
+
+/// `/p/<project>/<upstream>/<path>`, `/<upstream>/<path>`, `/p/<project>/<path>`, or a bare path of an API that is known by its shape.
+pub(super) fn route(upstreams: &Upstreams, uri: &Uri, headers: &HeaderMap) -> Option<Route> {
+    let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
+    let (project, path) = match whole.strip_prefix("/p/").and_then(|rest| rest.split_once('/')) {
+        Some((project, rest)) if !project.is_empty() => (Some(percent_decoded(project)), rest),
+        Some(_) | None => (None, whole.strip_prefix('/').unwrap_or(whole)),
+    };
+    let (first, rest) = path.split_at(path.find(['/', '?']).unwrap_or(path.len()));
+    let (upstream, rest) = match upstreams.get(first) {
+        Some(upstream) => (upstream, rest),
+        None => {
+            let bare = path.split('?').next().unwrap_or_default();
+            (upstreams.of_bare_path(bare, |name| headers.contains_key(name))?, &whole[whole.len() - path.len() - 1..])
+        }
+    };
+    Some(Route { uri: join(&upstream.base, rest)?, upstream: upstream.clone(), project })
+}
+
+/// The base with the rest of the call's path behind its own.
+fn join(base: &Uri, rest: &str) -> Option<Uri> {
+    let prefix = base.path().trim_end_matches('/');
+    // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
+    let path = if prefix.is_empty() && !rest.starts_with('/') { format!("/{rest}") } else { format!("{prefix}{rest}") };
+    let mut parts = base.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+    Uri::from_parts(parts).ok()
+}
+
+/// The text behind `%41` and the like; what is no UTF-8 is replaced.
+fn percent_decoded(text: &str) -> String {
+    let hex = |digit: u8| char::from(digit).to_digit(16);
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        let mut ahead = rest.clone();
+        match (byte, ahead.next().and_then(hex), ahead.next().and_then(hex)) {
+            (b'%', Some(high), Some(low)) => {
+                bytes.push(u8::try_from(high * 16 + low).expect("two hex digits are a byte"));
+                rest = ahead;
+            }
+            _ => bytes.push(byte),
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::Config;
+
+    fn check(path: &str, upstream: &str, uri: &str, project: Option<&str>) {
+        let config = Config::parse(
+            "[upstreams.openai]\nbase_url = 'http://o:1'\n[upstreams.anthropic]\nbase_url = 'http://a:2/'\n[upstreams.relay]\nbase_url = 'http://r:3/api/'",
+        )
+        .expect("a configuration");
+        let found = route(&config.upstreams, &path.parse().expect("a path"), &HeaderMap::new()).expect("a route");
+        let got = (found.upstream.name.as_str(), found.uri.to_string(), found.project.as_deref());
+        assert_eq!(got, (upstream, uri.to_owned(), project), "{path}");
+    }
+
+    #[test]
+    fn the_first_part_names_the_upstream_and_the_rest_is_untouched() {
+        check("/openai/v1/chat/completions?a=%2F&b", "openai", "http://o:1/v1/chat/completions?a=%2F&b", None);
+        check("/anthropic/v1/messages", "anthropic", "http://a:2/v1/messages", None);
+        check("/relay/v1/x", "relay", "http://r:3/api/v1/x", None);
+        check("/relay", "relay", "http://r:3/api", None);
+        check("/openai//v1/x", "openai", "http://o:1//v1/x", None);
+        check("/openai?x=1", "openai", "http://o:1/?x=1", None);
+    }
+
+    #[test]
+    fn a_project_stands_before_it() {
+        check("/p/web/openai/v1/responses", "openai", "http://o:1/v1/responses", Some("web"));
+        check("/p/my%20app/v1/messages", "anthropic", "http://a:2/v1/messages", Some("my app"));
+        check("/p/b%C3%A4r/anthropic/v1/messages?beta=true", "anthropic", "http://a:2/v1/messages?beta=true", Some("bär"));
+    }
+
+    #[test]
+    fn a_bare_path_is_known_by_its_shape_and_another_is_not() {
+        check("/v1/messages", "anthropic", "http://a:2/v1/messages", None);
+        check("/v1/chat/completions?x", "openai", "http://o:1/v1/chat/completions?x", None);
+        let upstreams = Config::parse("").expect("a configuration").upstreams;
+        for path in ["/", "/favicon.ico", "/p/x", "/p/x/", "/nobody/v1/messages"] {
+            assert!(route(&upstreams, &path.parse().expect("a path"), &HeaderMap::new()).is_none(), "{path}");
+        }
+    }
+}

@@ -1,0 +1,82 @@
+//! A body that passes through untouched while an observer gets a copy of each piece.
+
+use super::observe::{Observation, Side};
+use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+/// A body on its way. Its end is told exactly once: whole, broken off by the sender, or dropped by the receiver.
+pub(super) struct Tee {
+    body: Incoming,
+    observation: Option<Observation>,
+    side: Side,
+}
+
+impl Tee {
+    /// Watches a body from its first byte on.
+    pub(super) fn new(body: Incoming, observation: Option<Observation>, side: Side) -> Tee {
+        let mut tee = Tee { body, observation, side };
+        // A body without bytes is never polled.
+        if tee.body.is_end_stream() {
+            tee.ended(End::Whole);
+        }
+        tee
+    }
+
+    fn ended(&mut self, end: End) {
+        if let Some(observation) = self.observation.take() {
+            observation.ended(self.side, end);
+        }
+    }
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With its last byte.
+    Whole,
+    /// Its sender broke off.
+    Cut,
+    /// Its receiver went away.
+    Dropped,
+}
+
+impl Body for Tee {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
+        match &frame {
+            Some(Ok(frame)) => {
+                if let (Some(bytes), Some(observation)) = (frame.data_ref(), &self.observation) {
+                    // A second handle on the same bytes: nothing is copied here.
+                    observation.passed(self.side, bytes);
+                }
+                // A sized body may not be polled again after its last byte.
+                if self.body.is_end_stream() {
+                    self.ended(End::Whole);
+                }
+            }
+            Some(Err(_)) => self.ended(End::Cut),
+            None => self.ended(End::Whole),
+        }
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        self.body.size_hint()
+    }
+}
+
+impl Drop for Tee {
+    fn drop(&mut self) {
+        self.ended(End::Dropped);
+    }
+}

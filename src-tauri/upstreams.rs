@@ -1,0 +1,156 @@
+//! Whom the proxy can call: the providers known by name, and those that the configuration adds or moves.
+
+use crate::config::UpstreamSection;
+use hyper::Uri;
+use std::{collections::BTreeMap, sync::Arc};
+
+/// The longest name of an upstream, in bytes.
+const NAME_BYTES_MAX: usize = 64;
+
+/// Name and address of every provider known by name. Addresses are those of the providers' own documentation of their API.
+///
+/// Where the address depends on the customer (Azure, Snowflake, a gateway), there is none, and the configuration must name it.
+const KNOWN: &[(&str, Option<&str>)] = &[
+    ("alibaba", Some("https://dashscope-intl.aliyuncs.com")),
+    ("anthropic", Some("https://api.anthropic.com")),
+    ("avian", Some("https://api.avian.io")),
+    ("azure", None),
+    ("bedrock", Some("https://bedrock-runtime.us-east-1.amazonaws.com")),
+    ("cerebras", Some("https://api.cerebras.ai")),
+    ("chatgpt-codex", Some("https://chatgpt.com")),
+    ("cohere", Some("https://api.cohere.com")),
+    ("copilot", Some("https://api.githubcopilot.com")),
+    ("crusoe", Some("https://api.inference.crusoecloud.com")),
+    ("deepseek", Some("https://api.deepseek.com")),
+    ("doubleword", Some("https://api.doubleword.ai")),
+    ("gemini", Some("https://generativelanguage.googleapis.com")),
+    ("groq", Some("https://api.groq.com")),
+    ("heroku", Some("https://us.inference.heroku.com")),
+    ("huggingface", Some("https://router.huggingface.co")),
+    ("llamacpp", Some("http://127.0.0.1:8080")),
+    ("local-openai-compat", Some("http://127.0.0.1:8000")),
+    ("mistral", Some("https://api.mistral.ai")),
+    ("mistralrs", Some("http://127.0.0.1:1234")),
+    ("moonshot", Some("https://api.moonshot.ai")),
+    ("ollama", Some("http://127.0.0.1:11434")),
+    ("ollama-cloud", Some("https://ollama.com")),
+    ("openai", Some("https://api.openai.com")),
+    ("openrouter", Some("https://openrouter.ai")),
+    ("perplexity", Some("https://api.perplexity.ai")),
+    ("portkey", Some("https://api.portkey.ai")),
+    ("pydantic-gateway", Some("https://gateway.pydantic.dev")),
+    ("snowflake", None),
+    ("together", Some("https://api.together.xyz")),
+    ("venice", Some("https://api.venice.ai")),
+    ("vercel-gateway", Some("https://ai-gateway.vercel.sh")),
+    ("vertex", Some("https://aiplatform.googleapis.com")),
+    ("voyageai", Some("https://api.voyageai.com")),
+    ("writer", Some("https://api.writer.com")),
+    ("xai", Some("https://api.x.ai")),
+    ("zai", Some("https://api.z.ai")),
+];
+
+/// One upstream.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Upstream {
+    /// Its name: the first part of the proxy's path, and the provider of its calls.
+    pub name: String,
+    /// Where it is. Its path, if it has one, goes before the path of the call.
+    pub base: Uri,
+    /// The known provider whose way of counting it has: its own name unless configured.
+    pub dialect: String,
+}
+
+/// All upstreams by name.
+#[derive(Clone, Debug)]
+pub struct Upstreams(BTreeMap<String, Arc<Upstream>>);
+
+impl Upstreams {
+    /// The known ones, moved and added to as the configuration says. The error names what is wrong.
+    pub fn new(configured: &BTreeMap<String, UpstreamSection>) -> Result<Upstreams, String> {
+        let mut upstreams = BTreeMap::new();
+        let mut add = |name: &str, base: Uri, dialect: &str| {
+            let upstream = Upstream { name: name.to_owned(), base, dialect: dialect.to_owned() };
+            upstreams.insert(name.to_owned(), Arc::new(upstream));
+        };
+        for (name, address) in KNOWN {
+            if let Some(address) = address {
+                add(name, address.parse().map_err(|_| format!("upstream {name} has no address"))?, name);
+            }
+        }
+        for (name, section) in configured {
+            let base = parse_base(&section.base_url)
+                .ok_or_else(|| format!("upstreams.{name}.base_url is no http address: {:?} (write it like https://api.openai.com)", section.base_url))?;
+            let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+            if name.is_empty() || name == "p" || name.len() > NAME_BYTES_MAX || !name.chars().all(fits) {
+                return Err(format!("{name:?} is no name for an upstream (letters, digits, - _ . and not \"p\")"));
+            }
+            let dialect = section.dialect.as_deref().unwrap_or(name);
+            if section.dialect.is_some() && !KNOWN.iter().any(|(known, _)| *known == dialect) {
+                let known: Vec<_> = KNOWN.iter().map(|(known, _)| *known).collect();
+                return Err(format!("upstreams.{name}.dialect {dialect:?} is unknown (known: {})", known.join(", ")));
+            }
+            add(name, base, dialect);
+        }
+        Ok(Upstreams(upstreams))
+    }
+
+    /// The upstream of that name.
+    pub fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
+        self.0.get(name)
+    }
+
+    /// All names, in order.
+    pub fn names(&self) -> Vec<String> {
+        self.0.keys().cloned().collect()
+    }
+
+    /// The upstream that a path without its name is meant for: whose API has such a path.
+    ///
+    /// `header` looks a request header up (gateways-and-clients, section 4.2).
+    pub fn of_bare_path(&self, path: &str, header: impl Fn(&str) -> bool) -> Option<&Arc<Upstream>> {
+        let path = path.trim_start_matches('/');
+        let in_version = path.strip_prefix("v1/").unwrap_or(path);
+        let starts = |parts: &[&str]| parts.iter().any(|part| in_version == *part || in_version.starts_with(&format!("{part}/")));
+        let name = if header("anthropic-version") || starts(&["messages", "complete"]) {
+            "anthropic"
+        } else if header("x-goog-api-key") || path.starts_with("v1beta/") || path.starts_with("v1alpha/") || path.contains(":generateContent") {
+            "gemini"
+        } else if starts(&["chat/completions", "responses", "completions", "embeddings", "models", "moderations", "files", "batches", "images", "audio"]) {
+            "openai"
+        } else if ["api/chat", "api/generate", "api/tags", "api/embed"].contains(&path) {
+            "ollama"
+        } else {
+            return None;
+        };
+        self.get(name)
+    }
+}
+
+/// An absolute http or https address, without query and without a slash at its end.
+fn parse_base(text: &str) -> Option<Uri> {
+    let base: Uri = text.trim().trim_end_matches('/').parse().ok()?;
+    let http = matches!(base.scheme_str(), Some("http" | "https"));
+    (http && base.authority().is_some() && base.query().is_none()).then_some(base)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bare_paths_find_the_provider_whose_api_has_them() {
+        let upstreams = Upstreams::new(&BTreeMap::new()).expect("the known ones");
+        let found = |path: &str, header: &str| upstreams.of_bare_path(path, |name| name == header).map(|upstream| upstream.name.as_str());
+        assert_eq!(found("/v1/messages", ""), Some("anthropic"));
+        assert_eq!(found("/messages", ""), Some("anthropic"));
+        assert_eq!(found("/v1/models", "anthropic-version"), Some("anthropic"));
+        assert_eq!(found("/v1/models", ""), Some("openai"));
+        assert_eq!(found("/v1/chat/completions", ""), Some("openai"));
+        assert_eq!(found("/v1/responses/resp_1", ""), Some("openai"));
+        assert_eq!(found("/v1beta/models/gemini-2.5-pro:generateContent", ""), Some("gemini"));
+        assert_eq!(found("/api/chat", ""), Some("ollama"));
+        assert_eq!(found("/favicon.ico", ""), None);
+        assert_eq!(found("/v1/messagesque", ""), None);
+    }
+}
