@@ -12,7 +12,9 @@ mod said;
 mod surface;
 
 mod anthropic;
+mod cohere;
 mod gemini;
+mod ollama;
 mod openai;
 
 use decode::Decoder;
@@ -137,16 +139,12 @@ impl Meter {
     }
 
     fn sightings(&self, surface: Surface, heard: Heard, closed: bool, ending: Ending, latency_ms: Option<u32>) -> Vec<Sighting> {
-        let reading = match surface {
-            Surface::OpenAi => openai::read(&heard.said, &self.provider),
-            Surface::Anthropic | Surface::AnthropicBatch => anthropic::read(&heard.said),
-            Surface::Gemini => gemini::read(&heard.said),
-        };
+        let reading = self.read(surface, &heard.said);
         let whole = match surface {
             Surface::OpenAi => heard.done || closed,
             // Its streams have a last word, and without it they were truncated (provider-usage, section 3).
-            Surface::Anthropic | Surface::AnthropicBatch => heard.done,
-            Surface::Gemini => closed,
+            Surface::Anthropic | Surface::AnthropicBatch | Surface::Ollama => heard.done,
+            Surface::Gemini | Surface::Cohere => closed,
         };
         let (certainty, reading) = match reading {
             Some(reading) if whole && !heard.erred => (Certainty::Reported, reading),
@@ -154,9 +152,10 @@ impl Meter {
             None if self.may_have_cost(&heard, ending) => (Certainty::Unknown, Reading::default()),
             None => return Vec::new(),
         };
-        let iterations = match surface {
+        let within = match surface {
+            Surface::OpenAi => openai::pictures(&heard.said).into_iter().collect(),
             Surface::Anthropic | Surface::AnthropicBatch => anthropic::iterations(&heard.said),
-            Surface::OpenAi | Surface::Gemini => Vec::new(),
+            Surface::Gemini | Surface::Ollama | Surface::Cohere => Vec::new(),
         };
         let usage = Usage {
             at: self.at,
@@ -170,15 +169,25 @@ impl Meter {
             sources: self.source.into(),
             ..Usage::default()
         };
-        let within = iterations.into_iter().filter_map(|(suffix, said)| {
+        let within = within.into_iter().filter_map(|(suffix, said)| {
             // Without an id of the whole, its parts have none, and could not be told from it.
             let id = format!("{}:{suffix}", heard.id.as_ref()?);
-            let reading = anthropic::read(&said)?;
+            let reading = self.read(surface, &said)?;
             Some(sighting(Usage { call_id: Some(id), ..usage.clone() }, None, reading, said, surface))
         });
         let within: Vec<Sighting> = within.collect();
         let whole = sighting(Usage { call_id: heard.id.clone(), ..usage }, self.asked.as_deref(), reading, heard.said, surface);
         std::iter::once(whole).chain(within).collect()
+    }
+
+    fn read(&self, surface: Surface, said: &Said) -> Option<Reading> {
+        match surface {
+            Surface::OpenAi => openai::read(said, &self.provider),
+            Surface::Anthropic | Surface::AnthropicBatch => anthropic::read(said),
+            Surface::Gemini => gemini::read(said),
+            Surface::Ollama => ollama::read(said),
+            Surface::Cohere => cohere::read(said),
+        }
     }
 
     /// Whether a call without usage is one whose cost we do not know, rather than one without cost. No error of a provider has been seen to
@@ -296,6 +305,8 @@ fn hear(surface: &mut Option<Surface>, calls: &mut Vec<Heard>, document: &Docume
         Surface::OpenAi => openai::hear(document, frame, heard),
         Surface::Anthropic | Surface::AnthropicBatch => anthropic::hear(document, frame, heard),
         Surface::Gemini => gemini::hear(document, heard),
+        Surface::Ollama => ollama::hear(document, heard),
+        Surface::Cohere => cohere::hear(document, heard),
     }
 }
 

@@ -32,6 +32,10 @@ impl Exchange {
 
     /// The sightings of the exchange, its reply in pieces of such a size, under such an encoding. `None`: nothing billable can come of it.
     fn sightings(&self, reply: &[u8], encoding: &str, piece_bytes: usize) -> Option<Vec<Sighting>> {
+        self.ended(reply, encoding, piece_bytes, Ending::Complete)
+    }
+
+    fn ended(&self, reply: &[u8], encoding: &str, piece_bytes: usize, ending: Ending) -> Option<Vec<Sighting>> {
         let call = Call {
             provider: self.text("provider"),
             method: self.text("method"),
@@ -51,7 +55,7 @@ impl Exchange {
             name => self.0["response_headers"][name].as_str(),
         });
         reply.chunks(piece_bytes.max(1)).for_each(|piece| meter.reply(piece));
-        Some(meter.finish(Ending::Complete, Timestamp::from_secs(2)))
+        Some(meter.finish(ending, Timestamp::from_secs(2)))
     }
 
     /// What is wrong with the sightings, if anything.
@@ -84,7 +88,8 @@ impl Exchange {
         if let Some((name, found)) = wrong {
             return Some(format!("{name}: {found}, not {}", count(name)));
         }
-        let model = expected["model"].as_str().or(expected["request_model"].as_str());
+        let named = |field: &str| expected[field].as_str().filter(|name| !name.is_empty());
+        let model = named("model").or(named("request_model"));
         if model.is_some() && usage.model.as_deref() != model {
             return Some(format!("model: {:?}, not {model:?}", usage.model));
         }
@@ -177,17 +182,24 @@ fn pieces_and_compression_change_nothing() {
 }
 
 #[test]
-fn a_cut_reply_never_tells_more_than_a_whole_one() {
+fn a_cut_reply_is_not_taken_for_a_whole_one() {
     let Some(exchanges) = recordings() else { return };
+    let (mut known_in_part, mut unknown) = (0, 0);
     for exchange in exchanges.iter().step_by(SAMPLE) {
         let body = exchange.bytes("response_body");
         let Some(whole) = exchange.sightings(&body, "identity", usize::MAX) else { continue };
         for part in 1..8 {
-            let cut = exchange.sightings(&body[..body.len() * part / 8], "identity", usize::MAX).unwrap();
-            let output = |sightings: &[Sighting]| sightings.iter().map(|it| it.usage.tokens.produced()).sum::<u64>();
-            assert!(output(&cut) <= output(&whole), "{} cut at {part}/8", exchange.text("id"));
+            let cut = exchange.ended(&body[..body.len() * part / 8], "identity", usize::MAX, Ending::UpstreamCut).unwrap();
+            for (cut, whole) in cut.iter().zip(&whole) {
+                match cut.usage.certainty {
+                    Certainty::Reported => assert_eq!(cut.usage.tokens, whole.usage.tokens, "{} cut at {part}/8", exchange.text("id")),
+                    Certainty::Partial => known_in_part += 1,
+                    Certainty::Estimated | Certainty::Unknown => unknown += 1,
+                }
+            }
         }
     }
+    println!("cut: {known_in_part} known in part, {unknown} unknown");
 }
 
 #[test]

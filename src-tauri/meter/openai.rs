@@ -5,10 +5,13 @@ use super::document::Document;
 use super::frames::Frame;
 use super::said::{self, Reading, Said, at, count, dollars, name};
 use events::{Fees, Tokens, Usd};
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 /// xAI's unit of money: 10^10 ticks are a dollar.
 const PICO_PER_TICK: i128 = 100;
+
+/// What is said of pictures only.
+const PICTURES: &str = "pictures";
 
 /// Hears one chunk of a stream, one event, or the whole reply.
 pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
@@ -73,7 +76,8 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let prompt = count(usage, &["prompt_tokens", "input_tokens"]);
     let completion = count(usage, &["completion_tokens", "output_tokens"]);
     let total = count(usage, &["total_tokens"]);
-    if prompt.is_none() && completion.is_none() && total.is_none() {
+    let known_cost = reported_cost(usage, 0, model).filter(|cost| *cost > Usd::ZERO);
+    if prompt.is_none() && completion.is_none() && total.is_none() && known_cost.is_none() {
         return None;
     }
     // Embeddings of some servers have a total only.
@@ -110,12 +114,19 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
         (completion, reasoning)
     };
     let output_audio = completion_detail("audio_tokens").unwrap_or(0).min(output);
+    let input = if audio_outside { uncached } else { uncached - audio_uncached };
+    // Models that look at pictures bill them as text; models that make pictures do not.
+    let apart = |detail: Option<u64>, all: u64| if makes_pictures(said) { detail.unwrap_or(0).min(all) } else { 0 };
+    let input_image = apart(prompt_detail("image_tokens"), input);
+    let output_image = apart(completion_detail("image_tokens").or(Some(completion)), output - output_audio);
     let tokens = Tokens {
-        input: if audio_outside { uncached } else { uncached - audio_uncached },
+        input: input - input_image,
         input_audio: audio_uncached,
+        input_image,
         cache_read: cached,
-        output: output - output_audio,
+        output: output - output_audio - output_image,
         output_audio,
+        output_image,
         reasoning,
         ..writes
     };
@@ -128,6 +139,20 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
         geo: None,
         reported_cost: reported_cost(usage, tokens.total(), model),
     })
+}
+
+/// Whether the usage is that of a model that makes pictures.
+fn makes_pictures(said: &Said) -> bool {
+    said.text("model").is_some_and(|model| model.contains("image")) || said.get(PICTURES).is_some()
+}
+
+/// The pictures that a response had made by a tool: billed as calls of another model, and not part of the response's usage
+/// (provider-usage, section 2.2, `tool_usage`). That model is not named, so it is not guessed.
+pub(super) fn pictures(said: &Said) -> Option<(String, Said)> {
+    let usage = said.get("tool_usage")?.get("image_gen")?;
+    count(usage, &["total_tokens"]).filter(|total| *total > 0)?;
+    let fields = [("usage".to_owned(), usage.clone()), (PICTURES.to_owned(), Value::Bool(true))];
+    Some(("image_gen:0".to_owned(), Said::from(Map::from_iter(fields))))
 }
 
 /// Whether the provider is Google's, whose OpenAI-compatible surface shows its thoughts in the total only.

@@ -28,6 +28,13 @@ impl Said {
         }
     }
 
+    /// Takes up a value that stands alone, as a field under a name.
+    pub(super) fn hear_in(&mut self, name: &str, field: &str, raw: &RawValue) {
+        if let Some(value) = kept(raw, 0) {
+            overlay(self.0.entry(name).or_insert(Value::Null), Value::Object(Map::from_iter([(field.to_owned(), value)])));
+        }
+    }
+
     /// Takes up a name, such as the model's.
     pub(super) fn name(&mut self, name: &str, raw: Option<&RawValue>) {
         if let Some(text) = model(raw) {
@@ -116,6 +123,7 @@ fn kept(raw: &RawValue, depth: usize) -> Option<Value> {
     })
 }
 
+/// `old`, with all of `new` laid over it.
 fn overlay(old: &mut Value, new: Value) {
     match (old, new) {
         (Value::Object(old), Value::Object(new)) => {

@@ -5,7 +5,7 @@ use super::document::Document;
 /// What is spoken.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Surface {
-    /// Chat completions, completions, embeddings, responses.
+    /// Chat completions, completions, embeddings, responses, images, audio.
     OpenAi,
     /// Messages, as one object or a stream.
     Anthropic,
@@ -13,6 +13,10 @@ pub(super) enum Surface {
     AnthropicBatch,
     /// generateContent and its kin, and interactions.
     Gemini,
+    /// Ollama's own chat and generate.
+    Ollama,
+    /// Cohere's chat, embed, rerank.
+    Cohere,
 }
 
 impl Surface {
@@ -22,6 +26,8 @@ impl Surface {
             Surface::OpenAi => "openai",
             Surface::Anthropic | Surface::AnthropicBatch => "anthropic",
             Surface::Gemini => "gemini",
+            Surface::Ollama => "ollama",
+            Surface::Cohere => "cohere",
         }
     }
 }
@@ -66,9 +72,10 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
         ("responses", "compact") | (_, "responses" | "completions") => to(Some(Surface::OpenAi)),
         (_, "cancel") if before.contains(&"responses") => again(Surface::OpenAi),
         (_, "cancel" | "cachedContents") => None,
-        // Ollama's own API, which answers without usage.
-        ("api", "embeddings") => None,
-        (_, "embeddings") => to(Some(Surface::OpenAi)),
+        ("api", "chat" | "generate" | "embed" | "embeddings") => to(Some(Surface::Ollama)),
+        ("v1" | "v2", "embed" | "rerank") | ("v2", "chat") => to(Some(Surface::Cohere)),
+        (_, "rerank") => None,
+        (_, "embeddings") | ("images" | "audio", _) => to(Some(Surface::OpenAi)),
         (_, "messages") => to(Some(Surface::Anthropic)),
         (_, "interactions") => to(Some(Surface::Gemini)),
         _ => to(None),
@@ -90,6 +97,7 @@ fn verb_route(model: &str, verb: &str, before: &[&str]) -> Option<Route> {
 pub(super) fn shape(document: &Document) -> Option<Surface> {
     let paths = ["usageMetadata", "object", "type", "response.object", "usage.prompt_tokens", "usage.input_tokens"];
     let [metadata, object, kind, response, prompt, input] = document.pick(paths);
+    let of_cohere = document.pick(["generation_id", "meta.billed_units", "event_type"]).iter().any(Option::is_some);
     let starts = |raw: Option<&serde_json::value::RawValue>, with: &str| raw.is_some_and(|raw| raw.get()[1..].starts_with(with));
     if metadata.is_some() {
         Some(Surface::Gemini)
@@ -100,6 +108,8 @@ pub(super) fn shape(document: &Document) -> Option<Surface> {
         || ["chat.completion", "text_completion", "response\""].iter().any(|o| starts(object, o))
     {
         Some(Surface::OpenAi)
+    } else if of_cohere {
+        Some(Surface::Cohere)
     } else {
         None
     }
