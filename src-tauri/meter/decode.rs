@@ -1,0 +1,157 @@
+//! Takes the content encoding off a copy of a body, piece by piece, while the body itself passes untouched.
+//!
+//! Nothing is held but the decoder's own window. A body that cannot be decoded is not observed further; that is no error of the call.
+
+use brotli_decompressor::DecompressorWriter;
+use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
+use std::io::{self, Write};
+
+/// The largest window that a zstd body may ask for: 8 MiB, the limit of RFC 9659.
+const ZSTD_WINDOW_LOG_MAX: u32 = 23;
+const BROTLI_BUFFER_BYTES: usize = 4 << 10;
+
+/// Bytes in, still encoded; bytes out into `W`, decoded.
+pub(super) struct Decoder<W: Write> {
+    stage: Stage<W>,
+    gave_up: bool,
+}
+
+enum Stage<W: Write> {
+    Plain(W),
+    Gzip(Box<MultiGzDecoder<W>>),
+    /// What "deflate" means (zlib or bare) shows in the first byte. The sink waits until it has come.
+    Deflate(Option<W>),
+    Zlib(Box<ZlibDecoder<W>>),
+    Bare(Box<DeflateDecoder<W>>),
+    Brotli(Box<DecompressorWriter<W>>),
+    Zstd(Box<zstd::stream::write::Decoder<'static, W>>),
+}
+
+impl<W: Write + Default> Decoder<W> {
+    /// `encoding` is the header `content-encoding`.
+    pub(super) fn new(encoding: Option<&str>, sink: W) -> Decoder<W> {
+        let encoding = encoding.unwrap_or_default().trim().to_ascii_lowercase();
+        let stage = match encoding.as_str() {
+            "" | "identity" => Stage::Plain(sink),
+            "gzip" | "x-gzip" => Stage::Gzip(Box::new(MultiGzDecoder::new(sink))),
+            "deflate" => Stage::Deflate(Some(sink)),
+            "br" => Stage::Brotli(Box::new(DecompressorWriter::new(sink, BROTLI_BUFFER_BYTES))),
+            "zstd" => match zstd_decoder(sink) {
+                Ok(decoder) => Stage::Zstd(Box::new(decoder)),
+                Err(_) => return Decoder { stage: Stage::Plain(W::default()), gave_up: true },
+            },
+            _ => return Decoder { stage: Stage::Plain(sink), gave_up: true },
+        };
+        Decoder { stage, gave_up: false }
+    }
+
+    /// The next piece. Whatever can be decoded of it by now is.
+    pub(super) fn push(&mut self, bytes: &[u8]) {
+        if self.gave_up || bytes.is_empty() {
+            return;
+        }
+        if let Stage::Deflate(sink) = &mut self.stage {
+            let sink = sink.take().unwrap_or_default();
+            // RFC 1950: the low four bits of a zlib header are 8. A bare block that begins so would be of the reserved type.
+            self.stage = if bytes[0] & 0x0f == 8 {
+                Stage::Zlib(Box::new(ZlibDecoder::new(sink)))
+            } else {
+                Stage::Bare(Box::new(DeflateDecoder::new(sink)))
+            };
+        }
+        self.gave_up = self.write(bytes).is_err();
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<()> {
+        fn all(writer: &mut impl Write, bytes: &[u8]) -> io::Result<()> {
+            writer.write_all(bytes)?;
+            writer.flush()
+        }
+        match &mut self.stage {
+            Stage::Plain(sink) => sink.write_all(bytes),
+            Stage::Gzip(decoder) => all(decoder, bytes),
+            Stage::Deflate(_) => Ok(()),
+            Stage::Zlib(decoder) => all(decoder, bytes),
+            Stage::Bare(decoder) => all(decoder, bytes),
+            Stage::Brotli(decoder) => all(decoder, bytes),
+            Stage::Zstd(decoder) => all(decoder, bytes),
+        }
+    }
+
+    /// Whether the rest of the body is not observed.
+    pub(super) const fn gave_up(&self) -> bool {
+        self.gave_up
+    }
+
+    /// Where the decoded bytes went.
+    pub(super) fn sink(&mut self) -> Option<&mut W> {
+        match &mut self.stage {
+            Stage::Plain(sink) => Some(sink),
+            Stage::Gzip(decoder) => Some(decoder.get_mut()),
+            Stage::Deflate(sink) => sink.as_mut(),
+            Stage::Zlib(decoder) => Some(decoder.get_mut()),
+            Stage::Bare(decoder) => Some(decoder.get_mut()),
+            Stage::Brotli(decoder) => Some(decoder.get_mut()),
+            Stage::Zstd(decoder) => Some(decoder.get_mut()),
+        }
+    }
+}
+
+fn zstd_decoder<W: Write>(sink: W) -> io::Result<zstd::stream::write::Decoder<'static, W>> {
+    let mut decoder = zstd::stream::write::Decoder::new(sink)?;
+    decoder.window_log_max(ZSTD_WINDOW_LOG_MAX)?;
+    Ok(decoder)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn encoded(encoding: &str, body: &[u8]) -> Vec<u8> {
+        let level = flate2::Compression::default();
+        let mut out = Vec::new();
+        match encoding {
+            "gzip" => io::copy(&mut flate2::read::GzEncoder::new(body, level), &mut out),
+            "zlib" => io::copy(&mut flate2::read::ZlibEncoder::new(body, level), &mut out),
+            "bare" => io::copy(&mut flate2::read::DeflateEncoder::new(body, level), &mut out),
+            "br" => io::copy(&mut brotli::CompressorReader::new(body, 4096, 5, 20), &mut out),
+            "zstd" => io::copy(&mut zstd::stream::read::Encoder::new(body, 3).expect("an encoder"), &mut out),
+            other => panic!("{other}"),
+        }
+        .expect("encodes");
+        out
+    }
+
+    fn decoded(encoding: &str, pieces: &[&[u8]]) -> (Vec<u8>, bool) {
+        let encoding = if matches!(encoding, "zlib" | "bare") { "deflate" } else { encoding };
+        let mut decoder = Decoder::new(Some(encoding), Vec::new());
+        pieces.iter().for_each(|piece| decoder.push(piece));
+        (decoder.sink().map(std::mem::take).unwrap_or_default(), decoder.gave_up())
+    }
+
+    #[test]
+    fn every_encoding_is_taken_off_however_the_bytes_are_cut() {
+        let body: Vec<u8> = (0..30_000u32).flat_map(|n| format!("data: {n}\n\n").into_bytes()).collect();
+        for encoding in ["gzip", "zlib", "bare", "br", "zstd"] {
+            let bytes = encoded(encoding, &body);
+            for size in [1, 61, 4096, bytes.len()] {
+                let pieces: Vec<&[u8]> = bytes.chunks(size).collect();
+                assert!(decoded(encoding, &pieces) == (body.clone(), false), "{encoding} in pieces of {size}");
+            }
+            let (half, _) = decoded(encoding, &[&bytes[..bytes.len() / 2]]);
+            assert!(!half.is_empty() && body.starts_with(&half), "{encoding}: what has come can be read");
+        }
+    }
+
+    #[test]
+    fn two_members_are_one_body_and_damage_ends_the_observation() {
+        for encoding in ["gzip", "zstd"] {
+            let twice = [encoded(encoding, b"one "), encoded(encoding, b"two")].concat();
+            assert_eq!(decoded(encoding, &[&twice]), (b"one two".to_vec(), false), "{encoding}");
+        }
+        for encoding in ["gzip", "deflate", "br", "zstd", "compress"] {
+            let (_, gave_up) = decoded(encoding, &[b"\xff\xff not encoded at all", b"more"]);
+            assert!(gave_up, "{encoding}");
+        }
+    }
+}

@@ -1,0 +1,190 @@
+//! OpenAI's dialect, which most providers speak: chat completions, completions, embeddings and responses.
+
+use super::Heard;
+use super::document::Document;
+use super::frames::Frame;
+use super::said::{self, Reading, Said, at, count, dollars, name};
+use events::{Fees, Tokens, Usd};
+use serde_json::{Map, Value};
+
+/// xAI's unit of money: 10^10 ticks are a dollar.
+const PICO_PER_TICK: i128 = 100;
+
+/// What is said of pictures only.
+const PICTURES: &str = "pictures";
+
+/// Hears one chunk of a stream, one event, or the whole reply.
+pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
+    if document.whole() == Some(b"[DONE]") {
+        heard.done = true;
+        return;
+    }
+    let [kind, response_id, response_model, response_tier, response_usage, response_tools, status, response_error] = document.pick([
+        "type",
+        "response.id",
+        "response.model",
+        "response.service_tier",
+        "response.usage",
+        "response.tool_usage",
+        "response.status",
+        "response.error",
+    ]);
+    let kind = said::id(kind).unwrap_or_default();
+    heard.erred |= response_error.is_some() || kind == "error";
+    if response_id.is_some() || kind.starts_with("response.") {
+        heard.id(response_id);
+        heard.said.name("model", response_model);
+        heard.said.name("service_tier", response_tier);
+        response_usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+        response_tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+        let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
+        heard.done |= frame == Frame::Event && last.contains(&kind.as_str());
+        // A response that failed has no more to say.
+        heard.erred |= said::id(status).as_deref() == Some("failed");
+        return;
+    }
+    let [id, model, tier, usage, groq_usage, tools, served_by, error, choices] =
+        document.pick(["id", "model", "service_tier", "usage", "x_groq.usage", "tool_usage", "provider", "error", "choices"]);
+    heard.id(id);
+    heard.said.name("model", model);
+    heard.said.name("service_tier", tier);
+    heard.said.name("provider", served_by);
+    // Groq says the same twice, in one chunk (provider-usage, section 7).
+    usage.or(groq_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    heard.erred |= error.is_some();
+    heard.done |= match frame {
+        // The chunk that was asked for with `include_usage` is the last but `[DONE]`.
+        Frame::Event => usage.is_some() && choices.is_some_and(|choices| choices.get() == "[]"),
+        Frame::Value => usage.is_some(),
+        Frame::Rest => false,
+    };
+}
+
+/// Converts OpenAI's counting into disjoint classes; `None` where nothing was counted.
+///
+/// In OpenAI's counting cached tokens and cache writes are part of the prompt, reasoning is part of the completion, and both make the
+/// total (platform.openai.com/docs/api-reference, objects `usage`; provider-usage, sections 1 and 2). Others who speak the dialect count
+/// otherwise, and where they do, the total proves it:
+/// - xAI's reasoning stands outside of the completion: total = prompt + completion + reasoning (section 10);
+/// - Mistral's audio stands outside of the prompt: total = prompt + completion + audio (section 6);
+/// - Gemini hides its thoughts: what the total has beyond prompt and completion is output (section 1, "Gemini OpenAI-compat");
+/// - Grok on Azure has its cached tokens outside of the prompt (section 11), as has everyone with more of them than prompt.
+pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
+    let usage = said.get("usage")?;
+    let model = said.text("model").unwrap_or_default();
+    let prompt = count(usage, &["prompt_tokens", "input_tokens"]);
+    let completion = count(usage, &["completion_tokens", "output_tokens"]);
+    let total = count(usage, &["total_tokens"]);
+    let known_cost = reported_cost(usage, 0, model).filter(|cost| *cost > Usd::ZERO);
+    if prompt.is_none() && completion.is_none() && total.is_none() && known_cost.is_none() {
+        return None;
+    }
+    // Embeddings of some servers have a total only.
+    let completion_known = completion.is_some();
+    let (prompt, completion) = (prompt.unwrap_or(if completion_known { 0 } else { total.unwrap_or(0) }), completion.unwrap_or(0));
+    let beyond = total.unwrap_or(0).saturating_sub(prompt.saturating_add(completion));
+
+    let details = |of: &str, name: &str| {
+        let paths = ["tokens_details", "token_details"].map(|details| format!("{of}_{details}.{name}"));
+        count(usage, &[&paths[0], &paths[1]])
+    };
+    let prompt_detail = |name: &str| details("prompt", name).or_else(|| details("input", name));
+    let completion_detail = |name: &str| details("completion", name).or_else(|| details("output", name));
+
+    let cached = prompt_detail("cached_tokens")
+        .or_else(|| count(usage, &["cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens"]))
+        .unwrap_or(0);
+    let writes = cache_writes(usage, model);
+    let audio = prompt_detail("audio_tokens").unwrap_or(0);
+    let reasoning = completion_detail("reasoning_tokens").or_else(|| count(usage, &["reasoning_tokens"])).unwrap_or(0);
+
+    let beside_prompt = cached.saturating_add(writes.cache_writes());
+    let grok_on_azure = provider.starts_with("azure") && model.contains("grok");
+    let uncached = if grok_on_azure { prompt } else { prompt.checked_sub(beside_prompt).unwrap_or(prompt) };
+    // Audio that is inside of the prompt is taken from what is uncached first: what is cached is text, unless the provider says otherwise.
+    let audio_outside = audio > 0 && beyond == audio;
+    let audio_uncached = if audio_outside { audio } else { audio.min(uncached) };
+
+    let (output, reasoning) = if reasoning > 0 && beyond == reasoning {
+        (completion.saturating_add(reasoning), reasoning)
+    } else if completion_known && counts_thoughts_in_total_only(provider, model) {
+        (completion.saturating_add(beyond), reasoning.max(beyond))
+    } else {
+        (completion, reasoning)
+    };
+    let output_audio = completion_detail("audio_tokens").unwrap_or(0).min(output);
+    let input = if audio_outside { uncached } else { uncached - audio_uncached };
+    // Models that look at pictures bill them as text; models that make pictures do not.
+    let apart = |detail: Option<u64>, all: u64| if makes_pictures(said) { detail.unwrap_or(0).min(all) } else { 0 };
+    let input_image = apart(prompt_detail("image_tokens"), input);
+    let output_image = apart(completion_detail("image_tokens").or(Some(completion)), output - output_audio);
+    let tokens = Tokens {
+        input: input - input_image,
+        input_audio: audio_uncached,
+        input_image,
+        cache_read: cached,
+        output: output - output_audio - output_image,
+        output_audio,
+        output_image,
+        reasoning,
+        ..writes
+    };
+    let searches = ["server_tool_use.web_search_requests", "server_side_tool_usage_details.web_search_calls"];
+    let searches = said.get("tool_usage").and_then(|tools| count(tools, &["web_search.num_requests"])).or_else(|| count(usage, &searches));
+    Some(Reading {
+        tokens,
+        fees: Fees { web_search: searches.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)) },
+        tier: said.text("service_tier").or_else(|| name(usage, "service_tier")).map(str::to_owned),
+        geo: None,
+        reported_cost: reported_cost(usage, tokens.total(), model),
+    })
+}
+
+/// Whether the usage is that of a model that makes pictures.
+fn makes_pictures(said: &Said) -> bool {
+    said.text("model").is_some_and(|model| model.contains("image")) || said.get(PICTURES).is_some()
+}
+
+/// The pictures that a response had made by a tool: billed as calls of another model, and not part of the response's usage
+/// (provider-usage, section 2.2, `tool_usage`). That model is not named, so it is not guessed.
+pub(super) fn pictures(said: &Said) -> Option<(String, Said)> {
+    let usage = said.get("tool_usage")?.get("image_gen")?;
+    count(usage, &["total_tokens"]).filter(|total| *total > 0)?;
+    let fields = [("usage".to_owned(), usage.clone()), (PICTURES.to_owned(), Value::Bool(true))];
+    Some(("image_gen:0".to_owned(), Said::from(Map::from_iter(fields))))
+}
+
+/// Whether the provider is Google's, whose OpenAI-compatible surface shows its thoughts in the total only.
+fn counts_thoughts_in_total_only(provider: &str, model: &str) -> bool {
+    matches!(provider, "gemini" | "google" | "vertex") || model.starts_with("gemini-") || model.starts_with("google/gemini-")
+}
+
+/// Cache writes by lifetime (provider-usage, section 2.2). Without a split they are of OpenAI's thirty minutes for OpenAI's own models,
+/// and of a lifetime that nobody named for others.
+fn cache_writes(usage: &Value, model: &str) -> Tokens {
+    let details = ["prompt_tokens_details", "input_tokens_details"];
+    let named = |name: &str| details.iter().find_map(|details| count(at(usage, details)?, &[name]));
+    let all = named("cache_write_tokens").or_else(|| count(usage, &["cache_creation_input_tokens"])).unwrap_or(0);
+    let cache_write_30m = named("cache_write_tokens_details.ttl_30m_tokens").unwrap_or(0);
+    let cache_write_12h = named("cache_write_tokens_details.ttl_12h_tokens").unwrap_or(0);
+    let cache_write_1h = count(usage, &["cache_creation.ephemeral_1h_input_tokens"]).unwrap_or(0);
+    let split = cache_write_30m.saturating_add(cache_write_12h).saturating_add(cache_write_1h);
+    let rest = all.saturating_sub(split);
+    let of_openai = model.rsplit(['/', '.']).any(|part| part.starts_with("gpt-")) || model.contains("codex");
+    let (cache_write_5m, cache_write_30m) = if of_openai { (0, cache_write_30m.saturating_add(rest)) } else { (rest, cache_write_30m) };
+    Tokens { cache_write_5m, cache_write_30m, cache_write_1h, cache_write_12h, ..Tokens::default() }
+}
+
+/// What the provider itself says the call cost (provider-usage, section 0, rule 9; sections 8, 10, 14).
+///
+/// Nothing for something is no price: who brings their own key to OpenRouter pays the provider, and Azure sends zero ticks for Grok.
+fn reported_cost(usage: &Value, tokens: u64, model: &str) -> Option<Usd> {
+    let ticks = count(usage, &["cost_in_usd_ticks"]).map(|ticks| Usd::from_pico(i128::from(ticks) * PICO_PER_TICK));
+    let plain = ["cost", "cost.total_cost", "estimated_cost"].iter().find_map(|path| dollars(usage, path));
+    let cost = ticks.or(plain)?;
+    let own_key = at(usage, "is_byok") == Some(&Value::Bool(true));
+    let upstream = if own_key { dollars(usage, "cost_details.upstream_inference_cost") } else { None };
+    let cost = cost + upstream.unwrap_or(Usd::ZERO);
+    (cost > Usd::ZERO || cost == Usd::ZERO && (tokens == 0 || model.ends_with(":free"))).then_some(cost)
+}

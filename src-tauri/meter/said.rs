@@ -1,0 +1,203 @@
+//! What the provider said about a call, in its own words: numbers and short names only, never content, and bounded.
+//!
+//! It stands beside the call in the journal. All that a meter concludes it concludes from this, so that a better meter can conclude again.
+
+use events::{Fees, Tokens, Usd};
+use serde_json::{Map, Value, value::RawValue};
+use std::{borrow::Cow, collections::BTreeMap};
+
+/// The largest usage object that is read.
+const OBJECT_BYTES_MAX: usize = 64 << 10;
+const DEPTH_MAX: usize = 6;
+const FIELDS_MAX: usize = 96;
+const ELEMENTS_MAX: usize = 64;
+const NAME_CHARS_MAX: usize = 64;
+const MODEL_CHARS_MAX: usize = 160;
+const ID_CHARS_MAX: usize = 200;
+
+/// What one call was said to have used.
+#[derive(Default)]
+pub(super) struct Said(Map<String, Value>);
+
+impl Said {
+    /// Takes up a value under a name. Within objects the last value that is not null wins, field by field: providers repeat and complete
+    /// their usage in a stream, and a field that a later event leaves out is not zero (provider-usage, section 0, rule 5).
+    pub(super) fn hear(&mut self, name: &str, raw: &RawValue) {
+        if let Some(value) = kept(raw, 0) {
+            overlay(self.0.entry(name).or_insert(Value::Null), value);
+        }
+    }
+
+    /// Takes up a value that stands alone, as a field under a name.
+    pub(super) fn hear_in(&mut self, name: &str, field: &str, raw: &RawValue) {
+        if let Some(value) = kept(raw, 0) {
+            overlay(self.0.entry(name).or_insert(Value::Null), Value::Object(Map::from_iter([(field.to_owned(), value)])));
+        }
+    }
+
+    /// Takes up a name, such as the model's.
+    pub(super) fn name(&mut self, name: &str, raw: Option<&RawValue>) {
+        if let Some(text) = model(raw) {
+            self.0.insert(name.to_owned(), Value::String(text));
+        }
+    }
+
+    pub(super) fn get(&self, name: &str) -> Option<&Value> {
+        self.0.get(name)
+    }
+
+    pub(super) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name)?.as_str()
+    }
+
+    /// For the journal: what was said, and on which surface, which decides how to read it.
+    pub(super) fn into_value(mut self, surface: &str) -> Value {
+        self.0.insert("surface".to_owned(), Value::String(surface.to_owned()));
+        Value::Object(self.0)
+    }
+}
+
+impl From<Map<String, Value>> for Said {
+    fn from(fields: Map<String, Value>) -> Said {
+        Said(fields)
+    }
+}
+
+/// What a dialect concludes from what was said.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct Reading {
+    pub(super) tokens: Tokens,
+    pub(super) fees: Fees,
+    pub(super) tier: Option<String>,
+    pub(super) geo: Option<String>,
+    pub(super) reported_cost: Option<Usd>,
+}
+
+/// An id; `None` for what is empty or too long to be one.
+pub(super) fn id(raw: Option<&RawValue>) -> Option<String> {
+    text(raw?, ID_CHARS_MAX)
+}
+
+/// The name of a model, which may be long: a deployment, an ARN.
+pub(super) fn model(raw: Option<&RawValue>) -> Option<String> {
+    text(raw?, MODEL_CHARS_MAX)
+}
+
+/// A text that is not empty and of so many characters at most.
+fn text(raw: &RawValue, chars_max: usize) -> Option<String> {
+    let json = raw.get();
+    // An escaped character takes six bytes at most.
+    if !json.starts_with('"') || json.len() > 6 * chars_max + 2 {
+        return None;
+    }
+    let text: String = serde_json::from_str(json).ok()?;
+    (!text.is_empty() && text.chars().count() <= chars_max).then_some(text)
+}
+
+/// A copy of a value without what is no number, name or truth value. A number that is no integer is kept as the text that stood there:
+/// as a float it would lose digits, and some of them are money.
+fn kept(raw: &RawValue, depth: usize) -> Option<Value> {
+    let json = raw.get();
+    if depth > DEPTH_MAX || json.len() > OBJECT_BYTES_MAX {
+        return None;
+    }
+    Some(match json.as_bytes().first()? {
+        b'{' => {
+            let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
+            let short = fields.into_iter().filter(|(name, _)| name.chars().count() <= NAME_CHARS_MAX);
+            let kept = short.filter_map(|(name, raw)| Some((name.into_owned(), kept(raw, depth + 1)?)));
+            Value::Object(kept.take(FIELDS_MAX).collect())
+        }
+        b'[' => {
+            let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
+            Value::Array(elements.into_iter().filter_map(|raw| kept(raw, depth + 1)).take(ELEMENTS_MAX).collect())
+        }
+        b'"' => Value::String(text(raw, NAME_CHARS_MAX)?),
+        b't' => Value::Bool(true),
+        b'f' => Value::Bool(false),
+        b'n' => return None,
+        _ => match json.parse::<u64>() {
+            Ok(integer) => Value::from(integer),
+            Err(_) => Value::String(json.chars().take(NAME_CHARS_MAX).collect()),
+        },
+    })
+}
+
+/// `old`, with all of `new` laid over it.
+fn overlay(old: &mut Value, new: Value) {
+    match (old, new) {
+        (Value::Object(old), Value::Object(new)) => {
+            for (name, value) in new {
+                overlay(old.entry(name).or_insert(Value::Null), value);
+            }
+        }
+        (old, new) => *old = new,
+    }
+}
+
+/// The value at a path of names (`cost_details.upstream_inference_cost`).
+pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
+    path.split('.').try_fold(value, |value, name| value.get(name))
+}
+
+/// The count at the first of the paths where one stands. Negative counts, which some servers send for "unknown", are zero.
+pub(super) fn count(value: &Value, paths: &[&str]) -> Option<u64> {
+    paths.iter().find_map(|path| match at(value, path)? {
+        Value::Number(number) => number.as_u64(),
+        // A number that is no integer: `12.0`, `-1`.
+        Value::String(text) if text.starts_with('-') => Some(0),
+        Value::String(text) => text.split('.').next()?.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    })
+}
+
+/// The amount in dollars at a path, exact.
+pub(super) fn dollars(value: &Value, path: &str) -> Option<Usd> {
+    match at(value, path)? {
+        Value::Number(number) => number.to_string().parse().ok(),
+        Value::String(text) => text.parse().ok(),
+        Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The name at a path.
+pub(super) fn name<'v>(value: &'v Value, path: &str) -> Option<&'v str> {
+    at(value, path)?.as_str()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use serde_json::json;
+
+    fn raw(json: &str) -> Box<RawValue> {
+        RawValue::from_string(json.to_owned()).expect("JSON")
+    }
+
+    #[test]
+    fn the_last_value_that_is_not_null_wins_field_by_field() {
+        let mut said = Said::default();
+        said.hear("usage", &raw(r#"{"input_tokens":3,"cache_creation":{"ephemeral_1h_input_tokens":9},"output_tokens":1}"#));
+        said.hear("usage", &raw(r#"{"input_tokens":null,"output_tokens":90,"speed":"fast"}"#));
+        let expected = json!({"input_tokens":3,"cache_creation":{"ephemeral_1h_input_tokens":9},"output_tokens":90,"speed":"fast"});
+        assert_eq!(said.get("usage"), Some(&expected));
+    }
+
+    #[test]
+    fn long_texts_are_dropped_and_decimals_keep_their_digits() {
+        let long = "x".repeat(65);
+        let mut said = Said::default();
+        said.hear("usage", &raw(&format!(r#"{{"text":"{long}","cost":0.10000000000000000555,"time":1e-3,"ok":true,"{long}":1,"n":-4}}"#)));
+        let usage = said.get("usage").expect("an object");
+        assert_eq!(usage, &json!({"cost":"0.10000000000000000555","time":"1e-3","ok":true,"n":"-4"}));
+        assert_eq!(dollars(usage, "cost").map(Usd::pico), Some(100_000_000_000));
+        assert_eq!(count(usage, &["none", "n"]), Some(0));
+    }
+
+    #[test]
+    fn what_is_too_large_or_too_deep_is_not_kept() {
+        let deep = format!("{}1{}", r#"{"a":"#.repeat(100), "}".repeat(100));
+        assert!(kept(&raw(&deep), 0).is_some_and(|value| value.to_string().len() < 60));
+        assert_eq!(kept(&raw(&format!("[{}1]", "1,".repeat(OBJECT_BYTES_MAX))), 0), None);
+    }
+}

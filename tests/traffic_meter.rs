@@ -1,0 +1,247 @@
+//! The meter over recorded exchanges with many providers, against their usage as computed independently.
+//!
+//! The recordings are read in place, from `TOLLBAR_DATA`, and are not part of this repository.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
+
+use base64::{Engine, prelude::BASE64_STANDARD};
+use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Tokens, Usage, Usd};
+use serde_json::Value;
+use std::{collections::BTreeMap, io::Read, path::PathBuf};
+use tollbar_app::meter::{Call, Ending, Meter};
+
+/// Whose recordings must all be met, on which surfaces.
+const EXACT_PROVIDERS: [&str; 2] = ["openai", "anthropic"];
+const EXACT_SURFACES: [&str; 4] = ["openai.chat", "openai.responses", "anthropic.messages", "openai.embeddings"];
+/// Every so many exchanges are replayed byte by byte, and compressed.
+const SAMPLE: usize = 7;
+
+struct Exchange(Value);
+
+impl Exchange {
+    fn text(&self, field: &str) -> &str {
+        self.0[field].as_str().unwrap_or_default()
+    }
+
+    fn bytes(&self, field: &str) -> Vec<u8> {
+        match self.text(&format!("{field}_encoding")) {
+            "base64" => BASE64_STANDARD.decode(self.text(field)).unwrap(),
+            _ => self.text(field).as_bytes().to_vec(),
+        }
+    }
+
+    /// The sightings of the exchange, its reply in pieces of such a size, under such an encoding. `None`: nothing billable can come of it.
+    fn sightings(&self, reply: &[u8], encoding: &str, piece_bytes: usize) -> Option<Vec<Sighting>> {
+        self.ended(reply, encoding, piece_bytes, Ending::Complete)
+    }
+
+    fn ended(&self, reply: &[u8], encoding: &str, piece_bytes: usize, ending: Ending) -> Option<Vec<Sighting>> {
+        let call = Call {
+            provider: self.text("provider"),
+            method: self.text("method"),
+            path: self.text("path"),
+            // The recordings hold bodies decoded.
+            encoding: None,
+            at: Timestamp::from_secs(1),
+            uuid: CallUuid(1),
+            source: Source::Proxy,
+        };
+        let mut meter = Meter::start(&call)?;
+        let request = self.bytes("request_body");
+        request.chunks(piece_bytes.max(1)).for_each(|piece| meter.request(piece));
+        let status = u16::try_from(self.0["status"].as_u64().unwrap_or(200)).unwrap();
+        meter.head(status, |name| match name {
+            "content-encoding" => Some(encoding),
+            name => self.0["response_headers"][name].as_str(),
+        });
+        reply.chunks(piece_bytes.max(1)).for_each(|piece| meter.reply(piece));
+        Some(meter.finish(ending, Timestamp::from_secs(2)))
+    }
+
+    /// What is wrong with the sightings, if anything.
+    fn fault(&self, sightings: Option<&[Sighting]>) -> Option<String> {
+        let expected = &self.0["expected"];
+        let count = |name: &str| expected[name].as_u64().unwrap_or(0);
+        let tokens_of = |sighting: &Sighting| sighting.usage.tokens;
+        let sightings = sightings.unwrap_or_default();
+        if expected["has_usage"] != true {
+            return sightings
+                .iter()
+                .map(tokens_of)
+                .find(|tokens| tokens.total() > 0)
+                .map(|tokens| format!("usage from nowhere: {tokens:?}"));
+        }
+        let Some(Sighting { usage, .. }) = sightings.first() else { return Some("not seen".to_owned()) };
+        let mut tokens = usage.tokens;
+        if self.text("surface") == "anthropic.batch_results" {
+            sightings[1..].iter().map(tokens_of).for_each(|more| tokens.add(&more));
+        }
+        let found = [
+            ("input_uncached", tokens.input + tokens.input_image + inside_prompt(&tokens, count("input_uncached"))),
+            ("cache_read", tokens.cache_read + tokens.cache_read_audio),
+            ("cache_write_5m", tokens.cache_write_5m + tokens.cache_write_30m),
+            ("cache_write_1h", tokens.cache_write_1h + tokens.cache_write_12h),
+            ("output", tokens.produced()),
+            ("reasoning", tokens.reasoning),
+        ];
+        let wrong = found.iter().find(|(name, found)| *found != count(name));
+        if let Some((name, found)) = wrong {
+            return Some(format!("{name}: {found}, not {}", count(name)));
+        }
+        let named = |field: &str| expected[field].as_str().filter(|name| !name.is_empty());
+        let model = named("model").or(named("request_model"));
+        if model.is_some() && usage.model.as_deref() != model {
+            return Some(format!("model: {:?}, not {model:?}", usage.model));
+        }
+        if usage.certainty != Certainty::Reported && !self.text("body_fidelity").contains("truncated") {
+            return Some(format!("certainty: {:?}", usage.certainty));
+        }
+        let searches = expected["extras"]["web_search_requests"].as_u64().unwrap_or(0);
+        (self.text("surface").starts_with("anthropic") && u64::from(usage.fees.web_search) != searches)
+            .then(|| format!("web searches: {}, not {searches}", usage.fees.web_search))
+    }
+}
+
+/// Audio is a class of its own here, and part of the prompt in the recordings, except where the provider counts it beside the prompt.
+fn inside_prompt(tokens: &Tokens, input_uncached: u64) -> u64 {
+    if tokens.input == input_uncached { 0 } else { tokens.input_audio }
+}
+
+fn recordings() -> Option<Vec<Exchange>> {
+    let home = std::env::var_os("TOLLBAR_DATA").map_or_else(|| PathBuf::from("../shared/data"), PathBuf::from);
+    let folder = home.join("traffic");
+    let Ok(files) = std::fs::read_dir(&folder) else {
+        println!("skipped: no recordings at {}", folder.display());
+        return None;
+    };
+    let mut paths: Vec<PathBuf> =
+        files.map(|file| file.unwrap().path()).filter(|path| path.extension().is_some_and(|it| it == "jsonl")).collect();
+    paths.sort();
+    let lines = paths.iter().map(|path| std::fs::read_to_string(path).unwrap());
+    Some(lines.flat_map(|text| text.lines().map(|line| Exchange(serde_json::from_str(line).unwrap())).collect::<Vec<_>>()).collect())
+}
+
+fn gzip(body: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    flate2::read::GzEncoder::new(body, flate2::Compression::fast()).read_to_end(&mut out).unwrap();
+    out
+}
+
+#[test]
+fn recorded_calls_are_metered_as_computed_independently() {
+    let Some(exchanges) = recordings() else { return };
+    let mut score: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
+    let mut faults = Vec::new();
+    for exchange in &exchanges {
+        if exchange.0["expected"]["ambiguous"] == true {
+            continue;
+        }
+        let (provider, surface) = (exchange.text("provider"), exchange.text("surface"));
+        let fault = if ["websocket", "aws-eventstream"].contains(&exchange.text("stream_kind")) {
+            Some("framing not read".to_owned())
+        } else {
+            exchange.fault(exchange.sightings(&exchange.bytes("response_body"), "identity", usize::MAX).as_deref())
+        };
+        let (right, all) = score.entry((provider, surface)).or_default();
+        *all += 1;
+        match fault {
+            None => *right += 1,
+            Some(fault) => faults.push((provider, surface, format!("{} {provider} {surface}: {fault}", exchange.text("id")))),
+        }
+    }
+    for ((provider, surface), (right, all)) in &score {
+        println!("{} {provider:20} {surface:28} {right:4} of {all:4}", if right == all { ' ' } else { '!' });
+    }
+    let (right, all) = score.values().fold((0, 0), |sum, (right, all)| (sum.0 + right, sum.1 + all));
+    println!("{right} of {all} exchanges");
+    faults.iter().for_each(|(.., fault)| println!("{fault}"));
+    let exact = |surface: &str| EXACT_SURFACES.contains(&surface) || surface.starts_with("openai.responses.");
+    let wrong = faults.iter().filter(|(provider, surface, _)| EXACT_PROVIDERS.contains(provider) && exact(surface)).count();
+    assert_eq!(wrong, 0, "every exchange with {EXACT_PROVIDERS:?} is right");
+}
+
+#[test]
+fn pieces_and_compression_change_nothing() {
+    let Some(exchanges) = recordings() else { return };
+    let (mut replayed, mut streams) = (0, 0);
+    for exchange in exchanges.iter().step_by(SAMPLE) {
+        let body = exchange.bytes("response_body");
+        let Some(whole) = exchange.sightings(&body, "identity", usize::MAX) else { continue };
+        let id = exchange.text("id");
+        assert!(exchange.sightings(&body, "identity", 1).as_ref() == Some(&whole), "{id} byte by byte");
+        let packed = gzip(&body);
+        assert!(exchange.sightings(&packed, "gzip", 61).as_ref() == Some(&whole), "{id} compressed, in pieces");
+        if exchange.text("stream_kind") == "sse" {
+            let lines = String::from_utf8_lossy(&body).replace("\r\n", "\n").replace('\n', "\r\n");
+            assert!(exchange.sightings(lines.as_bytes(), "identity", 1000).as_ref() == Some(&whole), "{id} with other line ends");
+            streams += 1;
+        }
+        replayed += 1;
+    }
+    println!("{replayed} exchanges, {streams} of them streams");
+}
+
+#[test]
+fn a_cut_reply_is_not_taken_for_a_whole_one() {
+    let Some(exchanges) = recordings() else { return };
+    let (mut known_in_part, mut unknown) = (0, 0);
+    for exchange in exchanges.iter().step_by(SAMPLE) {
+        let body = exchange.bytes("response_body");
+        let Some(whole) = exchange.sightings(&body, "identity", usize::MAX) else { continue };
+        for part in 1..8 {
+            let cut = exchange.ended(&body[..body.len() * part / 8], "identity", usize::MAX, Ending::UpstreamCut).unwrap();
+            for (cut, whole) in cut.iter().zip(&whole) {
+                match cut.usage.certainty {
+                    Certainty::Reported => assert_eq!(cut.usage.tokens, whole.usage.tokens, "{} cut at {part}/8", exchange.text("id")),
+                    Certainty::Partial => known_in_part += 1,
+                    Certainty::Estimated | Certainty::Unknown => unknown += 1,
+                }
+            }
+        }
+    }
+    println!("cut: {known_in_part} known in part, {unknown} unknown");
+}
+
+#[test]
+fn the_cost_that_a_provider_reports_is_kept_to_the_last_digit() {
+    let Some(exchanges) = recordings() else { return };
+    let (mut right, mut all) = (0, 0);
+    for exchange in &exchanges {
+        let reported = &exchange.0["expected"]["extras"]["provider_cost_usd"];
+        let own_key = exchange.0["expected"]["extras"]["is_byok"] == true;
+        let Some(sightings) = exchange.sightings(&exchange.bytes("response_body"), "identity", usize::MAX) else { continue };
+        if own_key || !reported.is_number() || reported.as_f64() == Some(0.0) || sightings.is_empty() {
+            continue;
+        }
+        all += 1;
+        let found = sightings[0].usage.reported_cost;
+        let expected: Usd = reported.to_string().parse().unwrap();
+        if found == Some(expected) { right += 1 } else { println!("{}: {found:?}, not {expected}", exchange.text("id")) }
+    }
+    println!("{right} of {all} reported costs");
+    assert_eq!(right, all);
+}
+
+#[test]
+fn what_is_billed_beside_the_message_is_seen_apart() {
+    let Some(exchanges) = recordings() else { return };
+    let mut seen: BTreeMap<String, usize> = BTreeMap::new();
+    for exchange in exchanges.iter().filter(|exchange| exchange.0["expected"]["extras"]["iterations"].is_array()) {
+        let iterations = exchange.0["expected"]["extras"]["iterations"].as_array().unwrap();
+        let apart: Vec<&Value> =
+            iterations.iter().filter(|it| ["advisor_message", "compaction"].contains(&it["type"].as_str().unwrap())).collect();
+        let sightings = exchange.sightings(&exchange.bytes("response_body"), "identity", usize::MAX).unwrap();
+        let within: Vec<&Usage> = sightings[1..].iter().map(|sighting| &sighting.usage).collect();
+        assert_eq!(within.len(), apart.len(), "{}", exchange.text("id"));
+        for (usage, iteration) in within.iter().zip(apart) {
+            let counts = (Some(usage.tokens.input), Some(usage.tokens.output));
+            assert_eq!(counts, (iteration["input_tokens"].as_u64(), iteration["output_tokens"].as_u64()));
+            assert!(usage.call_id.as_deref().unwrap().starts_with(sightings[0].usage.call_id.as_deref().unwrap()));
+            if let Some(model) = iteration["model"].as_str() {
+                assert_eq!(usage.model.as_deref(), Some(model));
+            }
+            *seen.entry(iteration["type"].to_string()).or_default() += 1;
+        }
+    }
+    println!("{seen:?}");
+}
