@@ -265,11 +265,16 @@ struct Batch {
 }
 
 impl Batch {
-    fn add(&mut self, sighting: Sighting) {
+    fn add(&mut self, mut sighting: Sighting) {
         let known = sighting.usage.key().map(|key| *self.by_key.entry(key).or_insert(self.sightings.len()));
         match known.and_then(|at| self.sightings.get_mut(at)) {
             None => self.sightings.push(sighting),
             Some(known) => {
+                // Most lines of a call say the same at a later time, of which the earlier one counts: nothing to merge.
+                sighting.usage.at = sighting.usage.at.min(known.usage.at);
+                if sighting.usage == known.usage {
+                    return;
+                }
                 let merged = known.usage.merged(&sighting.usage);
                 // What was said stands with the tokens that it was read from.
                 if merged.tokens != known.usage.tokens {

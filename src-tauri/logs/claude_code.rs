@@ -66,7 +66,8 @@ impl Reader {
         found: &mut Vec<Sighting>,
     ) {
         let Some(message) = row.message.and_then(parse::<Message<'_>>) else { return };
-        let Some(said) = message.usage.and_then(parse::<Value>) else { return };
+        let Some(raw) = message.usage else { return };
+        let Some(said) = parse::<Value>(raw) else { return };
         let Some(own_tokens) = tokens(&said) else { return };
         let model = name(message.model);
         // Written by the client itself in the place of a reply: no call was billed.
@@ -79,7 +80,7 @@ impl Reader {
             .or_else(|| request_id.clone())
             .or_else(|| name(row.uuid))
             .unwrap_or_else(|| format!("{}:{}", line.file, line.offset));
-        let mut usage = Usage {
+        let usage = Usage {
             at: row.at().or_else(|| around.at()).or(self.last_at).unwrap_or_default(),
             provider: provider(&call_id).to_owned(),
             family: "anthropic".to_owned(),
@@ -91,7 +92,7 @@ impl Reader {
             session: name(around.session_id.or(row.session_id)),
             branch: name(around.git_branch.or(row.git_branch)).filter(|branch| branch != "HEAD"),
             tier: tier(&said),
-            geo: word(&said, "inference_geo").filter(|geo| geo != "not_available"),
+            geo: word(&said, "inference_geo").filter(|geo| geo != "not_available" && geo != "global"),
             tokens: own_tokens,
             fees: Fees { web_search: web_searches(&said) },
             certainty: Certainty::Reported,
@@ -99,28 +100,26 @@ impl Reader {
             sources: Source::Log.into(),
             ..Usage::default()
         };
+        // Rule 7. What an advisor and a compaction by the server consumed is not in the sum above it: calls of their own, numbered by kind
+        // and named as the proxy names them (provider-usage, section 3, `iterations[]`).
         let iterations = said.get("iterations").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
-        let of_kind = |kind: &'static str| {
-            iterations.iter().take(ITERATIONS_MAX).filter(move |it| it.get("type").and_then(Value::as_str) == Some(kind))
-        };
-        // Rule 7. An advisor is another model's call and not in the sum above it.
-        for (n, advice) in of_kind("advisor_message").enumerate() {
-            let Some(tokens) = tokens(advice) else { continue };
-            let usage = Usage {
-                model: word(advice, "model").or_else(|| name(row.advisor_model)),
-                call_id: usage.call_id.as_ref().map(|id| format!("{id}:advisor:{n}")),
-                tokens,
-                fees: Fees::default(),
-                reported_cost: None,
-                ..usage.clone()
+        let (mut advisors, mut compactions) = (0, 0);
+        for part in iterations.iter().take(ITERATIONS_MAX) {
+            let (kind, number, model) = match part.get("type").and_then(Value::as_str) {
+                // Another model's, which is not guessed where it is not named.
+                Some("advisor_message") => ("advisor", &mut advisors, name(row.advisor_model)),
+                Some("compaction") => ("compaction", &mut compactions, usage.model.clone()),
+                _ => continue,
             };
-            found.push(Sighting { usage, said: kept(advice.clone()) });
+            let id = usage.call_id.as_ref().map(|id| format!("{id}:{kind}:{number}"));
+            *number += 1;
+            let Some(tokens) = tokens(part) else { continue };
+            let model = word(part, "model").or(model);
+            let usage = Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() };
+            found.push(Sighting { usage, said: Some(words_only(part.clone())) });
         }
-        // A compaction by the server is billed as this model's, and not in the sum either (provider-usage, Anthropic, `iterations[]`).
-        for compaction in of_kind("compaction").filter_map(tokens) {
-            usage.tokens.add(&compaction);
-        }
-        found.push(Sighting { usage, said: kept(said) });
+        let is_small = raw.get().len() <= SAID_BYTES_MAX;
+        found.push(Sighting { usage, said: is_small.then(|| words_only(said)) });
     }
 }
 
@@ -237,15 +236,12 @@ fn provider(call_id: &str) -> &'static str {
 }
 
 /// The usage object as it may be kept: numbers and words. A long text is not a word, and could be content.
-fn kept(mut said: Value) -> Option<Value> {
-    fn strip(value: &mut Value) {
-        match value {
-            Value::String(text) if text.len() > SAID_TEXT_BYTES_MAX => *value = Value::Null,
-            Value::Array(items) => items.iter_mut().for_each(strip),
-            Value::Object(fields) => fields.values_mut().for_each(strip),
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-        }
+fn words_only(mut said: Value) -> Value {
+    match &mut said {
+        Value::String(text) if text.len() > SAID_TEXT_BYTES_MAX => return Value::Null,
+        Value::Array(items) => items.iter_mut().for_each(|item| *item = words_only(item.take())),
+        Value::Object(fields) => fields.values_mut().for_each(|value| *value = words_only(value.take())),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
-    strip(&mut said);
-    (said.to_string().len() <= SAID_BYTES_MAX).then_some(said)
+    said
 }

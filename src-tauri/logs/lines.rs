@@ -146,7 +146,10 @@ mod tests {
         }
     }
 
-    fn read(bytes: &[u8], sizes: Vec<usize>, limit: usize) -> (Vec<(u64, Vec<u8>)>, Vec<u8>, u64) {
+    /// Whole lines with their offsets, the rest, and how many lines were too long.
+    type Split = (Vec<(u64, Vec<u8>)>, Vec<u8>, u64);
+
+    fn read(bytes: &[u8], sizes: Vec<usize>, limit: usize) -> Split {
         let mut lines = Lines::with_limit(Pieces(bytes, sizes, 0), 0, limit);
         let mut all = Vec::new();
         while let Some((offset, line)) = lines.next_whole().expect("memory reads") {

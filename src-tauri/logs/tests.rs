@@ -170,10 +170,11 @@ fn case_7_an_advisor_is_a_call_of_its_own_and_the_sum_above_it_stays() {
 }
 
 #[test]
-fn a_compaction_by_the_server_is_billed_with_its_message() {
+fn a_compaction_by_the_server_is_a_call_of_its_own_by_the_same_model() {
     let usage = r#"{"input_tokens":220,"output_tokens":8,"iterations":[{"type":"compaction","input_tokens":55196,"output_tokens":125},{"type":"message","input_tokens":220,"output_tokens":8}]}"#;
-    let usage = only(read(with_usage("msg_1", usage)));
-    assert_eq!((usage.tokens.input, usage.tokens.output), (55_416, 133));
+    let ledger = read(with_usage("msg_1", usage));
+    assert_eq!(outputs(&ledger), [("msg_1", 8), ("msg_1:compaction:0", 125)]);
+    assert_eq!(ledger["msg_1:compaction:0"].model.as_deref(), Some("claude-opus-5-5"));
 }
 
 #[test]
@@ -337,7 +338,11 @@ fn a_refused_batch_is_offered_again() {
     let mut batches = 0;
     let mut refuse_second = |batch: Vec<Sighting>| {
         batches += 1;
-        if batches == 2 { Err("the disk is full") } else { Ok(record(&mut ledger, batch)) }
+        if batches == 2 {
+            return Err("the disk is full");
+        }
+        record(&mut ledger, batch);
+        Ok(())
     };
     let mut offer = || {
         import(Client::ClaudeCode, &roots, &mut cursors, &mut Projects::default(), &mut refuse_second, &mut |_| {})
@@ -356,7 +361,7 @@ fn what_cannot_be_read_is_told_once_and_stops_nothing() {
     let mut house = House::new();
     let closed = house.write("slug/a.jsonl", line("msg_1", 1));
     house.write("slug/b.jsonl", line("msg_2", 2));
-    fs::set_permissions(&closed, fs::Permissions::from_mode(0)).expect("closed");
+    fs::set_permissions(&closed, fs::Permissions::from_mode(0o0)).expect("closed");
     if fs::File::open(&closed).is_ok() {
         return println!("skipped: this user may read everything");
     }
