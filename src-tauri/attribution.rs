@@ -1,0 +1,291 @@
+//! Whose call is this: the project of a working folder, the program behind a user agent, the session in a request's headers.
+//!
+//! Names and ids only; nothing here reads a request's body or keeps a header whole.
+
+use events::{Project, ProjectBy};
+use std::{
+    borrow::Cow,
+    collections::HashMap,
+    fs::File,
+    io::Read,
+    path::{Component, Path, PathBuf},
+};
+
+/// How many working folders are remembered; beyond that all are forgotten and asked again.
+const FOLDERS_MAX: usize = 4096;
+/// How many folders are climbed in search of a repository.
+const CLIMB_MAX: usize = 64;
+/// How much of a `.git` file or a `commondir` file is read.
+const GIT_FILE_BYTES_MAX: u64 = 4096;
+/// The longest name of a program or session that is kept.
+const NAME_BYTES_MAX: usize = 128;
+
+/// The projects of working folders, remembered, because every line of a log names its folder again.
+#[derive(Debug, Default)]
+pub struct Projects {
+    home: Option<PathBuf>,
+    known: HashMap<String, Option<Project>>,
+}
+
+impl Projects {
+    /// `home` is the user's home folder: work done right in it belongs to no project.
+    pub fn new(home: Option<PathBuf>) -> Projects {
+        Projects { home, known: HashMap::new() }
+    }
+
+    /// The project of a working folder: the name of the repository it lies in, of the main one where that is a linked worktree; else the
+    /// folder's own name. A folder that is gone has only its own name. The home folder and the root are no project.
+    ///
+    /// Folding worktrees matters: without it a quarter of all sessions land in projects that do not exist
+    /// (log-formats, Claude Code, "Project").
+    pub fn of_folder(&mut self, cwd: &str) -> Option<Project> {
+        if let Some(known) = self.known.get(cwd) {
+            return known.clone();
+        }
+        let project = self.name(cwd).map(|name| Project { by: ProjectBy::Folder, name });
+        if self.known.len() >= FOLDERS_MAX {
+            self.known.clear();
+        }
+        self.known.insert(cwd.to_owned(), project.clone());
+        project
+    }
+
+    fn name(&self, cwd: &str) -> Option<String> {
+        let folder = Path::new(cwd);
+        if cwd.is_empty() || self.is_home_or_root(folder) {
+            return None;
+        }
+        if folder.is_dir() {
+            for above in folder.ancestors().take(CLIMB_MAX) {
+                // A home kept under git (dotfiles) is not the project of all that lies in it.
+                if self.is_home_or_root(above) {
+                    break;
+                }
+                let git = above.join(".git");
+                if git.is_dir() {
+                    return last_name(above);
+                }
+                if git.is_file() {
+                    return main_repository(above, &git).or_else(|| last_name(above));
+                }
+            }
+        }
+        last_name(folder)
+    }
+
+    fn is_home_or_root(&self, folder: &Path) -> bool {
+        folder.parent().is_none() || self.home.as_deref() == Some(folder)
+    }
+}
+
+/// The name of the repository to which a linked worktree belongs. `None` for a submodule, which is a project of its own.
+///
+/// The `.git` file says `gitdir: <main>/.git/worktrees/<name>`, and in that folder `commondir` leads to `<main>/.git`
+/// (gitrepository-layout(5)). Where the main repository is gone, the path alone is read.
+fn main_repository(worktree: &Path, git_file: &Path) -> Option<String> {
+    let text = read_small(git_file)?;
+    let git_dir = worktree.join(text.lines().find_map(|line| line.strip_prefix("gitdir:"))?.trim());
+    let common = match read_small(&git_dir.join("commondir")) {
+        Some(text) => straight(&git_dir.join(text.trim())),
+        None => {
+            let git_dir = straight(&git_dir);
+            let worktrees = git_dir.parent().filter(|parent| parent.ends_with("worktrees"))?;
+            worktrees.parent()?.to_owned()
+        }
+    };
+    let name = last_name(&common)?;
+    // `<main>/.git`, or `<main>/.bare` by a common habit; a bare repository is `<main>.git`.
+    if name.starts_with('.') { last_name(common.parent()?) } else { Some(name.strip_suffix(".git").unwrap_or(&name).to_owned()) }
+}
+
+fn read_small(path: &Path) -> Option<String> {
+    let mut text = String::new();
+    File::open(path).ok()?.take(GIT_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
+    Some(text)
+}
+
+/// The path without `.` and `..`, by its letters alone, so that it works for folders that are gone.
+fn straight(path: &Path) -> PathBuf {
+    let mut out = PathBuf::new();
+    for part in path.components() {
+        match part {
+            Component::ParentDir => {
+                out.pop();
+            }
+            Component::CurDir => {}
+            Component::Prefix(_) | Component::RootDir | Component::Normal(_) => out.push(part),
+        }
+    }
+    out
+}
+
+fn last_name(folder: &Path) -> Option<String> {
+    let name = folder.file_name()?.to_str()?;
+    // A log copied from Windows names its folders in Windows' way.
+    let name = match folder.to_str()?.as_bytes() {
+        [drive, b':', ..] if drive.is_ascii_alphabetic() => name.trim_end_matches('\\').rsplit('\\').next()?,
+        _ => name,
+    };
+    (!name.is_empty() && !name.ends_with(':')).then(|| name.to_owned())
+}
+
+/// The program behind a user agent, by the name that its own log would give it: `claude-code`, `codex`, `openai-python`; else the
+/// product's name in small letters. `None` where there is no name to be had. The measured agents are in clients-measured, section 3.
+pub fn client_of_user_agent(agent: &str) -> Option<String> {
+    let product = agent.split_whitespace().next()?.to_ascii_lowercase();
+    let (name, rest) = product.split_once('/').unwrap_or((&product, ""));
+    let starts = |word: &str| name.strip_prefix(word).is_some_and(|rest| !rest.starts_with(|next: char| next.is_ascii_alphanumeric()));
+    let name: Cow<'_, str> = if starts("claude-cli") || starts("claude-code") {
+        "claude-code".into()
+    } else if starts("codex") {
+        "codex".into()
+    } else if starts("geminicli") || starts("gemini-cli") {
+        "gemini-cli".into()
+    } else if starts("opencode") {
+        "opencode".into()
+    } else if let Some(sdk) = stainless_sdk(name, rest) {
+        sdk.into()
+    } else {
+        name.into()
+    };
+    let safe: String =
+        name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(NAME_BYTES_MAX).collect();
+    (!safe.is_empty()).then_some(safe)
+}
+
+/// `OpenAI/Python`, `AsyncAzureOpenAI/Python`, `Anthropic/JS`: the SDKs that Stainless generates say vendor and language.
+fn stainless_sdk(name: &str, rest: &str) -> Option<String> {
+    let vendor = if name.ends_with("openai") {
+        "openai"
+    } else if name.strip_prefix("async").unwrap_or(name).starts_with("anthropic") {
+        "anthropic"
+    } else {
+        return None;
+    };
+    let language = match rest.split('/').next()? {
+        "js" => "node",
+        language if !language.is_empty() && language.bytes().all(|letter| letter.is_ascii_alphabetic()) => language,
+        _ => return None,
+    };
+    Some(format!("{vendor}-{language}"))
+}
+
+/// The client's session, from the headers of a request, so that a proxied call and its row in the client's log name the same one:
+/// Claude Code, Codex and opencode send it (clients-measured, section 3). `lookup` finds a header by its name in small letters.
+pub fn session_of_headers<'a>(lookup: &dyn Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
+    ["x-claude-code-session-id", "session-id", "session_id", "thread-id", "x-session-id"]
+        .into_iter()
+        .filter_map(|name| lookup(name).map(str::trim))
+        .find(|value| !value.is_empty() && value.len() <= NAME_BYTES_MAX && value.bytes().all(|letter| letter.is_ascii_graphic()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn name(projects: &mut Projects, folder: impl AsRef<Path>) -> Option<String> {
+        projects.of_folder(folder.as_ref().to_str().expect("a text")).map(|project| project.name)
+    }
+
+    #[test]
+    fn a_folder_in_a_repository_is_of_that_repository() {
+        let home = tempfile::tempdir().expect("a folder");
+        let deep = home.path().join("api/src/deep");
+        fs::create_dir_all(&deep).expect("folders");
+        fs::create_dir(home.path().join("api/.git")).expect("a repository");
+        let mut projects = Projects::new(None);
+        assert_eq!(name(&mut projects, &deep).as_deref(), Some("api"));
+        assert_eq!(name(&mut projects, deep.join("gone")).as_deref(), Some("gone"));
+    }
+
+    #[test]
+    fn a_linked_worktree_is_of_its_main_repository_even_when_that_is_gone() {
+        let home = tempfile::tempdir().expect("a folder");
+        let main = home.path().join("api");
+        let admin = main.join(".git/worktrees/fix");
+        fs::create_dir_all(&admin).expect("folders");
+        fs::write(admin.join("commondir"), "../..\n").expect("a file");
+        let tree = home.path().join("api-fix");
+        fs::create_dir_all(tree.join("src")).expect("folders");
+        fs::write(tree.join(".git"), format!("gitdir: {}\n", admin.display())).expect("a file");
+        assert_eq!(name(&mut Projects::new(None), tree.join("src")).as_deref(), Some("api"));
+        fs::remove_dir_all(&main).expect("the main repository goes");
+        assert_eq!(name(&mut Projects::new(None), tree.join("src")).as_deref(), Some("api"));
+    }
+
+    #[test]
+    fn a_submodule_is_a_project_of_its_own() {
+        let home = tempfile::tempdir().expect("a folder");
+        let module = home.path().join("api/vendor/lib");
+        fs::create_dir_all(&module).expect("folders");
+        fs::create_dir_all(home.path().join("api/.git/modules/lib")).expect("folders");
+        fs::write(module.join(".git"), "gitdir: ../../.git/modules/lib\n").expect("a file");
+        assert_eq!(name(&mut Projects::new(None), &module).as_deref(), Some("lib"));
+    }
+
+    #[test]
+    fn a_worktree_of_a_bare_repository_has_its_name() {
+        let home = tempfile::tempdir().expect("a folder");
+        for bare in ["api.git", "api/.bare"] {
+            let admin = home.path().join(bare).join("worktrees/main");
+            fs::create_dir_all(&admin).expect("folders");
+            fs::write(admin.join("commondir"), "../..\n").expect("a file");
+            let tree = home.path().join("tree");
+            fs::create_dir_all(&tree).expect("a folder");
+            fs::write(tree.join(".git"), format!("gitdir: {}\n", admin.display())).expect("a file");
+            assert_eq!(name(&mut Projects::new(None), &tree).as_deref(), Some("api"), "{bare}");
+        }
+    }
+
+    #[test]
+    fn home_and_root_are_no_project_and_dotfiles_do_not_swallow_all() {
+        let home = tempfile::tempdir().expect("a folder");
+        fs::create_dir_all(home.path().join("notes")).expect("a folder");
+        fs::create_dir(home.path().join(".git")).expect("a repository");
+        let mut projects = Projects::new(Some(home.path().to_owned()));
+        assert_eq!(name(&mut projects, home.path()), None);
+        assert_eq!(name(&mut projects, "/"), None);
+        assert_eq!(name(&mut projects, ""), None);
+        assert_eq!(name(&mut projects, home.path().join("notes")).as_deref(), Some("notes"));
+        assert_eq!(name(&mut projects, "C:\\Users\\ada\\api").as_deref(), Some("api"));
+    }
+
+    #[test]
+    fn programs_are_known_by_their_user_agents() {
+        for (agent, client) in [
+            ("claude-cli/2.1.330 (external, sdk-cli)", Some("claude-code")),
+            ("codex_exec/0.169.0 (Linux)", Some("codex")),
+            ("codex_cli_rs/0.160.0", Some("codex")),
+            ("GeminiCLI-tui/0.61.0/gemini-3-pro (linux)", Some("gemini-cli")),
+            ("opencode/1.18.33 ai-sdk/provider-utils runtime/bun", Some("opencode")),
+            ("OpenAI/Python 3.54.0", Some("openai-python")),
+            ("AsyncAzureOpenAI/Python 3.54.0", Some("openai-python")),
+            ("OpenAI/JS 6.1.0", Some("openai-node")),
+            ("Anthropic/Python 2.12.0", Some("anthropic-python")),
+            ("AsyncAnthropicBedrock/Python 2.12.0", Some("anthropic-python")),
+            ("Anthropic/JS 1.2.3", Some("anthropic-node")),
+            ("google-genai-sdk/3.4.0 gl-python/3.13", Some("google-genai-sdk")),
+            ("mistral-client-python/3.7.0", Some("mistral-client-python")),
+            ("litellm/1.106.2", Some("litellm")),
+            ("codexical/1", Some("codexical")),
+            ("Curl/8.5.0", Some("curl")),
+            ("<b>\u{1b}[0m/1", Some("b0m")),
+            ("", None),
+            ("///", None),
+        ] {
+            assert_eq!(client_of_user_agent(agent).as_deref(), client, "{agent:?}");
+        }
+        assert_eq!(client_of_user_agent(&"x".repeat(9000)).map(|name| name.len()), Some(NAME_BYTES_MAX));
+    }
+
+    #[test]
+    fn sessions_are_found_in_headers() {
+        let with = |name: &'static str, value: &'static str| session_of_headers(&move |asked| (asked == name).then_some(value));
+        assert_eq!(with("x-claude-code-session-id", "790ee25e"), Some("790ee25e"));
+        assert_eq!(with("thread-id", " 019a "), Some("019a"));
+        assert_eq!(with("x-session-id", "ses_1"), Some("ses_1"));
+        assert_eq!(with("x-session-id", "two words"), None);
+        assert_eq!(with("authorization", "Bearer x"), None);
+    }
+}

@@ -1,0 +1,185 @@
+//! How far each log file was read.
+
+use super::{Client, Reader};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
+use std::{
+    collections::{BTreeMap, HashMap, HashSet},
+    fs::{File, Metadata},
+    io::{self, Read, Seek, SeekFrom, Write},
+    path::{Path, PathBuf},
+    time::UNIX_EPOCH,
+};
+
+/// How much before a cursor is compared, to see that the file was not rewritten.
+const TAIL_BYTES: u64 = 4096;
+/// The largest file of cursors that is read.
+const CURSORS_BYTES_MAX: u64 = 512 << 20;
+/// The version of the file of cursors; a file of another version is as good as none.
+const FORMAT: u32 = 1;
+
+/// How far each file was read. Losing them costs a second reading and nothing else.
+#[derive(Debug, Default)]
+pub struct Cursors {
+    files: BTreeMap<String, Cursor>,
+    /// What was already reported as unreadable, and why.
+    faults: HashMap<PathBuf, String>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Stored<Files> {
+    format: u32,
+    files: Files,
+}
+
+impl Cursors {
+    /// As kept in a file. Where there is none, or a damaged one: as if nothing had been read yet.
+    pub fn load(path: &Path) -> io::Result<Cursors> {
+        let mut bytes = Vec::new();
+        match File::open(path) {
+            Ok(file) => file.take(CURSORS_BYTES_MAX).read_to_end(&mut bytes)?,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Cursors::default()),
+            Err(error) => return Err(error),
+        };
+        let stored = serde_json::from_slice::<Stored<BTreeMap<String, Cursor>>>(&bytes).ok().filter(|stored| stored.format == FORMAT);
+        Ok(Cursors { files: stored.map(|stored| stored.files).unwrap_or_default(), faults: HashMap::new() })
+    }
+
+    /// Keeps them in a file of mode 0600, whole or not at all. Its folder exists.
+    pub fn save(&self, path: &Path) -> io::Result<()> {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        // tempfile makes its files 0600.
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        {
+            let mut out = io::BufWriter::new(file.as_file_mut());
+            serde_json::to_writer(&mut out, &Stored { format: FORMAT, files: &self.files })?;
+            out.flush()?;
+        }
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    }
+
+    pub(super) fn get(&self, path: &Path) -> Option<&Cursor> {
+        self.files.get(&*path.to_string_lossy())
+    }
+
+    pub(super) fn set(&mut self, path: &Path, cursor: Cursor) {
+        self.files.insert(path.to_string_lossy().into_owned(), cursor);
+    }
+
+    /// Forgets files of the client below the roots that are not among `present`: clients remove old logs. Their calls stay in the ledger.
+    pub(super) fn forget_missing(&mut self, client: Client, roots: &[PathBuf], present: &[PathBuf]) {
+        let present: HashSet<_> = present.iter().map(|path| path.to_string_lossy()).collect();
+        self.files.retain(|path, cursor| {
+            let is_below = roots.iter().any(|root| Path::new(path).starts_with(root));
+            !is_below || cursor.reader.client() != client || present.contains(&**path)
+        });
+    }
+
+    pub(super) fn fault_is_new(&mut self, path: &Path, reason: &str) -> bool {
+        self.faults.insert(path.to_owned(), reason.to_owned()).as_deref() != Some(reason)
+    }
+
+    pub(super) fn fault_is_over(&mut self, path: &Path) {
+        self.faults.remove(path);
+    }
+}
+
+/// What file it was, and how it stood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Place {
+    /// Device and inode; zero where the system has none, so that only the tail tells.
+    device: u64,
+    inode: u64,
+    size_bytes: u64,
+    modified_ns: u64,
+}
+
+impl Place {
+    pub(super) fn of(metadata: &Metadata) -> Place {
+        #[cfg(unix)]
+        let (device, inode) = {
+            use std::os::unix::fs::MetadataExt;
+            (metadata.dev(), metadata.ino())
+        };
+        #[cfg(not(unix))]
+        let (device, inode) = (0, 0);
+        let modified = metadata.modified().ok().and_then(|at| at.duration_since(UNIX_EPOCH).ok()).unwrap_or_default();
+        Place { device, inode, size_bytes: metadata.len(), modified_ns: u64::try_from(modified.as_nanos()).unwrap_or(u64::MAX) }
+    }
+}
+
+/// How far one file was read.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(super) struct Cursor {
+    pub(super) place: Place,
+    /// The end of the last whole line that was read.
+    pub(super) offset: u64,
+    /// Of the last [`TAIL_BYTES`] before `offset`.
+    tail_hash: u64,
+    pub(super) reader_version: u32,
+    pub(super) reader: Reader,
+}
+
+impl Cursor {
+    /// A cursor in an open file, whose own position stays where it is.
+    pub(super) fn at(offset: u64, file: &mut File, place: Place, reader_version: u32, reader: &Reader) -> io::Result<Cursor> {
+        let position = file.stream_position()?;
+        let tail_hash = tail_hash(file, offset)?;
+        file.seek(SeekFrom::Start(position))?;
+        Ok(Cursor { place, offset, tail_hash, reader_version, reader: reader.clone() })
+    }
+
+    /// The same cursor of a file of which more is known to come.
+    pub(super) fn unfinished(mut self) -> Cursor {
+        self.place.modified_ns = 0;
+        self
+    }
+
+    /// Whether what was read is still how the file begins. If not, the file was rewritten and is to be read whole: nothing is lost and
+    /// nothing counted twice, since calls are known by their keys.
+    pub(super) fn still_fits(&self, place: &Place, file: &mut File) -> io::Result<bool> {
+        Ok((self.place.device, self.place.inode) == (place.device, place.inode)
+            && self.offset <= place.size_bytes
+            && self.tail_hash == tail_hash(file, self.offset)?)
+    }
+}
+
+fn tail_hash(file: &mut File, offset: u64) -> io::Result<u64> {
+    let from = offset.saturating_sub(TAIL_BYTES);
+    file.seek(SeekFrom::Start(from))?;
+    let mut tail = Vec::new();
+    file.take(offset - from).read_to_end(&mut tail)?;
+    let digest = Sha256::digest(&tail);
+    Ok(digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cursors_are_read_back_and_nobody_else_may_read_them() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("cursors.json");
+        assert!(Cursors::load(&path).expect("none yet").files.is_empty());
+        let mut cursors = Cursors::default();
+        let log = folder.path().join("a.jsonl");
+        std::fs::write(&log, "one\ntwo").expect("a file");
+        let mut file = File::open(&log).expect("a file");
+        let place = Place::of(&file.metadata().expect("metadata"));
+        let cursor = Cursor::at(4, &mut file, place, 1, &Client::ClaudeCode.reader()).expect("a cursor");
+        cursors.set(&log, cursor);
+        cursors.save(&path).expect("saved");
+        let back = Cursors::load(&path).expect("loaded");
+        assert_eq!(back.get(&log).map(|cursor| (cursor.offset, cursor.place)), Some((4, place)));
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt;
+            assert_eq!(path.metadata().expect("metadata").permissions().mode() & 0o777, 0o600);
+        }
+        std::fs::write(&path, "{\"format\":1,\"files\":").expect("damage");
+        assert!(Cursors::load(&path).expect("loaded").files.is_empty());
+    }
+}

@@ -1,0 +1,225 @@
+//! Notices that logs changed, within two seconds and without looking while nothing does.
+
+use super::{Client, walk};
+use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
+use std::{
+    collections::BTreeSet,
+    path::PathBuf,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+    },
+    thread::JoinHandle,
+    time::{Duration, Instant},
+};
+
+/// How long changes are gathered before they are told; a client writes a reply in many small pieces.
+const GATHER: Duration = Duration::from_millis(500);
+/// How often everything is looked at, whether or not a change was noticed: the system may drop notices, some file systems send none,
+/// and folders come into being.
+const RESCAN: Duration = Duration::from_secs(300);
+/// How many changed files are told one by one; beyond that everything is to be looked at.
+const CHANGED_MAX: usize = 4096;
+/// How many notices may wait. More are dropped, and everything is looked at instead.
+const NOTICES_MAX: usize = 4096;
+
+/// What is to be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Change {
+    /// These files, with [`super::import_files`].
+    Files(Vec<PathBuf>),
+    /// Everything below the roots, with [`super::import`]. Told once at the beginning.
+    All,
+}
+
+/// A watch over a client's logs. It ends when this is dropped, which waits for a call that is under way.
+#[derive(Debug)]
+pub struct Watch {
+    notices: SyncSender<Notice>,
+    thread: Option<JoinHandle<()>>,
+}
+
+enum Notice {
+    Changed(notify::Result<Event>),
+    Stop,
+}
+
+/// Watches the client's logs below the roots, on a thread of its own, on which `told` is called too.
+pub fn watch(client: Client, roots: Vec<PathBuf>, told: impl FnMut(Change) + Send + 'static) -> std::io::Result<Watch> {
+    watch_every(RESCAN, client, roots, told)
+}
+
+fn watch_every(rescan: Duration, client: Client, roots: Vec<PathBuf>, told: impl FnMut(Change) + Send + 'static) -> std::io::Result<Watch> {
+    let (notices, inbox) = sync_channel(NOTICES_MAX);
+    let sender = notices.clone();
+    let overflowed = Arc::new(AtomicBool::new(false));
+    let overflow = overflowed.clone();
+    let thread = std::thread::Builder::new().name("log-watch".into()).spawn(move || {
+        // Without a watcher (the system's limit is reached) the rescan still finds everything, later.
+        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.as_ref().is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
+            // A full inbox will be read, and then this is seen.
+            if sender.try_send(Notice::Changed(event)).is_err() {
+                overflow.store(true, Ordering::Relaxed);
+            }
+        });
+        Loop { client, roots, watcher: watcher.ok(), watched: BTreeSet::new(), told, rescan, overflowed }.run(&inbox);
+    })?;
+    Ok(Watch { notices, thread: Some(thread) })
+}
+
+impl Drop for Watch {
+    fn drop(&mut self) {
+        // The thread takes from the inbox until it sees this, so a full one empties.
+        let _ = self.notices.send(Notice::Stop);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}
+
+struct Loop<F> {
+    client: Client,
+    roots: Vec<PathBuf>,
+    watcher: Option<RecommendedWatcher>,
+    /// The folders that the watcher was given.
+    watched: BTreeSet<PathBuf>,
+    told: F,
+    rescan: Duration,
+    /// A notice was dropped.
+    overflowed: Arc<AtomicBool>,
+}
+
+#[derive(Default)]
+struct Changed {
+    files: BTreeSet<PathBuf>,
+    folders: Vec<PathBuf>,
+    all: bool,
+}
+
+impl<F: FnMut(Change)> Loop<F> {
+    fn run(mut self, inbox: &Receiver<Notice>) {
+        // First the watch, then the look: what is written in between is seen by both rather than by none.
+        self.watch_new_folders();
+        (self.told)(Change::All);
+        let mut rescan_at = Instant::now() + self.rescan;
+        loop {
+            match inbox.recv_timeout(rescan_at.saturating_duration_since(Instant::now())) {
+                Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                Err(RecvTimeoutError::Timeout) => {
+                    self.watch_new_folders();
+                    (self.told)(Change::All);
+                    rescan_at = Instant::now() + self.rescan;
+                }
+                Ok(Notice::Changed(event)) => {
+                    let mut changed = Changed::default();
+                    self.note(event, &mut changed);
+                    let until = Instant::now() + GATHER;
+                    loop {
+                        match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
+                            Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
+                            Ok(Notice::Changed(event)) => self.note(event, &mut changed),
+                            Err(RecvTimeoutError::Timeout) => break,
+                        }
+                    }
+                    self.tell(changed);
+                }
+            }
+        }
+    }
+
+    fn note(&self, event: notify::Result<Event>, changed: &mut Changed) {
+        match event {
+            Err(_) => changed.all = true,
+            Ok(event) => {
+                changed.all |= event.need_rescan() || changed.files.len() > CHANGED_MAX || changed.folders.len() > CHANGED_MAX;
+                if changed.all {
+                    return;
+                }
+                for path in event.paths {
+                    if path.is_dir() {
+                        changed.folders.push(path);
+                    } else if walk::is_log(self.client, &path) {
+                        changed.files.insert(path);
+                    }
+                }
+            }
+        }
+    }
+
+    fn tell(&mut self, mut changed: Changed) {
+        if changed.all || self.overflowed.swap(false, Ordering::Relaxed) {
+            return (self.told)(Change::All);
+        }
+        // A new folder may have got files before the system watched it.
+        if !changed.folders.is_empty() {
+            changed.files.extend(walk::files_below(self.client, std::mem::take(&mut changed.folders)).0);
+        }
+        if !changed.files.is_empty() {
+            (self.told)(Change::Files(changed.files.into_iter().collect()));
+        }
+    }
+
+    fn watch_new_folders(&mut self) {
+        let Some(watcher) = &mut self.watcher else { return };
+        for folder in self.roots.iter().flat_map(|root| walk::log_folders(self.client, root)) {
+            if !folder.is_dir() {
+                // Gone: forget it, so that it is watched anew when it comes back.
+                if self.watched.remove(&folder) {
+                    let _ = watcher.unwatch(&folder);
+                }
+            } else if !self.watched.contains(&folder) && watcher.watch(&folder, RecursiveMode::Recursive).is_ok() {
+                self.watched.insert(folder);
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::{fs, sync::mpsc};
+
+    #[test]
+    fn a_changed_log_is_told_within_two_seconds_and_reading_it_is_no_change() {
+        let root = tempfile::tempdir().expect("a folder");
+        let slug = root.path().join("projects/slug");
+        fs::create_dir_all(&slug).expect("folders");
+        let (send, told) = mpsc::channel();
+        let watch =
+            watch(Client::ClaudeCode, vec![root.path().to_owned()], move |change| send.send(change).expect("heard")).expect("a thread");
+        let within = |limit| told.recv_timeout(Duration::from_millis(limit));
+        assert_eq!(within(2000), Ok(Change::All), "the beginning");
+        fs::write(slug.join("a.jsonl"), "{}\n").expect("written");
+        assert_eq!(within(2000), Ok(Change::Files(vec![slug.join("a.jsonl")])));
+        // A new folder, and a file that is there before it can be watched.
+        let deep = slug.join("session/subagents");
+        fs::create_dir_all(&deep).expect("folders");
+        fs::write(deep.join("agent-1.jsonl"), "{}\n").expect("written");
+        assert_eq!(within(2000), Ok(Change::Files(vec![deep.join("agent-1.jsonl")])));
+        fs::read(slug.join("a.jsonl")).expect("read");
+        fs::write(slug.join("notes.txt"), "x").expect("written");
+        assert_eq!(within(1200), Err(mpsc::RecvTimeoutError::Timeout));
+        drop(watch);
+        assert_eq!(told.recv(), Err(mpsc::RecvError), "the thread is gone and the callback with it");
+    }
+
+    #[test]
+    fn a_root_that_appears_later_is_found_by_the_rescan() {
+        let root = tempfile::tempdir().expect("a folder");
+        let slug = root.path().join("later/projects/slug");
+        let (send, told) = mpsc::channel();
+        let rescan = Duration::from_millis(300);
+        let _watch =
+            watch_every(rescan, Client::ClaudeCode, vec![root.path().join("later")], move |change| send.send(change).expect("heard"))
+                .expect("a thread");
+        fs::create_dir_all(&slug).expect("folders");
+        std::thread::sleep(2 * rescan);
+        fs::write(slug.join("a.jsonl"), "{}\n").expect("written");
+        let changes = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(2)).ok());
+        assert!(changes.take(20).any(|change| change == Change::Files(vec![slug.join("a.jsonl")])));
+    }
+}
