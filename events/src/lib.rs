@@ -12,10 +12,15 @@ mod tokens;
 mod event;
 mod wire;
 
+mod prices;
+
 pub use event::{
     Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Seq, Sighting, Source, Sources,
     Usage,
 };
 pub use money::{Rate, Usd};
+pub use prices::{
+    AsOf, Band, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, Rates, Row, RowFault, Schedule, Tier, Unpriced,
+};
 pub use time::{Day, Period, Span, Timestamp, Zone};
 pub use tokens::Tokens;
