@@ -87,11 +87,12 @@ pub(super) fn stems(model: &str) -> impl Iterator<Item = &str> {
 fn undecorated(model: &str) -> Option<&str> {
     None.or_else(|| model.strip_suffix("[1m]"))
         .or_else(|| model.rsplit_once("models/").map(|(_, name)| name))
-        .or_else(|| REGIONS.iter().find_map(|region| model.strip_prefix(region)))
-        .or_else(|| VENDORS.iter().find_map(|(prefix, _)| model.strip_prefix(prefix)))
         .or_else(|| without_revision(model))
         .or_else(|| without_date(model))
         .or_else(|| model.strip_suffix("-latest"))
+        // Last, because a region may have a price of its own (Bedrock's `global.`).
+        .or_else(|| REGIONS.iter().find_map(|region| model.strip_prefix(region)))
+        .or_else(|| VENDORS.iter().find_map(|(prefix, _)| model.strip_prefix(prefix)))
         .filter(|stem| !stem.is_empty())
 }
 
