@@ -108,7 +108,7 @@ mod tests {
     use crate::{Budget, BudgetScope, Period, PriceBook, Seq, Timestamp};
 
     fn check(command: Command, expected: Result<usize, &str>) {
-        let decided = decide(command, &Projections::new(PriceBook::bundled()));
+        let decided = decide(command, &Projections::new(PriceBook::bundled().clone()));
         match expected {
             Ok(facts) => assert_eq!(decided.map(|facts| facts.len()).map_err(|fault| fault.message), Ok(facts)),
             Err(part) => {
@@ -143,7 +143,7 @@ mod tests {
 
     #[test]
     fn setting_a_budget_again_unchanged_is_no_fact() {
-        let mut projections = Projections::new(PriceBook::bundled());
+        let mut projections = Projections::new(PriceBook::bundled().clone());
         let event = Event::BudgetSet { budget: budget("day", 1, &[80, 100]) };
         projections.apply(&crate::Entry { seq: Seq(1), recorded_at: Timestamp::default(), key: None, event });
         let again = decide(Command::SetBudget { budget: budget("day", 1, &[100, 80]) }, &projections).expect("accepted");

@@ -13,7 +13,7 @@ mod event;
 mod wire;
 
 pub mod log;
-pub mod prices;
+mod prices;
 mod projections;
 
 mod command;
@@ -26,7 +26,7 @@ pub use event::{
 };
 pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};
-pub use prices::PriceBook;
+pub use prices::{AsOf, Band, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, Rates, Row, RowFault, Schedule, Tier, Unpriced};
 pub use projections::{Projections, RECENT_CALLS_MAX, Spend};
 pub use time::{Day, Period, Span, Timestamp, Zone};
 pub use tokens::Tokens;

@@ -1,71 +1,195 @@
-//! Stub until the price book lands.
-use crate::{Timestamp, Usage, Usd};
-use std::sync::Arc;
-/// Stub.
+//! Prices as dated facts: what one [`Usage`] costs by a [`PriceBook`], as of an instant.
+//!
+//! Cost is a lookup and a sum: rules of thumb are applied where the book is built, and stand in its rows. There is no float, no clock
+//! and no guess here: what has no price is [`Cost::Unpriced`], never zero.
+
+mod matching;
+mod read;
+mod row;
+mod schedule;
+#[cfg(test)]
+mod tests;
+
+pub use read::{PriceError, RowFault};
+pub use row::{Band, Factor, Rates, Row, Tier};
+pub use schedule::{Hours, Minute, Schedule};
+
+use crate::{Certainty, Timestamp, Usage, Usd};
+use std::{
+    collections::HashMap,
+    ops::Range,
+    sync::{Arc, LazyLock},
+};
+
+/// Upstreams that run on the user's own machine.
+const LOCAL: [&str; 2] = ["ollama", "llamacpp"];
+
+/// Dated rates of many models, known by the hash of its bytes. It never changes; another book is another value.
 #[derive(Debug)]
-pub struct PriceBook;
-/// At which prices a call is valued.
+pub struct PriceBook {
+    id: String,
+    schedules: Vec<Schedule>,
+    /// Sorted by provider, model, tier and time.
+    rows: Vec<Row>,
+    /// Provider, then name or alias, to the rows of a model.
+    names: HashMap<String, HashMap<String, Range<usize>>>,
+}
+
+/// What a call costs, and by what.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum AsOf {
-    /// Those of the call's own time.
-    Call,
-    /// Those of an instant.
-    Instant(Timestamp),
-}
-/// Stub.
-#[derive(Debug)]
-pub struct PriceError;
-impl std::fmt::Display for PriceError {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("stub")
-    }
-}
-/// Stub.
-#[derive(Debug)]
-pub struct Priced {
-    /// Stub.
-    pub usd: Usd,
-    /// Stub.
-    pub reported: bool,
-    /// Stub.
-    pub note: String,
-}
-/// Stub.
-#[derive(Debug)]
-pub enum Cost {
-    /// Stub.
-    Priced(Priced),
-    /// Stub.
+pub enum Cost<'book> {
+    /// It has a price.
+    Priced {
+        /// The amount.
+        usd: Usd,
+        /// Who says so.
+        by: By<'book>,
+    },
+    /// It has none that we know. Not zero: unknown.
     Unpriced {
-        /// Stub.
-        reason: String,
+        /// Why.
+        reason: Unpriced,
     },
 }
+
+/// Who says what a call costs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum By<'book> {
+    /// The provider or client itself, in the reply or log.
+    Reported,
+    /// A row of the book.
+    Row {
+        /// It.
+        row: &'book Row,
+        /// Whether the row is for this provider's model under this very name; else the call is "priced as" the row's model.
+        exact: bool,
+    },
+    /// It ran on the user's own machine.
+    Local,
+}
+
+/// Why a call has no price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, thiserror::Error)]
+pub enum Unpriced {
+    /// Nobody said how many tokens there were.
+    #[error("tokens unknown")]
+    TokensUnknown,
+    /// The book does not know the model.
+    #[error("unknown model")]
+    UnknownModel,
+    /// The book knows the model, but no price of it as of that time for that tier.
+    #[error("no price for this tier at this time")]
+    NoRow,
+    /// The price says nothing of a class that was consumed.
+    #[error("no rate for {0}")]
+    NoRate(&'static str),
+}
+
+/// As of when a call shall be priced.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum AsOf {
+    /// When it was made: the bill as it came.
+    #[default]
+    Call,
+    /// At another instant: what it would cost then.
+    Instant(Timestamp),
+}
+
 impl PriceBook {
-    /// Stub.
-    pub fn bundled() -> Arc<PriceBook> {
-        Arc::new(PriceBook)
+    /// The book that the program ships with. Read once, on first use.
+    pub fn bundled() -> &'static Arc<PriceBook> {
+        static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
+            let book = PriceBook::from_json(include_bytes!("../prices/book.json"));
+            Arc::new(book.expect("a test reads the bundled book"))
+        });
+        &BUNDLED
     }
-    /// Stub.
-    pub fn from_json(_: &[u8]) -> Result<PriceBook, PriceError> {
-        Ok(PriceBook)
+
+    /// SHA-256 of the book's bytes, in hex: what `sha256sum` says of its file.
+    pub fn id(&self) -> &str {
+        &self.id
     }
-    /// Stub.
-    pub fn id(&self) -> String {
-        String::new()
+
+    /// All prices, retired ones included, sorted by provider, model, tier and time.
+    pub fn rows(&self) -> &[Row] {
+        &self.rows
     }
-    /// Stub.
-    pub fn cost_of(&self, usage: &Usage, _as_of: AsOf) -> Cost {
-        if usage.model.as_deref() == Some("m") {
-            return Cost::Priced(Priced {
-                usd: Usd::from_pico(1_000_000 * i128::from(usage.tokens.total())),
-                reported: false,
-                note: "stub".into(),
-            });
+
+    /// What a call costs: as its provider reported, else by this book as of the time asked for.
+    ///
+    /// As of the call, a reported cost is the bill. As of another time the book comes first, since the report speaks of then.
+    /// A reported zero for tokens is no price (provider-usage 0, rule 9: own key, hosted elsewhere), except for `:free` models.
+    pub fn cost_of(&self, usage: &Usage, as_of: AsOf) -> Cost<'_> {
+        let free = usage.model.as_deref().is_some_and(|model| model.ends_with(":free"));
+        let idle = usage.certainty != Certainty::Unknown && usage.tokens.total() == 0 && usage.fees.is_none();
+        let reported = usage.reported_cost.filter(|cost| *cost > Usd::ZERO || (*cost == Usd::ZERO && (free || idle)));
+        let reported = reported.map(|usd| Cost::Priced { usd, by: By::Reported });
+        match as_of {
+            AsOf::Call => reported.unwrap_or_else(|| self.cost(usage, usage.at)),
+            AsOf::Instant(at) => match (self.cost(usage, at), reported) {
+                (Cost::Unpriced { .. }, Some(reported)) => reported,
+                (cost, _) => cost,
+            },
         }
-        match usage.reported_cost {
-            Some(usd) => Cost::Priced(Priced { usd, reported: true, note: String::new() }),
-            None => Cost::Unpriced { reason: "stub".into() },
+    }
+
+    /// What a call costs by this book, as if made at an instant. Rounded once, half to even, to the pico-dollar.
+    pub fn cost(&self, usage: &Usage, at: Timestamp) -> Cost<'_> {
+        match self.priced(usage, at) {
+            Ok((usd, by)) => Cost::Priced { usd, by },
+            Err(reason) => Cost::Unpriced { reason },
         }
     }
+
+    fn priced(&self, usage: &Usage, at: Timestamp) -> Result<(Usd, By<'_>), Unpriced> {
+        // Ollama also hands calls on to its cloud, which is not free.
+        if LOCAL.contains(&usage.provider.as_str()) && !usage.model.as_deref().is_some_and(|model| model.ends_with("cloud")) {
+            return Ok((Usd::ZERO, By::Local));
+        }
+        if usage.certainty == Certainty::Unknown {
+            return Err(Unpriced::TokensUnknown);
+        }
+        let (rows, exact) = self.rows_for(usage).ok_or(Unpriced::UnknownModel)?;
+        let tier = Tier::of(usage.tier.as_deref()).ok_or(Unpriced::NoRow)?;
+        let row = rows.iter().find(|row| row.tier == tier && row.span().contains(at)).ok_or(Unpriced::NoRow)?;
+        let (tokens, fees) = row.cost_atto(&usage.tokens, usage.fees.web_search).map_err(Unpriced::NoRate)?;
+        let geo = usage.geo.as_deref().and_then(|geo| row.geo.get(geo)).copied().unwrap_or(Factor::ONE);
+        // The hour of completion decides (provider-usage 9).
+        let done = at.plus_micros(i64::from(usage.latency_ms.unwrap_or(0)) * 1_000);
+        Ok((rounded(tokens, fees, geo, self.factor(row, done)), By::Row { row, exact }))
+    }
+
+    fn factor(&self, row: &Row, at: Timestamp) -> Factor {
+        let hours = row.hours.as_ref();
+        let hours = hours.filter(|hours| self.schedules.iter().any(|schedule| schedule.name == hours.schedule && schedule.contains(at)));
+        hours.map_or(Factor::ONE, |hours| hours.factor)
+    }
+
+    /// The rows of the model that answered (else of the one that was asked for), and whether they are its own by this very name.
+    fn rows_for(&self, usage: &Usage) -> Option<(&[Row], bool)> {
+        let models = [(usage.model.as_deref(), true), (usage.request_model.as_deref(), usage.model.is_none())];
+        for (model, answered) in models {
+            let Some(model) = model else { continue };
+            let known = |provider: &str| self.names.contains_key(provider);
+            for (nth, seller) in matching::sellers(&usage.provider, &usage.family, model, known).enumerate() {
+                let Some(names) = self.names.get(seller) else { continue };
+                let found = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, names.get(name)?)));
+                if let Some((stem, rows)) = found {
+                    return Some((&self.rows[rows.clone()], answered && nth == 0 && stem == 0));
+                }
+            }
+        }
+        None
+    }
+}
+
+/// Tokens by both factors, and fees, as money; exact up to the one rounding at the end.
+fn rounded(tokens_atto: i128, fees_atto: i128, geo: Factor, hours: Factor) -> Usd {
+    const UNIT: i128 = (Factor::UNIT as i128) * (Factor::UNIT as i128);
+    const HALF_PICO_ATTO: i128 = 500_000;
+    let scaled = tokens_atto.saturating_mul(geo.thousandths()).saturating_mul(hours.thousandths());
+    let atto = (scaled / UNIT).saturating_add(fees_atto);
+    // What is cut off here matters only where the rest looks like exactly half a pico-dollar.
+    let sticky = scaled % UNIT != 0 && atto % (2 * HALF_PICO_ATTO) == HALF_PICO_ATTO;
+    Usd::from_atto(atto.saturating_add(i128::from(sticky)))
 }

@@ -86,7 +86,7 @@ pub fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
 }
 
 fn fold(log: &Log) -> Result<Projections, LogError> {
-    let mut projections = Projections::new(PriceBook::bundled());
+    let mut projections = Projections::new(PriceBook::bundled().clone());
     for entry in log.replay() {
         projections.apply(&entry?);
     }

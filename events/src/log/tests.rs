@@ -36,7 +36,7 @@ fn entries(log: &Log) -> Vec<Entry> {
 
 /// Output tokens of all calls, by folding.
 fn output(log: &Log) -> u64 {
-    let mut projections = Projections::new(PriceBook::bundled());
+    let mut projections = Projections::new(PriceBook::bundled().clone());
     entries(log).iter().for_each(|entry| projections.apply(entry));
     projections.spend.total(crate::Span::ALWAYS, &crate::query::Filter::default()).tokens_out
 }

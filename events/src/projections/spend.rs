@@ -2,8 +2,7 @@
 //! (every zone's offset is a multiple of fifteen minutes since 1972).
 
 use crate::{
-    Certainty, PriceBook, Span, Timestamp, Usage, Usd,
-    prices::{AsOf, Cost},
+    AsOf, Certainty, Cost, PriceBook, Span, Timestamp, Usage, Usd,
     query::{Dimension, Filter},
 };
 use serde::{Deserialize, Serialize};
@@ -48,11 +47,11 @@ impl Spend {
             ..Spend::default()
         };
         match book.cost_of(usage, AsOf::Call) {
-            Cost::Priced(priced) => {
-                spend.usd = priced.usd;
+            Cost::Priced { usd, .. } => {
+                spend.usd = usd;
                 if is_unsure(usage.certainty) {
                     spend.estimated_calls = 1;
-                    spend.estimated_usd = priced.usd;
+                    spend.estimated_usd = usd;
                 }
             }
             Cost::Unpriced { .. } if usage.certainty == Certainty::Unknown => spend.unknown_calls = 1,

@@ -1,10 +1,7 @@
 //! Every call, one row each: the export.
 
 use super::{Fault, FaultCode, Filter, Query, View, spend_by};
-use crate::{
-    Certainty, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd,
-    prices::{AsOf, Cost},
-};
+use crate::{AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -142,13 +139,25 @@ pub(super) fn calls(log: &Log, span: Span, filter: &Filter) -> Result<Vec<(Reque
     Ok(calls)
 }
 
+/// Who made a cost, in words.
+fn told(by: By<'_>) -> (CostBasis, String) {
+    match by {
+        By::Reported => (CostBasis::Reported, "reported by the provider".to_owned()),
+        By::Local => (CostBasis::Book, "runs on this machine".to_owned()),
+        By::Row { row, exact: true } => (CostBasis::Book, format!("{} ({})", row.model, row.source)),
+        By::Row { row, exact: false } => (CostBasis::Book, format!("priced as {} {} ({})", row.provider, row.model, row.source)),
+    }
+}
+
 impl CallRow {
     pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook) -> CallRow {
         let tokens = &usage.tokens;
         let (cost_usd, cost_basis, cost_note) = match book.cost_of(usage, AsOf::Call) {
-            Cost::Priced(priced) if priced.reported => (Some(priced.usd), CostBasis::Reported, priced.note),
-            Cost::Priced(priced) => (Some(priced.usd), CostBasis::Book, priced.note),
-            Cost::Unpriced { reason } => (None, CostBasis::Unpriced, reason),
+            Cost::Priced { usd, by } => {
+                let (basis, note) = told(by);
+                (Some(usd), basis, note)
+            }
+            Cost::Unpriced { reason } => (None, CostBasis::Unpriced, reason.to_string()),
         };
         let usage = usage.clone();
         CallRow {

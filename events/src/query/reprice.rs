@@ -1,10 +1,7 @@
 //! What would the same calls cost at other prices?
 
 use super::{Dimension, Fault, Filter, Query, View, calls::calls, spend_by};
-use crate::{
-    Day, PriceBook, Timestamp, Usd,
-    prices::{AsOf, Cost},
-};
+use crate::{AsOf, Cost, Day, PriceBook, Timestamp, Usd};
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -89,7 +86,7 @@ impl Query for Reprice {
                 Fault::refused(format!("this is no price book: {error}"), "see docs/PRICES.md for the form; the book in force stays")
             })?),
         };
-        let now_book = other_book.as_ref().unwrap_or(then_book);
+        let now_book = other_book.as_ref().unwrap_or(then_book.as_ref());
         let as_of = match self.as_of {
             RepriceAsOf::Today => AsOf::Instant(now),
             RepriceAsOf::Instant(at) => AsOf::Instant(at),
@@ -114,13 +111,13 @@ impl Query for Reprice {
 }
 
 impl RepriceRow {
-    fn add(&mut self, costs: &(Cost, Cost)) {
+    fn add(&mut self, costs: &(Cost<'_>, Cost<'_>)) {
         self.calls += 1;
         match costs {
-            (Cost::Priced(then), Cost::Priced(now)) => {
-                self.then_usd += then.usd;
-                self.now_usd += now.usd;
-                self.difference_usd += now.usd - then.usd;
+            (Cost::Priced { usd: then, .. }, Cost::Priced { usd: now, .. }) => {
+                self.then_usd += *then;
+                self.now_usd += *now;
+                self.difference_usd += *now - *then;
             }
             (Cost::Unpriced { .. }, _) | (_, Cost::Unpriced { .. }) => self.unpriced_calls += 1,
         }

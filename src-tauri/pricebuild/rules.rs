@@ -1,0 +1,54 @@
+//! Rates that no set lists and that follow from a provider's rules. Each is named in the row's `inferred`.
+
+use super::exact::scaled;
+use events::{Rate, Rates, Row};
+
+/// $5 per thousand searches (provider-usage 10).
+const XAI_SEARCH: Rate = Rate::from_atto(5_000 * 1_000_000_000_000);
+
+/// Words in the names of models that bill sound and pictures in ways of their own.
+const MULTIMODAL: [&str; 9] = ["image", "live", "tts", "audio", "realtime", "transcribe", "omni", "embedding", "robotics"];
+
+/// Fills in what the rules say.
+pub(super) fn complete(row: &mut Row) {
+    let mut inferred = Vec::new();
+    // The base decides what is inferred; bands follow it.
+    let missing: Vec<&'static str> = row.rates.iter().filter(|(_, rate)| rate.is_none()).map(|(class, _)| class).collect();
+    for class in missing {
+        if let Some(rate) = rule(row, &row.rates, class) {
+            *row.rates.get_mut(class).expect("a class that was just listed") = Some(rate);
+            inferred.push(class.to_owned());
+        }
+    }
+    for nth in 0..row.bands.len() {
+        for class in &inferred {
+            let rate = rule(row, &row.bands[nth].rates, class);
+            *row.bands[nth].rates.get_mut(class).expect("a class that was just listed") = rate;
+        }
+    }
+    row.inferred = inferred;
+}
+
+fn rule(row: &Row, rates: &Rates, class: &str) -> Option<Rate> {
+    let provider = row.provider.as_str();
+    let claude = provider == "anthropic" || row.model.contains("claude");
+    let plain = rates.output.is_some() && !MULTIMODAL.iter().any(|word| row.model.contains(word));
+    match class {
+        // What is in the prompt costs as the prompt, where no discount is published. Claude's caches stand beside the prompt.
+        "cache_read" if !claude && rates.output.is_some() => rates.input,
+        // Two times input (provider-usage 3).
+        "cache_write_1h" if claude => scaled(rates.cache_write_5m.and(rates.input)?, 2, 1),
+        // One rate for thirty minutes, two and a half times input for twelve hours (provider-usage 2.8).
+        "cache_write_30m" if provider == "openai" => rates.cache_write_5m,
+        "cache_write_12h" if provider == "openai" => scaled(rates.cache_write_5m.and(rates.input)?, 5, 2),
+        // Gemini's text models take sound at the price of text, where no other is listed (provider-usage 4).
+        "input_audio" | "cache_read_audio" if provider == "google" && plain && !claude => match class {
+            "input_audio" => rates.input,
+            _ => rates.cache_read,
+        },
+        // Pictures are tokens of the prompt in all models that do not make pictures.
+        "input_image" if ["openai", "google", "xai", "azure"].contains(&provider) && plain && !claude => rates.input,
+        "web_search" if provider == "xai" => Some(XAI_SEARCH),
+        _ => None,
+    }
+}
