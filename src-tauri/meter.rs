@@ -310,6 +310,9 @@ fn hear(surface: &mut Option<Surface>, calls: &mut Vec<Heard>, document: &Docume
     }
 }
 
+#[cfg(test)]
+mod tests;
+
 /// Runs a whole meter over arbitrary bytes, for a fuzzer: the first byte chooses path and encoding, the second the size of the pieces.
 pub fn fuzz(bytes: &[u8]) {
     let [choice, size, body @ ..] = bytes else { return };

@@ -23,6 +23,10 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         "result.message.usage",
     ]);
     let kind = said::id(kind).unwrap_or_default();
+    if kind == "message_start" {
+        // A stream is one message. Where recorders joined several, the last one counts.
+        *heard = Heard::default();
+    }
     heard.id(id.or(start_id).or(result_id));
     heard.said.name("model", model.or(start_model).or(result_model));
     // The usage of a stream: that of its start, overlaid with those of its deltas, which are cumulative (provider-usage, section 3).

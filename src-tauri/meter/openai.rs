@@ -31,6 +31,10 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     ]);
     let kind = said::id(kind).unwrap_or_default();
     heard.erred |= response_error.is_some() || kind == "error";
+    if kind == "response.created" {
+        // A stream is one response. Where recorders joined several, the last one counts.
+        *heard = Heard::default();
+    }
     if response_id.is_some() || kind.starts_with("response.") {
         heard.id(response_id);
         heard.said.name("model", response_model);
