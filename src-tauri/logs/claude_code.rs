@@ -8,7 +8,7 @@ use events::{Certainty, Fees, Project, Sighting, Source, Timestamp, Tokens, Usag
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, value::RawValue};
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 /// Raised when this reader sees more in the same bytes than before: files read by an older one are read again.
 pub(super) const VERSION: u32 = 1;
@@ -41,7 +41,8 @@ impl Reader {
         if !has_usage && self.last_at.is_some() {
             return;
         }
-        let text = String::from_utf8_lossy(line.bytes);
+        // Damaged text lies in content, which is skipped; the line still counts. (The lossy reading of sound text is slow, so not at once.)
+        let text = std::str::from_utf8(line.bytes).map_or_else(|_| String::from_utf8_lossy(line.bytes), Cow::Borrowed);
         let Ok(row) = serde_json::from_str::<Row<'_>>(&text) else { return };
         if let Some(at) = row.at() {
             self.last_at = Some(at);
@@ -100,6 +101,7 @@ impl Reader {
             sources: Source::Log.into(),
             ..Usage::default()
         };
+        let is_small = raw.get().len() <= SAID_BYTES_MAX;
         // Rule 7. What an advisor and a compaction by the server consumed is not in the sum above it: calls of their own, numbered by kind
         // and named as the proxy names them (provider-usage, section 3, `iterations[]`).
         let iterations = said.get("iterations").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
@@ -116,9 +118,8 @@ impl Reader {
             let Some(tokens) = tokens(part) else { continue };
             let model = word(part, "model").or(model);
             let usage = Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() };
-            found.push(Sighting { usage, said: Some(words_only(part.clone())) });
+            found.push(Sighting { usage, said: is_small.then(|| words_only(part.clone())) });
         }
-        let is_small = raw.get().len() <= SAID_BYTES_MAX;
         found.push(Sighting { usage, said: is_small.then(|| words_only(said)) });
     }
 }
