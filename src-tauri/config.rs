@@ -119,7 +119,9 @@ impl Config {
                 let message = format!("cannot read the configuration {}: {cause}", home.config.display());
                 Fault::new(FaultCode::Refused, message, "mend that line, or move the file aside to go on with the defaults")
             }),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Config::parse("").map_err(|cause| Fault::new(FaultCode::Internal, cause, "")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                Config::parse("").map_err(|cause| Fault::new(FaultCode::Internal, cause, ""))
+            }
             Err(error) => Err(Fault::new(
                 FaultCode::Storage,
                 format!("cannot read the configuration {}: {error}", home.config.display()),
@@ -139,7 +141,9 @@ impl Config {
             None => clock::machine_zone(),
         };
         let proxy = match &file.proxy.listen {
-            Some(listen) => listen.parse().map_err(|_| format!("proxy.listen is no address: {listen:?} (write it like 127.0.0.1:{PROXY_PORT})"))?,
+            Some(listen) => {
+                listen.parse().map_err(|_| format!("proxy.listen is no address: {listen:?} (write it like 127.0.0.1:{PROXY_PORT})"))?
+            }
             None => SocketAddr::from(([127, 0, 0, 1], PROXY_PORT)),
         };
         Ok(Config {

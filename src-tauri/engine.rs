@@ -9,3 +9,23 @@ pub use control::ControlClient;
 pub use ledger::{Ledger, open_log};
 pub use run::{Engine, Running};
 pub use writer::{Change, Told, Writer, WriterHandle};
+
+/// Returns when the system or the user asks this process to end.
+pub async fn stop_signal() {
+    #[cfg(unix)]
+    {
+        use tokio::signal::unix::{SignalKind, signal};
+        let wait = async |kind| match signal(kind) {
+            Ok(mut signal) => drop(signal.recv().await),
+            // A signal that cannot be waited for ends the process by itself.
+            Err(_) => std::future::pending().await,
+        };
+        tokio::select! {
+            () = wait(SignalKind::terminate()) => {}
+            () = wait(SignalKind::interrupt()) => {}
+            () = wait(SignalKind::hangup()) => {}
+        }
+    }
+    #[cfg(not(unix))]
+    let _ = tokio::signal::ctrl_c().await;
+}

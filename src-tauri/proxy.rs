@@ -63,7 +63,8 @@ impl Stats {
 impl Proxy {
     /// Serves calls on a thread of its own until it is dropped.
     pub fn start(listener: TcpListener, upstreams: Upstreams, writer: WriterHandle) -> Result<Proxy, Fault> {
-        let failed = |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
+        let failed =
+            |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
         let address = format!("http://{}", listener.local_addr().map_err(failed)?);
         listener.set_nonblocking(true).map_err(failed)?;
         let stats = Arc::new(Stats {

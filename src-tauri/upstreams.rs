@@ -79,8 +79,9 @@ impl Upstreams {
             }
         }
         for (name, section) in configured {
-            let base = parse_base(&section.base_url)
-                .ok_or_else(|| format!("upstreams.{name}.base_url is no http address: {:?} (write it like https://api.openai.com)", section.base_url))?;
+            let base = parse_base(&section.base_url).ok_or_else(|| {
+                format!("upstreams.{name}.base_url is no http address: {:?} (write it like https://api.openai.com)", section.base_url)
+            })?;
             let fits = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
             if name.is_empty() || name == "p" || name.len() > NAME_BYTES_MAX || !name.chars().all(fits) {
                 return Err(format!("{name:?} is no name for an upstream (letters, digits, - _ . and not \"p\")"));
@@ -114,9 +115,24 @@ impl Upstreams {
         let starts = |parts: &[&str]| parts.iter().any(|part| in_version == *part || in_version.starts_with(&format!("{part}/")));
         let name = if header("anthropic-version") || starts(&["messages", "complete"]) {
             "anthropic"
-        } else if header("x-goog-api-key") || path.starts_with("v1beta/") || path.starts_with("v1alpha/") || path.contains(":generateContent") {
+        } else if header("x-goog-api-key")
+            || path.starts_with("v1beta/")
+            || path.starts_with("v1alpha/")
+            || path.contains(":generateContent")
+        {
             "gemini"
-        } else if starts(&["chat/completions", "responses", "completions", "embeddings", "models", "moderations", "files", "batches", "images", "audio"]) {
+        } else if starts(&[
+            "chat/completions",
+            "responses",
+            "completions",
+            "embeddings",
+            "models",
+            "moderations",
+            "files",
+            "batches",
+            "images",
+            "audio",
+        ]) {
             "openai"
         } else if ["api/chat", "api/generate", "api/tags", "api/embed"].contains(&path) {
             "ollama"

@@ -82,7 +82,11 @@ async fn demand_loopback(State(control): State<Control>, request: Request, next:
     let ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
     let host = text(request.headers(), header::HOST.as_str());
     if !host.is_some_and(|host| ours.iter().any(|our| our.eq_ignore_ascii_case(host))) {
-        return refusal(StatusCode::FORBIDDEN, "the request names another host than this one", "use the address that `tollbar status` shows");
+        return refusal(
+            StatusCode::FORBIDDEN,
+            "the request names another host than this one",
+            "use the address that `tollbar status` shows",
+        );
     }
     if let Some(origin) = text(request.headers(), header::ORIGIN.as_str())
         && !ours.iter().any(|our| origin.strip_prefix("http://").is_some_and(|origin| our.eq_ignore_ascii_case(origin)))
@@ -96,7 +100,9 @@ async fn demand_loopback(State(control): State<Control>, request: Request, next:
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
-        HeaderValue::from_static("default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'"),
+        HeaderValue::from_static(
+            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+        ),
     );
     response
 }
@@ -126,12 +132,7 @@ fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
 }
 
 async fn hello() -> Json<Hello> {
-    Json(Hello {
-        program: "tollbar".into(),
-        version: env!("CARGO_PKG_VERSION").into(),
-        protocol: PROTOCOL,
-        pid: std::process::id(),
-    })
+    Json(Hello { program: "tollbar".into(), version: env!("CARGO_PKG_VERSION").into(), protocol: PROTOCOL, pid: std::process::id() })
 }
 
 async fn ask(State(control): State<Control>, Path(name): Path<String>, body: Bytes) -> Response {
@@ -146,8 +147,9 @@ async fn ask(State(control): State<Control>, Path(name): Path<String>, body: Byt
 pub fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
     fn asked<Q: Query>(writer: &WriterHandle, body: &[u8]) -> Result<Vec<u8>, Fault> {
         let body = if body.is_empty() { b"{}" } else { body };
-        let query: Q = serde_json::from_slice(body)
-            .map_err(|error| Fault::refused(format!("this is no question {:?}: {error}", Q::NAME), "see docs/CONTROL-API.md for its form"))?;
+        let query: Q = serde_json::from_slice(body).map_err(|error| {
+            Fault::refused(format!("this is no question {:?}: {error}", Q::NAME), "see docs/CONTROL-API.md for its form")
+        })?;
         let answer = writer.ask(query)?;
         serde_json::to_vec(&answer).map_err(|error| Fault::new(FaultCode::Internal, format!("the answer cannot be written: {error}"), ""))
     }

@@ -102,7 +102,9 @@ fn device(home: &Home) -> Result<String, LogError> {
     let path = home.data.join("device");
     let io = |source| LogError::Io { path: path.clone(), source };
     match fs::read_to_string(&path) {
-        Ok(name) if !name.trim().is_empty() && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => Ok(name.trim().to_owned()),
+        Ok(name) if !name.trim().is_empty() && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => {
+            Ok(name.trim().to_owned())
+        }
         Ok(_) => Err(io(io::Error::new(io::ErrorKind::InvalidData, "it does not hold the name of a device"))),
         Err(error) if error.kind() == io::ErrorKind::NotFound => {
             // A journal that is there tells the name that its lost file held.

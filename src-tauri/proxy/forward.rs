@@ -53,7 +53,8 @@ impl Forwarder {
         connector.set_nodelay(true);
         connector.set_connect_timeout(Some(CONNECT_WAIT));
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let no_tls = |cause: String| Fault::new(FaultCode::Internal, cause, "install the system's CA certificates (Debian: ca-certificates)");
+        let no_tls =
+            |cause: String| Fault::new(FaultCode::Internal, cause, "install the system's CA certificates (Debian: ca-certificates)");
         let tls = rustls::ClientConfig::builder_with_provider(provider)
             .with_safe_default_protocol_versions()
             .map_err(|error| no_tls(format!("TLS cannot be set up: {error}")))?;
@@ -62,7 +63,8 @@ impl Forwarder {
             Ok(tls) => tls.with_no_client_auth(),
             Err(_) => tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
         };
-        let connector = hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
+        let connector =
+            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
         let client = Client::builder(TokioExecutor::new())
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
@@ -82,7 +84,9 @@ impl Forwarder {
             let names = self.upstreams.names().join(", ");
             return ours(
                 StatusCode::NOT_FOUND,
-                &format!("tollbar has no route for {path}: begin the path with an upstream's name (/openai/v1/..., /anthropic/v1/..., /p/<project>/openai/v1/...); upstreams: {names}"),
+                &format!(
+                    "tollbar has no route for {path}: begin the path with an upstream's name (/openai/v1/..., /anthropic/v1/..., /p/<project>/openai/v1/...); upstreams: {names}"
+                ),
             );
         };
         let _in_flight = InFlight::new(&self.stats);

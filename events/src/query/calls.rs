@@ -33,7 +33,7 @@ pub struct CallRow {
     pub branch: Option<String>,
     /// How it was served, in the provider's word.
     pub tier: Option<String>,
-    /// Uncached input tokens.
+    /// Uncached input tokens of every modality.
     pub input: u64,
     /// Cached input tokens.
     pub cache_read: u64,
@@ -41,11 +41,11 @@ pub struct CallRow {
     pub cache_write_5m: u64,
     /// Tokens written to a cache of hours (one or twelve).
     pub cache_write_1h: u64,
-    /// Output tokens, reasoning included.
+    /// Output tokens of every modality, reasoning included.
     pub output: u64,
     /// Of the output: reasoning.
     pub reasoning: u64,
-    /// Audio and image tokens that are billed apart.
+    /// Of all those: audio and image tokens that are billed apart.
     pub media: u64,
     /// Web searches that the provider ran.
     pub web_search: u32,
@@ -150,6 +150,11 @@ fn told(by: By<'_>) -> (CostBasis, String) {
 }
 
 impl CallRow {
+    /// A row of nothing: what its columns are called is known without a call.
+    pub fn empty() -> CallRow {
+        CallRow::new(RequestKey([0; 16]), &Usage::default(), PriceBook::bundled())
+    }
+
     pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook) -> CallRow {
         let tokens = &usage.tokens;
         let (cost_usd, cost_basis, cost_note) = match book.cost_of(usage, AsOf::Call) {
@@ -164,11 +169,11 @@ impl CallRow {
             key,
             at: usage.at,
             sources: usage.sources.iter().collect(),
-            input: tokens.input,
-            cache_read: tokens.cache_read,
+            input: tokens.input.saturating_add(tokens.input_audio).saturating_add(tokens.input_image),
+            cache_read: tokens.cache_read.saturating_add(tokens.cache_read_audio),
             cache_write_5m: tokens.cache_write_5m.saturating_add(tokens.cache_write_30m),
             cache_write_1h: tokens.cache_write_1h.saturating_add(tokens.cache_write_12h),
-            output: tokens.output,
+            output: tokens.produced(),
             reasoning: tokens.reasoning,
             media: tokens.input_audio + tokens.cache_read_audio + tokens.input_image + tokens.output_audio + tokens.output_image,
             web_search: usage.fees.web_search,

@@ -1,0 +1,176 @@
+//! The command line, one file per command. Every command works whether or not the engine runs.
+
+mod budget;
+mod dashboard;
+mod export;
+mod import;
+mod log;
+mod manual;
+mod reprice;
+mod serve;
+mod status;
+mod summary;
+mod table;
+mod today;
+mod version;
+
+use crate::{
+    config::{Config, Home},
+    engine::Ledger,
+};
+use clap::{Args, Parser, Subcommand};
+use events::{
+    Day,
+    query::{Fault, Filter},
+};
+use serde::Serialize;
+use std::{
+    io::{self, IsTerminal as _, Write as _},
+    process::ExitCode,
+};
+
+/// What your LLM calls cost, while they happen and for ever after.
+#[derive(Debug, Parser)]
+#[command(
+    name = "tollbar",
+    version,
+    propagate_version = true,
+    max_term_width = 100,
+    subcommand_required = true,
+    arg_required_else_help = true
+)]
+struct Tollbar {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the engine: the proxy, the dashboard and the watch over clients' logs
+    Serve(serve::Serve),
+    /// Say whether the engine runs and whether all is well
+    Status(status::Status),
+    /// Stop the running engine
+    Stop(serve::Stop),
+    /// Open the dashboard in a browser
+    Dashboard(dashboard::Dashboard),
+    /// What today costs, with week and month
+    Today(today::Today),
+    /// What was spent, by day, model, project, provider or client
+    Summary(summary::Summary),
+    /// Every call, one row each
+    Export(export::Export),
+    /// Record a call by hand
+    Log(log::Log),
+    /// Budgets and how they stand
+    #[command(subcommand)]
+    Budget(budget::Budget),
+    /// Read AI clients' own logs
+    Import(import::Import),
+    /// Price the recorded calls again: as of today, as of a date, or under another price book
+    Reprice(reprice::Reprice),
+    /// Print completions for a shell
+    Completions(manual::Completions),
+    /// Write the manual pages into a folder
+    Man(manual::Man),
+    /// Print the version
+    Version(version::Version),
+}
+
+/// Runs the command line of this process.
+pub fn main() -> ExitCode {
+    // Whatever is written below is for this user only.
+    #[cfg(unix)]
+    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    let Tollbar { command } = Tollbar::parse();
+    let done = match command {
+        Command::Serve(command) => command.run(),
+        Command::Status(command) => command.run(),
+        Command::Stop(command) => command.run(),
+        Command::Dashboard(command) => command.run(),
+        Command::Today(command) => command.run(),
+        Command::Summary(command) => command.run(),
+        Command::Export(command) => command.run(),
+        Command::Log(command) => command.run(),
+        Command::Budget(command) => command.run(),
+        Command::Import(command) => command.run(),
+        Command::Reprice(command) => command.run(),
+        Command::Completions(command) => command.run(),
+        Command::Man(command) => command.run(),
+        Command::Version(command) => command.run(),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(fault) => {
+            complain(&fault);
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// One line of cause, one line of what to do.
+fn complain(fault: &Fault) {
+    let (red, plain) = if io::stderr().is_terminal() && colours_wanted() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
+    eprintln!("{red}error:{plain} {}", fault.message);
+    if !fault.hint.is_empty() {
+        eprintln!("hint: {}", fault.hint);
+    }
+}
+
+/// Whether the user lets programs use colours (no-color.org).
+fn colours_wanted() -> bool {
+    std::env::var_os("NO_COLOR").is_none_or(|value| value.is_empty()) && std::env::var_os("TERM").is_none_or(|term| term != "dumb")
+}
+
+/// The log of this user, wherever it is open.
+fn ledger() -> Result<Ledger, Fault> {
+    let home = Home::find()?;
+    let config = Config::read(&home)?;
+    Ledger::open(&home, &config)
+}
+
+/// Prints an answer as JSON, exact, for scripts.
+fn print_json(answer: &impl Serialize) -> Result<(), Fault> {
+    let text = serde_json::to_string_pretty(answer).expect("answers hold only what JSON can hold");
+    print(&(text + "\n"))
+}
+
+/// Prints text. A reader that closes the pipe early (`| head`) has had enough and is no fault.
+fn print(text: &str) -> Result<(), Fault> {
+    let mut out = io::stdout().lock();
+    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
+        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
+            Err(Fault::new(events::query::FaultCode::Storage, format!("cannot write the output: {error}"), "check where it goes"))
+        }
+        Ok(()) | Err(_) => Ok(()),
+    }
+}
+
+/// Which calls count.
+#[derive(Clone, Debug, Default, Args)]
+struct Which {
+    /// The first day, like 2026-11-01
+    #[arg(long, value_name = "DAY")]
+    since: Option<Day>,
+    /// The last day, like 2026-11-22
+    #[arg(long, value_name = "DAY")]
+    until: Option<Day>,
+    /// Only calls for this project
+    #[arg(long)]
+    project: Option<String>,
+    /// Only calls to this model
+    #[arg(long)]
+    model: Option<String>,
+    /// Only calls to this provider
+    #[arg(long)]
+    provider: Option<String>,
+    /// Only calls by this client
+    #[arg(long)]
+    client: Option<String>,
+}
+
+impl Which {
+    fn filter(&self) -> Filter {
+        Filter { project: self.project.clone(), model: self.model.clone(), provider: self.provider.clone(), client: self.client.clone() }
+    }
+}
