@@ -60,8 +60,7 @@ const LABS: [(&str, &str); 8] = [
 ];
 
 /// Tiers as model-prices calls them.
-const TIERS: [(&str, Tier); 4] =
-    [("batch", Tier::Batch), ("flex", Tier::Flex), ("fast", Tier::Fast), ("ultrafast", Tier::Ultrafast)];
+const TIERS: [(&str, Tier); 4] = [("batch", Tier::Batch), ("flex", Tier::Flex), ("fast", Tier::Fast), ("ultrafast", Tier::Ultrafast)];
 
 /// The bytes of the data sets.
 #[derive(Clone, Copy, Debug)]
@@ -126,8 +125,7 @@ pub fn build(sets: Sets<'_>) -> Result<Built, BuildError> {
     let litellm = litellm::Table::read(sets.litellm).map_err(bad(LITELLM_SET))?;
     let overrides: Vec<Row> = serde_json::from_slice(sets.overrides).map_err(bad(OVERRIDES_SET))?;
 
-    let mut merge =
-        Merge { snapshot, schedules: Vec::new(), models: BTreeMap::new(), disagreements: BTreeSet::new() };
+    let mut merge = Merge { snapshot, schedules: Vec::new(), models: BTreeMap::new(), disagreements: BTreeSet::new() };
     for (theirs, ours) in PROVIDERS {
         for provider in genai.iter().filter(|provider| provider.id == theirs) {
             merge.take_genai(ours, provider).map_err(bad(GENAI_SET))?;
@@ -173,7 +171,8 @@ impl Merge {
                 continue;
             }
             let row = |from, card: &Card| row(ours, &model.id, Tier::Standard, from, card, &source, GENAI_SET);
-            let mut rows: Vec<Row> = model.standard()?.iter().filter(|(_, card)| !card.is_nothing()).map(|(from, card)| row(*from, card)).collect();
+            let mut rows: Vec<Row> =
+                model.standard()?.iter().filter(|(_, card)| !card.is_nothing()).map(|(from, card)| row(*from, card)).collect();
             close(&mut rows);
             let variants = model.variants()?;
             let others: Vec<Row> = variants.iter().flat_map(|(tier, variants)| tier_rows(&rows, *tier, variants)).collect();
@@ -292,7 +291,13 @@ impl Merge {
             let steps = self.snapshot.timeline(lab, theirs, name);
             let model = self.model(ours, id);
             if model.rows.iter().all(|row| row.tier != tier) {
-                model.rows.extend(step_rows(ours, id, tier, &steps));
+                // This set tells no fees; those do not depend on the tier.
+                let web_search = model.rows.iter().rev().find(|row| row.tier == Tier::Standard).and_then(|row| row.rates.web_search);
+                let with_fees = |mut row: Row| {
+                    row.rates.web_search = web_search;
+                    row
+                };
+                model.rows.extend(step_rows(ours, id, tier, &steps).into_iter().map(with_fees));
             }
         }
     }
@@ -361,7 +366,12 @@ impl Merge {
             model.rows.sort_by_key(|row| (row.tier, row.span().from));
             model.rows = joined(std::mem::take(&mut model.rows));
             if let Some(first) = model.rows.first_mut() {
-                first.aliases = model.aliases.iter().filter(|alias| !ids.contains(&(provider.clone(), (*alias).clone())) && *alias != id).cloned().collect();
+                first.aliases = model
+                    .aliases
+                    .iter()
+                    .filter(|alias| !ids.contains(&(provider.clone(), (*alias).clone())) && *alias != id)
+                    .cloned()
+                    .collect();
             }
             rows.append(&mut model.rows);
         }
@@ -416,7 +426,10 @@ fn tier_rows(standard: &[Row], tier: Tier, variants: &[genai::Since]) -> Vec<Row
             (Some((_, card)), _) => (Card::combined([&Card::of(&part), card], |_, [standard, listed]| listed.or(standard)), None),
             (None, Some(seen)) => {
                 let day = first.map(|first| first.to_string()[..10].to_owned()).unwrap_or_default();
-                (by_ratio(&Card::of(&part), &Card::of(seen), first_card), Some(format!("before {day} by the ratio to standard prices seen then")))
+                (
+                    by_ratio(&Card::of(&part), &Card::of(seen), first_card),
+                    Some(format!("before {day} by the ratio to standard prices seen then")),
+                )
             }
             (None, None) => continue,
         };

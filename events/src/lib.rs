@@ -19,8 +19,6 @@ pub use event::{
     Usage,
 };
 pub use money::{Rate, Usd};
-pub use prices::{
-    AsOf, Band, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, Rates, Row, RowFault, Schedule, Tier, Unpriced,
-};
+pub use prices::{AsOf, Band, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, Rates, Row, RowFault, Schedule, Tier, Unpriced};
 pub use time::{Day, Period, Span, Timestamp, Zone};
 pub use tokens::Tokens;

@@ -4,6 +4,8 @@
 //! and no guess here: what has no price is [`Cost::Unpriced`], never zero.
 
 mod matching;
+#[cfg(test)]
+mod oracle;
 mod read;
 mod row;
 mod schedule;

@@ -154,10 +154,8 @@ impl Step {
         // xAI counts "from 200,000" (prices.md 3); this set writes it as others' "above".
         let above = |above: u64| if lab == "xai" { above - 1 } else { above };
         let bands = raw.tiers.iter();
-        let bands = bands.map(|tier| Band {
-            above: above(tier.above),
-            rates: rates(tier.input, tier.output, tier.cache_read, tier.cache_write),
-        });
+        let bands =
+            bands.map(|tier| Band { above: above(tier.above), rates: rates(tier.input, tier.output, tier.cache_read, tier.cache_write) });
         let mut card = Card { rates: rates(raw.input, raw.output, raw.cache_read, raw.cache_write), bands: bands.collect() };
         let base = Card { rates: card.rates.clone(), bands: Vec::new() };
         card = Card::combined([&base, &card], |_, [base, card]| card.or(base));

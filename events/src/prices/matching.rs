@@ -44,12 +44,7 @@ const REGIONS: [&str; 8] = ["us.", "eu.", "apac.", "global.", "us-gov.", "au.", 
 /// The providers of the book whose prices may hold, best first. Only the first one's price is the upstream's own.
 ///
 /// `known` says whether the book has prices of a provider.
-pub(super) fn sellers<'a>(
-    upstream: &'a str,
-    family: &'a str,
-    model: &str,
-    known: impl Fn(&str) -> bool,
-) -> impl Iterator<Item = &'a str> {
+pub(super) fn sellers<'a>(upstream: &'a str, family: &'a str, model: &str, known: impl Fn(&str) -> bool) -> impl Iterator<Item = &'a str> {
     let own = match upstream {
         "gemini" | "vertex" => "google",
         "moonshotai" => "moonshot",
