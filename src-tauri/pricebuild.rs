@@ -291,7 +291,13 @@ impl Merge {
             let steps = self.snapshot.timeline(lab, theirs, name);
             let model = self.model(ours, id);
             if model.rows.iter().all(|row| row.tier != tier) {
-                model.rows.extend(step_rows(ours, id, tier, &steps));
+                // This set tells no fees; those do not depend on the tier.
+                let web_search = model.rows.iter().rev().find(|row| row.tier == Tier::Standard).and_then(|row| row.rates.web_search);
+                let with_fees = |mut row: Row| {
+                    row.rates.web_search = web_search;
+                    row
+                };
+                model.rows.extend(step_rows(ours, id, tier, &steps).into_iter().map(with_fees));
             }
         }
     }

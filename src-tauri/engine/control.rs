@@ -26,6 +26,7 @@ use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
 pub use client::ControlClient;
+pub(super) use client::{Notice, notice_path, token_path};
 
 /// Both sides must speak the same number; it grows with every change that an older side would not understand.
 pub const PROTOCOL: u32 = 1;

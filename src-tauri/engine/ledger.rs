@@ -123,23 +123,20 @@ fn sole_folder(folder: &Path) -> Option<String> {
 }
 
 fn random_name() -> io::Result<String> {
-    Ok(format!("{:08x}", getrandom::u32()?))
+    Ok(format!("{:08x}", getrandom::u32().map_err(io::Error::other)?))
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
-pub(crate) fn write_private(path: &Path, text: &str) -> io::Result<()> {
-    if let Some(folder) = path.parent() {
-        let mut builder = fs::DirBuilder::new();
-        #[cfg(unix)]
-        std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
-        builder.recursive(true).create(folder)?;
-    }
-    let fresh = path.with_extension(format!("new-{}", std::process::id()));
-    let mut options = fs::OpenOptions::new();
+pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    let mut file = options.write(true).create(true).truncate(true).open(&fresh)?;
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.recursive(true).create(folder)?;
+    // A temporary file is made for its owner only.
+    let mut file = tempfile::NamedTempFile::new_in(folder)?;
     file.write_all(text.as_bytes())?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)
+    file.as_file().sync_all()?;
+    file.persist(path)?;
+    Ok(())
 }

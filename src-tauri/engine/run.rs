@@ -8,7 +8,7 @@ use super::{
 use crate::{
     clock,
     config::{Config, Home},
-    engine::control::client::{Notice, notice_path, token_path},
+    engine::control::{Notice, notice_path, token_path},
     proxy::Proxy,
 };
 use events::query::{EngineFacts, Fault, FaultCode};

@@ -50,22 +50,13 @@ impl Reader {
         if !has_usage {
             return;
         }
-        self.call(&row, &row, line, projects, found);
-        // A subagent's reply, told to the main session while it runs: `data.message` is a row of its own.
-        if let Some(nested) = row.data.and_then(parse::<Data<'_>>).and_then(|data| data.message).and_then(parse::<Row<'_>>) {
-            self.call(&nested, &row, line, projects, found);
-        }
+        // `data.message` of a progress line tells the main session of a subagent's reply while it runs. It is a copy of a row in the
+        // subagent's own file, often of an early snapshot, and is left to that file.
+        self.call(&row, line, projects, found);
     }
 
-    /// The call that a row tells of, with its advisors. `around` is the line's own row, which knows session and folder.
-    fn call(
-        &self,
-        row: &Row<'_>,
-        around: &Row<'_>,
-        line: Line<'_>,
-        projects: &mut dyn FnMut(&str) -> Option<Project>,
-        found: &mut Vec<Sighting>,
-    ) {
+    /// The call that a row tells of, with its advisors.
+    fn call(&self, row: &Row<'_>, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
         let Some(message) = row.message.and_then(parse::<Message<'_>>) else { return };
         let Some(raw) = message.usage else { return };
         let Some(said) = parse::<Value>(raw) else { return };
@@ -82,16 +73,16 @@ impl Reader {
             .or_else(|| name(row.uuid))
             .unwrap_or_else(|| format!("{}:{}", line.file, line.offset));
         let usage = Usage {
-            at: row.at().or_else(|| around.at()).or(self.last_at).unwrap_or_default(),
+            at: row.at().or(self.last_at).unwrap_or_default(),
             provider: provider(&call_id).to_owned(),
             family: "anthropic".to_owned(),
             model,
             call_id: Some(call_id),
             request_id,
             client: Some("claude-code".to_owned()),
-            project: name(around.cwd.or(row.cwd)).and_then(|cwd| projects(&cwd)),
-            session: name(around.session_id.or(row.session_id)),
-            branch: name(around.git_branch.or(row.git_branch)).filter(|branch| branch != "HEAD"),
+            project: name(row.cwd).and_then(|cwd| projects(&cwd)),
+            session: name(row.session_id),
+            branch: name(row.git_branch).filter(|branch| branch != "HEAD"),
             tier: tier(&said),
             geo: word(&said, "inference_geo").filter(|geo| geo != "not_available" && geo != "global"),
             tokens: own_tokens,
@@ -133,8 +124,6 @@ struct Row<'a> {
     #[serde(borrow)]
     message: Option<&'a RawValue>,
     #[serde(borrow)]
-    data: Option<&'a RawValue>,
-    #[serde(borrow)]
     request_id: Option<&'a RawValue>,
     #[serde(borrow)]
     uuid: Option<&'a RawValue>,
@@ -157,12 +146,6 @@ impl Row<'_> {
     fn at(&self) -> Option<Timestamp> {
         name(self.timestamp).and_then(|text| Timestamp::parse(&text))
     }
-}
-
-#[derive(Deserialize)]
-struct Data<'a> {
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
 }
 
 #[derive(Deserialize)]

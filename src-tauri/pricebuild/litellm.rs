@@ -95,13 +95,12 @@ impl Entry<'_> {
         let (input, output) = (ratio("input")?, ratio("output")?);
         (input == output).then(|| {
             Card::combined([standard], |class, [rate]| match class {
-                "input" | "output" => scaled(rate?, input.0, input.1),
-                "cache_read" | "cache_write_5m" => match ratio(class) {
-                    Some((by, of)) => scaled(rate?, by, of),
-                    None => rate,
-                },
+                "web_search" => rate,
                 "cache_write_1h" | "cache_write_30m" | "cache_write_12h" => None,
-                _ => rate,
+                // Caches keep the standard price, unless the table has one of the tier's.
+                "cache_read" | "cache_read_audio" => ratio("cache_read").map_or(rate, |(by, of)| scaled(rate?, by, of)),
+                "cache_write_5m" => ratio(class).map_or(rate, |(by, of)| scaled(rate?, by, of)),
+                _ => scaled(rate?, input.0, input.1),
             })
         })
     }

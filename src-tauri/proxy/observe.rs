@@ -141,7 +141,7 @@ impl ObserverHandle {
                 .and_then(|name| named(name, ProjectBy::Path))
                 .or_else(|| head.project_in_header.and_then(|name| named(name, ProjectBy::Header))),
             client: text(head.headers, header::USER_AGENT.as_str()).and_then(attribution::client_of_user_agent),
-            session: attribution::session_of_headers(|name| text(head.headers, name)),
+            session: attribution::session_of_headers(&|name| text(head.headers, name)).map(str::to_owned),
         };
         let observation = Observation { uuid: head.uuid, observer: self.clone(), lost: Arc::default() };
         observation.send(Message::Begun(head.uuid, Box::new(watched)));

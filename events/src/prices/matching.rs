@@ -41,17 +41,22 @@ const VENDORS: [(&str, &str); 24] = [
 /// Bedrock's inference profiles (provider-usage 5).
 const REGIONS: [&str; 8] = ["us.", "eu.", "apac.", "global.", "us-gov.", "au.", "jp.", "ca."];
 
-/// The providers of the book whose prices may hold, best first. Only the first one's price is the upstream's own.
-///
-/// `known` says whether the book has prices of a provider.
-pub(super) fn sellers<'a>(upstream: &'a str, family: &'a str, model: &str, known: impl Fn(&str) -> bool) -> impl Iterator<Item = &'a str> {
-    let own = match upstream {
+/// What the book calls the provider behind an upstream.
+pub(super) fn seller(upstream: &str) -> &str {
+    match upstream {
         "gemini" | "vertex" => "google",
         "moonshotai" => "moonshot",
         "x-ai" => "xai",
         "aws" => "bedrock",
         name => name,
-    };
+    }
+}
+
+/// The providers of the book whose prices may hold, best first. Only the first one's price is the upstream's own.
+///
+/// `known` says whether the book has prices of a provider.
+pub(super) fn sellers<'a>(upstream: &'a str, family: &'a str, model: &str, known: impl Fn(&str) -> bool) -> impl Iterator<Item = &'a str> {
+    let own = seller(upstream);
     let others: &[&str] = match upstream {
         "azure" => &["openai", "anthropic", "xai", "deepseek", "mistral", "cohere"],
         "vertex" | "bedrock" | "aws" => &["anthropic", "openai", "mistral"],

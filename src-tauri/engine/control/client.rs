@@ -22,18 +22,18 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 
 /// What a running engine leaves for others to find it.
 #[derive(Debug, Serialize, Deserialize)]
-pub(crate) struct Notice {
-    pub(crate) pid: u32,
-    pub(crate) address: String,
+pub(in crate::engine) struct Notice {
+    pub(in crate::engine) pid: u32,
+    pub(in crate::engine) address: String,
 }
 
 /// Where the notice stands.
-pub(crate) fn notice_path(home: &Home) -> PathBuf {
+pub(in crate::engine) fn notice_path(home: &Home) -> PathBuf {
     home.state.join("engine.json")
 }
 
 /// Where the token stands.
-pub(crate) fn token_path(home: &Home) -> PathBuf {
+pub(in crate::engine) fn token_path(home: &Home) -> PathBuf {
     home.state.join("token")
 }
 
