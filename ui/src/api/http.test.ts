@@ -50,7 +50,7 @@ describe('ask and tell', () => {
     const { tell } = ledger({ status: 422, body: { code: 'refused', message: 'a limit must be above zero', hint: 'write it like 12.50' } });
     const fault = await caught(tell({ command: 'remove_budget', name: 'x' }));
     expect(fault).toBeInstanceOf(LedgerFault);
-    expect({ ...fault, message: fault.message }).toMatchObject({ code: 'refused', message: 'a limit must be above zero', hint: 'write it like 12.50' });
+    expect([fault.code, fault.message, fault.hint]).toEqual(['refused', 'a limit must be above zero', 'write it like 12.50']);
   });
 
   it('know a stale token, a wrong door and an empty house apart', async () => {

@@ -69,8 +69,9 @@ export function httpLedger(options: HttpOptions): Ledger {
   };
 
   async function keepWatching(over: AbortSignal, onChanged: (seq: number) => void, onState: (state: Connection) => void): Promise<void> {
+    const ended = () => over.aborted;
     const first = options.reconnectMs ?? RECONNECT_MS_MIN;
-    for (let pauseMs = first; !over.aborted; pauseMs = Math.min(pauseMs * 2, RECONNECT_MS_MAX)) {
+    for (let pauseMs = first; !ended(); pauseMs = Math.min(pauseMs * 2, RECONNECT_MS_MAX)) {
       try {
         await watchOnce(over, onChanged, () => {
           pauseMs = first;
@@ -83,7 +84,7 @@ export function httpLedger(options: HttpOptions): Ledger {
           return;
         }
       }
-      if (over.aborted) return;
+      if (ended()) return;
       onState('lost');
       await sleep(pauseMs, over);
     }
