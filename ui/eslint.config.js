@@ -8,7 +8,9 @@ import svelteConfig from './svelte.config.js';
 export default defineConfig(
   { ignores: ['dist/', 'test-results/', 'node_modules/'] },
   js.configs.recommended,
-  { files: ['**/*.mjs', '*.js'], languageOptions: { globals: globals.node } },
+  { files: ['*.js'], languageOptions: { globals: globals.node } },
+  // These speak of the page too, in what they have it evaluate.
+  { files: ['e2e/*.mjs'], languageOptions: { globals: { ...globals.node, ...globals.browser } } },
   {
     files: ['src/**/*.ts', 'src/**/*.svelte', 'src/**/*.svelte.ts'],
     extends: [...ts.configs.strictTypeChecked],

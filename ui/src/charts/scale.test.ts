@@ -10,7 +10,9 @@ it('steps in round amounts', () => {
   expect(labels(23)).toBe('$0 $10 $20 $30');
   expect(labels(30)).toBe('$0 $10 $20 $30');
   expect(labels(4100)).toBe('$0 $2,000 $4,000 $6,000');
-  expect(labels(0.07)).toBe('$0 $0.03 $0.05 $0.08'.replace('$0.03 $0.05 $0.08', '$0.025 $0.050 $0.075'));
+  expect(labels(0.07)).toBe('$0 $0.05 $0.10');
+  expect(labels(1.4)).toBe('$0 $0.50 $1.00 $1.50');
+  expect(labels(0.003)).toBe('$0 $0.001 $0.002 $0.003');
   expect(labels(0.0004)).toBe('$0 $0.0002 $0.0004');
   expect(labels(0)).toBe('$0');
 });

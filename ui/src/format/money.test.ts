@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { amount, isZero, unsigned, usd, usdField, usdShort } from './money';
+import { amount, isZero, unsigned, usd, usdField, usdOfCall, usdShort } from './money';
 
 describe('usd', () => {
   it.each([
@@ -12,7 +12,8 @@ describe('usd', () => {
     ['999999.995000000000', '$1,000,000.00'],
     ['0.004213500000', '$0.0042'],
     ['0.093400000000', '$0.0934'],
-    ['0.5', '$0.5000'],
+    ['0.5', '$0.50'],
+    ['0.812500000000', '$0.81'],
     ['12', '$12.00'],
   ])('writes %s as %s', (exact, shown) => {
     expect(usd(exact)).toBe(shown);
@@ -26,14 +27,24 @@ describe('usd', () => {
     ['0.004249999999', '$0.0042'],
     // A float would hold 1.00499999999999989...
     ['1.005000000000', '$1.01'],
-    ['0.999949999999', '$0.9999'],
+    ['0.099949999999', '$0.0999'],
   ])('rounds %s half up to %s', (exact, shown) => {
     expect(usd(exact)).toBe(shown);
   });
 
-  it('writes what rounds up to a dollar as a dollar', () => {
-    expect(usd('0.999950000000')).toBe('$1.00');
-    expect(usd('0.999999999999')).toBe('$1.00');
+  it('has one look on each side of the border between cents and less', () => {
+    expect(usd('0.100000000000')).toBe('$0.10');
+    expect(usd('0.099950000000')).toBe('$0.10');
+    expect(usd('0.994999999999')).toBe('$0.99');
+    expect(usd('0.995000000000')).toBe('$1.00');
+  });
+
+  it('looks closer at a single call', () => {
+    expect(usdOfCall('0.120200000000')).toBe('$0.1202');
+    expect(usdOfCall('0.999949999999')).toBe('$0.9999');
+    expect(usdOfCall('0.999950000000')).toBe('$1.00');
+    expect(usdOfCall('1.120200000000')).toBe('$1.12');
+    expect(usdOfCall('0')).toBe('$0.00');
   });
 
   it('never shows an amount as nothing', () => {

@@ -25,25 +25,34 @@ const grouped = (whole: bigint) => String(whole).replace(/\B(?=(\d{3})+$)/g, ','
 /** An amount in two pieces, so that the second can be set smaller: `$14` and `.27`. */
 export type Amount = { whole: string; fraction: string };
 
+/** Below this a total has four places, because two would say little. */
+const CENTS_FROM = PICO / 10n;
+
 /**
- * Two places from a dollar on, four below it, where two would say nothing; never a zero that is none: `<$0.0001`.
+ * Two places from `centsFrom` (in pico-dollars) on, four below it; never a zero that is none: `<$0.0001`.
  * Amounts below zero carry a minus sign (U+2212). What is no number is shown as it came.
  */
-export function amount(exact: string): Amount {
+export function amount(exact: string, centsFrom = CENTS_FROM): Amount {
   const value = pico(exact);
   if (value === null) return { whole: exact, fraction: '' };
   const sign = value < 0n ? '\u2212' : '';
   const size = value < 0n ? -value : value;
   if (size === 0n) return { whole: '$0', fraction: '.00' };
   if (size < PICO / 10_000n) return { whole: `${sign}<$0`, fraction: '.0001' };
-  let parts = rounded(size, 4);
-  if (parts.whole > 0n) parts = rounded(size, 2);
+  // What four places would round up to the border lies beyond it.
+  const parts = rounded(size, size + PICO / 20_000n >= centsFrom ? 2 : 4);
   return { whole: `${sign}$${grouped(parts.whole)}`, fraction: `.${parts.fraction}` };
 }
 
-/** The same in one piece: `$14.27`, `$0.0042`, `<$0.0001`, `$1,234.56`. */
+/** A total in one piece: `$14.27`, `$0.81`, `$0.0042`, `<$0.0001`, `$1,234.56`. */
 export function usd(exact: string): string {
   const parts = amount(exact);
+  return parts.whole + parts.fraction;
+}
+
+/** The cost of one call, which is mostly a matter of cents: four places below a dollar, `$0.1202`. */
+export function usdOfCall(exact: string): string {
+  const parts = amount(exact, PICO);
   return parts.whole + parts.fraction;
 }
 
