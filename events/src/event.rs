@@ -471,13 +471,10 @@ pub struct Budget {
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct BudgetScope {
     /// Only calls for this project.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
     /// Only calls to this model.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub model: Option<String>,
     /// Only calls to this provider.
-    #[serde(skip_serializing_if = "Option::is_none")]
     pub provider: Option<String>,
 }
 

@@ -54,7 +54,7 @@ pub struct Fault {
     /// The cause: lower case, no trailing period, with the value in question.
     pub message: String,
     /// What to do; empty where there is nothing.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
+    #[serde(default)]
     pub hint: String,
 }
 

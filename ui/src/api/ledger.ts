@@ -3,36 +3,11 @@
 
 import { LedgerFault, isFault } from './fault';
 import { httpLedger, tokenOfPage } from './http';
-import type {
-  Budget,
-  Budgets,
-  BudgetsAnswer,
-  Health,
-  HealthAnswer,
-  Recent,
-  RecentAnswer,
-  Reprice,
-  RepriceAnswer,
-  SpendBy,
-  SpendByAnswer,
-  Today,
-  TodayAnswer,
-} from './types';
+import type { Command, Questions } from './types';
 
-/** Each question by its name in `POST /ask/<name>`, and the type of its answer. */
-export type Questions = {
-  today: { question: Today; answer: TodayAnswer };
-  spend_by: { question: SpendBy; answer: SpendByAnswer };
-  budgets: { question: Budgets; answer: BudgetsAnswer };
-  recent: { question: Recent; answer: RecentAnswer };
-  health: { question: Health; answer: HealthAnswer };
-  reprice: { question: Reprice; answer: RepriceAnswer };
-};
+export type { Command, Questions };
 
 export type QuestionName = keyof Questions;
-
-/** A wish; Rust decides what becomes of it. */
-export type Command = ({ command: 'set_budget' } & Budget) | { command: 'remove_budget'; name: string };
 
 /** `stale`: the engine answers, but no longer to this page's token. */
 export type Connection = 'connected' | 'lost' | 'stale';

@@ -1,156 +1,975 @@
-// What comes over the wire, named and shaped as in the Rust crate `events` (query.rs, event.rs, time.rs, money.rs).
-// Counts are numbers; an amount of money is a decimal string in USD with twelve places, exact; an instant is RFC 3339 in UTC;
-// a day is `2026-11-22`; a request key is 32 hex digits.
+// Generated from the Rust types by `UPDATE_TYPES=1 cargo test -p events typescript`. Do not edit.
 
-export type Fault = { code: FaultCode; message: string; hint?: string };
+/**
+ * An amount that shall not be exceeded in a period.
+ */
+export type Budget = { 
+/**
+ * Its name, unique among budgets.
+ */
+name: string, 
+/**
+ * How its time is cut.
+ */
+period: Period, 
+/**
+ * The amount for one period.
+ */
+limit: Usd, 
+/**
+ * Which calls count; everything where nothing is named.
+ */
+scope: BudgetScope, 
+/**
+ * At how many percent of the limit the user is told, ascending.
+ */
+alert_percents: Array<number>, };
 
-export type FaultCode = 'refused' | 'not_found' | 'storage' | 'unreachable' | 'internal';
+/**
+ * How near a budget's end is.
+ */
+export type BudgetLevel = "calm" | "near" | "over";
 
-export type Spend = {
-  calls: number;
-  usd: string;
-  tokens_in: number;
-  tokens_cached: number;
-  tokens_out: number;
-  unpriced_calls: number;
-  unpriced_tokens: number;
-  estimated_calls: number;
-  estimated_usd: string;
-  unknown_calls: number;
-};
+/**
+ * Which calls a budget counts: those that match all that is named.
+ */
+export type BudgetScope = { 
+/**
+ * Only calls for this project.
+ */
+project: string | null, 
+/**
+ * Only calls to this model.
+ */
+model: string | null, 
+/**
+ * Only calls to this provider.
+ */
+provider: string | null, };
 
-export type Span = { from: string; until: string };
+/**
+ * One budget in its present period.
+ */
+export type BudgetState = { 
+/**
+ * The budget.
+ */
+budget: Budget, 
+/**
+ * The period that now lies in.
+ */
+period: Span, 
+/**
+ * What was spent in it.
+ */
+spent: Usd, 
+/**
+ * What is left; negative when over.
+ */
+left: Usd, 
+/**
+ * Spent in whole percent of the limit.
+ */
+percent: number, 
+/**
+ * How much of the period has passed, in whole percent.
+ */
+elapsed_percent: number, 
+/**
+ * Calm, near or over.
+ */
+level: BudgetLevel, 
+/**
+ * Calls in the period that have no price and so are not in `spent`.
+ */
+unpriced_calls: number, 
+/**
+ * When the limit is crossed if spending goes on at the period's mean pace; `null` when over already, or not within the period.
+ */
+crosses_at: Timestamp | null, };
 
-export type Period = 'day' | 'week' | 'month';
+/**
+ * How do the budgets stand?
+ */
+export type Budgets = Record<symbol, never>;
 
-export type Today = Record<string, never>;
+/**
+ * The answer to [`Budgets`], by name.
+ */
+export type BudgetsAnswer = { 
+/**
+ * Each budget in its present period.
+ */
+budgets: Array<BudgetState>, };
 
-export type TodayAnswer = {
-  day: string;
-  zone: string;
-  now: string;
-  today: Spend;
-  yesterday: Spend;
-  week: Spend;
-  month: Spend;
-  hours: HourSpend[];
-  models: SpendRow[];
-  projects: SpendRow[];
-};
+/**
+ * One row per call. The names are an interface that scripts rely on.
+ */
+export type CallRow = { 
+/**
+ * The identity of the call in the log.
+ */
+key: RequestKey, 
+/**
+ * The provider's id of the answer.
+ */
+call_id: string | null, 
+/**
+ * The provider's id of the HTTP request.
+ */
+request_id: string | null, 
+/**
+ * When the call began.
+ */
+at: Timestamp, 
+/**
+ * Who was called.
+ */
+provider: string, 
+/**
+ * The model that answered.
+ */
+model: string | null, 
+/**
+ * The program that called.
+ */
+client: string | null, 
+/**
+ * Who saw the call.
+ */
+sources: Array<Source>, 
+/**
+ * What the call was made for.
+ */
+project: string | null, 
+/**
+ * The client's session.
+ */
+session: string | null, 
+/**
+ * The branch that was checked out.
+ */
+branch: string | null, 
+/**
+ * How it was served, in the provider's word.
+ */
+tier: string | null, 
+/**
+ * Uncached input tokens of every modality.
+ */
+input: number, 
+/**
+ * Cached input tokens.
+ */
+cache_read: number, 
+/**
+ * Tokens written to a cache of minutes (five or thirty), or of unnamed lifetime.
+ */
+cache_write_5m: number, 
+/**
+ * Tokens written to a cache of hours (one or twelve).
+ */
+cache_write_1h: number, 
+/**
+ * Output tokens of every modality, reasoning included.
+ */
+output: number, 
+/**
+ * Of the output: reasoning.
+ */
+reasoning: number, 
+/**
+ * Of all those: audio and image tokens that are billed apart.
+ */
+media: number, 
+/**
+ * Web searches that the provider ran.
+ */
+web_search: number, 
+/**
+ * Whether the tokens are our estimate.
+ */
+estimated: boolean, 
+/**
+ * How far the tokens can be trusted.
+ */
+certainty: Certainty, 
+/**
+ * Whether the cost is known.
+ */
+priced: boolean, 
+/**
+ * The cost, if it is known.
+ */
+cost_usd: Usd | null, 
+/**
+ * Where the cost comes from.
+ */
+cost_basis: CostBasis, 
+/**
+ * The row of the price book that made it, or why there is none.
+ */
+cost_note: string, 
+/**
+ * The cost that the provider or client itself reported.
+ */
+reported_cost_usd: Usd | null, 
+/**
+ * From the first byte of the request to the last of the reply.
+ */
+latency_ms: number | null, 
+/**
+ * The HTTP status of the reply.
+ */
+status: number | null, };
 
-export type HourSpend = { from: string; hour: number; ahead: boolean; spend: Spend };
+/**
+ * The proxy's own name for a call that it carried.
+ */
+export type CallUuid = string;
 
-export type Dimension = 'day' | 'model' | 'project' | 'provider' | 'client';
+/**
+ * Every call in a span of days, by its own time.
+ */
+export type Calls = { 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, };
 
-export type Filter = { project: string | null; model: string | null; provider: string | null; client: string | null };
+/**
+ * The answer to [`Calls`], oldest first.
+ */
+export type CallsAnswer = { 
+/**
+ * The calls.
+ */
+calls: Array<CallRow>, };
 
-export type SpendBy = { by: Dimension[]; first: string | null; last: string | null; filter: Filter };
+/**
+ * How far the tokens of a call can be trusted; better ones are greater.
+ */
+export type Certainty = "unknown" | "estimated" | "partial" | "reported";
 
-export type SpendByAnswer = { first: string; last: string; total: Spend; rows: SpendRow[] };
+/**
+ * A wish. The window, the command line and the control API all tell the ledger these.
+ */
+export type Command = { "command": "log_usage", 
+/**
+ * The sightings, at most [`BATCH_FACTS_MAX`].
+ */
+sightings: Array<Sighting>, } | { "command": "set_budget", 
+/**
+ * Its name, unique among budgets.
+ */
+name: string, 
+/**
+ * How its time is cut.
+ */
+period: Period, 
+/**
+ * The amount for one period.
+ */
+limit: Usd, 
+/**
+ * Which calls count; everything where nothing is named.
+ */
+scope: BudgetScope, 
+/**
+ * At how many percent of the limit the user is told, ascending.
+ */
+alert_percents: Array<number>, } | { "command": "remove_budget", 
+/**
+ * Its name.
+ */
+name: string, };
 
-export type SpendRow = { names: (string | null)[]; spend: Spend };
+/**
+ * Where a cost comes from.
+ */
+export type CostBasis = "reported" | "book" | "unpriced";
 
-export type Budgets = Record<string, never>;
+/**
+ * A calendar day in some zone. As JSON `2026-11-22`.
+ */
+export type Day = string;
 
-export type BudgetsAnswer = { budgets: BudgetState[] };
+/**
+ * What spend can be cut by.
+ */
+export type Dimension = "day" | "model" | "project" | "provider" | "client";
 
-export type BudgetState = {
-  budget: Budget;
-  period: Span;
-  spent: string;
-  left: string;
-  percent: number;
-  elapsed_percent: number;
-  level: BudgetLevel;
-  unpriced_calls: number;
-  crosses_at: string | null;
-};
+/**
+ * What only a running engine knows.
+ */
+export type EngineFacts = { 
+/**
+ * Its process.
+ */
+pid: number, 
+/**
+ * When it started.
+ */
+started_at: Timestamp, 
+/**
+ * The dashboard, without its token.
+ */
+dashboard: string, 
+/**
+ * The proxy, if it listens.
+ */
+proxy: ProxyFacts | null, 
+/**
+ * What the user should know: one line each.
+ */
+warnings: Array<string>, };
 
-export type BudgetLevel = 'calm' | 'near' | 'over';
+/**
+ * What went wrong at the edge, for a reader: one line of cause, one line of what to do.
+ */
+export type Fault = { 
+/**
+ * For readers that are programs.
+ */
+code: FaultCode, 
+/**
+ * The cause: lower case, no trailing period, with the value in question.
+ */
+message: string, 
+/**
+ * What to do; empty where there is nothing.
+ */
+hint: string, };
 
-export type Budget = { name: string; period: Period; limit: string; scope: BudgetScope; alert_percents: number[] };
+/**
+ * Kinds of [`Fault`]; a new one only when some reader acts on it.
+ */
+export type FaultCode = "refused" | "not_found" | "storage" | "unreachable" | "internal";
 
-export type BudgetScope = { project?: string | null; model?: string | null; provider?: string | null };
+/**
+ * What is billed by the piece rather than by the token.
+ */
+export type Fees = { 
+/**
+ * Web searches that the provider ran.
+ */
+web_search: number, };
 
-export type Recent = { limit: number };
+/**
+ * Which calls count: those that match all that is named.
+ */
+export type Filter = { 
+/**
+ * Only this project.
+ */
+project: string | null, 
+/**
+ * Only this model.
+ */
+model: string | null, 
+/**
+ * Only this provider.
+ */
+provider: string | null, 
+/**
+ * Only this client.
+ */
+client: string | null, };
 
-export type RecentAnswer = { now: string; calls: CallRow[] };
+/**
+ * Is everything well?
+ */
+export type Health = Record<symbol, never>;
 
-export type Certainty = 'unknown' | 'estimated' | 'partial' | 'reported';
+/**
+ * The answer to [`Health`].
+ */
+export type HealthAnswer = { 
+/**
+ * The version of the program that holds the log.
+ */
+version: string, 
+/**
+ * The calls that are recorded.
+ */
+calls: number, 
+/**
+ * The last call, by its own time.
+ */
+last_call_at: Timestamp | null, 
+/**
+ * The entries of the log.
+ */
+entries: number, 
+/**
+ * The folder that holds the log.
+ */
+folder: string, 
+/**
+ * The bytes of the journal on disk.
+ */
+journal_bytes: number, 
+/**
+ * The price book in force, by the first twelve digits of its hash.
+ */
+price_book: string, 
+/**
+ * The zone in which days begin and end.
+ */
+zone: string, 
+/**
+ * What the log mended when it was opened, in words.
+ */
+mended: Array<string>, 
+/**
+ * The engine that runs, if one does.
+ */
+engine: EngineFacts | null, };
 
-export type Source = 'estimate' | 'manual' | 'otlp' | 'log' | 'connect' | 'proxy';
+/**
+ * One hour of a day.
+ */
+export type HourSpend = { 
+/**
+ * When it began.
+ */
+from: Timestamp, 
+/**
+ * What a clock on the wall showed then.
+ */
+hour: number, 
+/**
+ * Whether it lies in the future still.
+ */
+ahead: boolean, 
+/**
+ * What was spent in it.
+ */
+spend: Spend, };
 
-export type CostBasis = 'reported' | 'book' | 'unpriced';
+/**
+ * How a budget's time is cut.
+ */
+export type Period = "day" | "week" | "month";
 
-export type CallRow = {
-  key: string;
-  call_id: string | null;
-  request_id: string | null;
-  at: string;
-  provider: string;
-  model: string | null;
-  client: string | null;
-  sources: Source[];
-  project: string | null;
-  session: string | null;
-  branch: string | null;
-  tier: string | null;
-  input: number;
-  cache_read: number;
-  cache_write_5m: number;
-  cache_write_1h: number;
-  output: number;
-  reasoning: number;
-  media: number;
-  web_search: number;
-  estimated: boolean;
-  certainty: Certainty;
-  priced: boolean;
-  cost_usd: string | null;
-  cost_basis: CostBasis;
-  cost_note: string;
-  reported_cost_usd: string | null;
-  latency_ms: number | null;
-  status: number | null;
-};
+/**
+ * What a call was made for, and how that is known. Surer ways are smaller, so that the least of two is the surer.
+ */
+export type Project = { 
+/**
+ * How the name is known.
+ */
+by: ProjectBy, 
+/**
+ * Its name.
+ */
+name: string, };
 
-export type Health = Record<string, never>;
+/**
+ * How a project's name is known, surest first.
+ */
+export type ProjectBy = "hand" | "path" | "header" | "folder";
 
-export type HealthAnswer = {
-  version: string;
-  calls: number;
-  last_call_at: string | null;
-  entries: number;
-  folder: string;
-  journal_bytes: number;
-  price_book: string;
-  zone: string;
-  mended: string[];
-  engine: EngineFacts | null;
-};
+/**
+ * How the proxy does.
+ */
+export type ProxyFacts = { 
+/**
+ * Where it listens: `http://127.0.0.1:8655`.
+ */
+address: string, 
+/**
+ * Calls that it carried since it started.
+ */
+carried: number, 
+/**
+ * Calls that it carries now.
+ */
+in_flight: number, 
+/**
+ * Calls that could not be observed or recorded.
+ */
+unobserved: number, 
+/**
+ * Whose dialects it knows by name.
+ */
+upstreams: Array<string>, };
 
-export type EngineFacts = { pid: number; started_at: string; dashboard: string; proxy: ProxyFacts | null; warnings: string[] };
+/**
+ * Which were the last calls?
+ */
+export type Recent = { 
+/**
+ * How many, at most [`RECENT_CALLS_MAX`](crate::RECENT_CALLS_MAX).
+ */
+limit: number, };
 
-export type ProxyFacts = { address: string; carried: number; in_flight: number; unobserved: number; upstreams: string[] };
+/**
+ * The answer to [`Recent`], newest first.
+ */
+export type RecentAnswer = { 
+/**
+ * When this was asked.
+ */
+now: Timestamp, 
+/**
+ * The calls.
+ */
+calls: Array<CallRow>, };
 
-export type RepriceAsOf = 'today' | { instant: string } | 'call';
+/**
+ * What would the same calls cost at other prices? Replays the log; changes no event.
+ */
+export type Reprice = { 
+/**
+ * At which prices.
+ */
+as_of: RepriceAsOf, 
+/**
+ * A price book in JSON to use instead of the one in force.
+ */
+book: string | null, 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, 
+/**
+ * One to three dimensions; a row stands for each combination that has calls.
+ */
+by: Array<Dimension>, };
 
-export type Reprice = {
-  as_of: RepriceAsOf;
-  book: string | null;
-  first: string | null;
-  last: string | null;
-  filter: Filter;
-  by: Dimension[];
-};
+/**
+ * The answer to [`Reprice`].
+ */
+export type RepriceAnswer = { 
+/**
+ * The first day that is counted.
+ */
+first: Day, 
+/**
+ * The last day that is counted.
+ */
+last: Day, 
+/**
+ * All of it.
+ */
+total: RepriceRow, 
+/**
+ * By day ascending where the first dimension is the day; else the greatest difference first.
+ */
+rows: Array<RepriceRow>, };
 
-export type RepriceAnswer = { first: string; last: string; total: RepriceRow; rows: RepriceRow[] };
+/**
+ * At which prices a call is priced again.
+ */
+export type RepriceAsOf = "today" | { "instant": Timestamp } | "call";
 
-export type RepriceRow = {
-  names: (string | null)[];
-  calls: number;
-  then_usd: string;
-  now_usd: string;
-  difference_usd: string;
-  unpriced_calls: number;
+/**
+ * What one combination of names cost then, and would cost now.
+ */
+export type RepriceRow = { 
+/**
+ * One name for each dimension that was asked for.
+ */
+names: Array<string | null>, 
+/**
+ * The calls.
+ */
+calls: number, 
+/**
+ * What they cost as of each call.
+ */
+then_usd: Usd, 
+/**
+ * What they cost at the prices asked for.
+ */
+now_usd: Usd, 
+/**
+ * `now_usd` less `then_usd`, over calls that have both.
+ */
+difference_usd: Usd, 
+/**
+ * Calls that lack a price then or now, and so stand in neither sum.
+ */
+unpriced_calls: number, };
+
+/**
+ * The identity of a call: the first 16 bytes of SHA-256 over provider family and the provider's id.
+ */
+export type RequestKey = string;
+
+/**
+ * One sighting of a call on its way to the log: the usage, and what the provider or client said in its own words.
+ */
+export type Sighting = { 
+/**
+ * What was seen.
+ */
+usage: Usage, 
+/**
+ * The provider's own usage object (numbers and names only, never content), kept in the journal so that a corrected meter can be run
+ * over the past.
+ */
+said?: unknown, };
+
+/**
+ * Who saw a call; better witnesses of tokens are greater.
+ */
+export type Source = "estimate" | "manual" | "otlp" | "log" | "connect" | "proxy";
+
+/**
+ * A set of sources. As JSON a list of words.
+ */
+export type Sources = Array<Source>;
+
+/**
+ * Instants from `from` (included) to `until` (not included).
+ */
+export type Span = { 
+/**
+ * The first instant inside.
+ */
+from: Timestamp, 
+/**
+ * The first instant after.
+ */
+until: Timestamp, };
+
+/**
+ * What some calls cost, and how sure that is.
+ */
+export type Spend = { 
+/**
+ * The calls.
+ */
+calls: number, 
+/**
+ * What those of them that have a price cost.
+ */
+usd: Usd, 
+/**
+ * Tokens that went in, cached ones included.
+ */
+tokens_in: number, 
+/**
+ * Of `tokens_in`: those read from a cache.
+ */
+tokens_cached: number, 
+/**
+ * Tokens that came out, reasoning included.
+ */
+tokens_out: number, 
+/**
+ * Calls whose model has no price: not in `usd`.
+ */
+unpriced_calls: number, 
+/**
+ * Their tokens.
+ */
+unpriced_tokens: number, 
+/**
+ * Calls whose tokens are our estimate, or were cut short.
+ */
+estimated_calls: number, 
+/**
+ * What those cost: in `usd`, but less sure.
+ */
+estimated_usd: Usd, 
+/**
+ * Calls about whose tokens nothing is known: not in `usd`.
+ */
+unknown_calls: number, };
+
+/**
+ * What was spent from `first` to `last`, cut by each dimension in turn?
+ */
+export type SpendBy = { 
+/**
+ * One to three dimensions; a row stands for each combination that has calls.
+ */
+by: Array<Dimension>, 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, };
+
+/**
+ * The answer to [`SpendBy`].
+ */
+export type SpendByAnswer = { 
+/**
+ * The first day that is counted.
+ */
+first: Day, 
+/**
+ * The last day that is counted.
+ */
+last: Day, 
+/**
+ * All of it.
+ */
+total: Spend, 
+/**
+ * By day ascending where the first dimension is the day; else dearest first.
+ */
+rows: Array<SpendRow>, };
+
+/**
+ * What one combination of names cost.
+ */
+export type SpendRow = { 
+/**
+ * One name for each dimension that was asked for; `null` where the calls have none.
+ */
+names: Array<string | null>, 
+/**
+ * What they cost.
+ */
+spend: Spend, };
+
+/**
+ * An instant: microseconds since 1970-01-01T00:00:00Z. As JSON an RFC 3339 text in UTC.
+ */
+export type Timestamp = string;
+
+/**
+ * What does today cost, and the week and the month that it lies in?
+ */
+export type Today = Record<symbol, never>;
+
+/**
+ * The answer to [`Today`].
+ */
+export type TodayAnswer = { 
+/**
+ * The day, in `zone`.
+ */
+day: Day, 
+/**
+ * The IANA name of the zone in which the day began.
+ */
+zone: string, 
+/**
+ * When this was asked.
+ */
+now: Timestamp, 
+/**
+ * Since midnight.
+ */
+today: Spend, 
+/**
+ * The whole day before.
+ */
+yesterday: Spend, 
+/**
+ * Since Monday.
+ */
+week: Spend, 
+/**
+ * Since the first of the month.
+ */
+month: Spend, 
+/**
+ * Each hour of the day, in order; 23 to 25 of them.
+ */
+hours: Array<HourSpend>, 
+/**
+ * Today by model, dearest first.
+ */
+models: Array<SpendRow>, 
+/**
+ * Today by project, dearest first.
+ */
+projects: Array<SpendRow>, };
+
+/**
+ * What one call consumed, in tokens. The classes are disjoint: their sum (without [`reasoning`](Tokens::reasoning),
+ * which is part of `output`) is what was billed.
+ *
+ * Each dialect of `meter` and each reader of `logs` converts the provider's own counting into these classes in one function;
+ * the inclusion rules are those of the provider's usage documentation.
+ */
+export type Tokens = { 
+/**
+ * Uncached text input.
+ */
+input: number, 
+/**
+ * Input served from the provider's cache.
+ */
+cache_read: number, 
+/**
+ * Input written to a cache that lives five minutes (Anthropic), or of a lifetime that the provider does not name.
+ */
+cache_write_5m: number, 
+/**
+ * Input written to a cache that lives thirty minutes (OpenAI).
+ */
+cache_write_30m: number, 
+/**
+ * Input written to a cache that lives one hour (Anthropic).
+ */
+cache_write_1h: number, 
+/**
+ * Input written to a cache that lives twelve hours (OpenAI).
+ */
+cache_write_12h: number, 
+/**
+ * Output, reasoning included.
+ */
+output: number, 
+/**
+ * Audio input that is billed apart.
+ */
+input_audio: number, 
+/**
+ * Cached audio input that is billed apart.
+ */
+cache_read_audio: number, 
+/**
+ * Image input that is billed apart.
+ */
+input_image: number, 
+/**
+ * Audio output that is billed apart.
+ */
+output_audio: number, 
+/**
+ * Image output that is billed apart.
+ */
+output_image: number, 
+/**
+ * Of `output`: tokens of reasoning, as information. Not billed apart.
+ */
+reasoning: number, };
+
+/**
+ * What one billable call consumed. No prices, no content: counts, names, ids and times.
+ */
+export type Usage = { 
+/**
+ * When the call began, as near as its sources know.
+ */
+at: Timestamp, 
+/**
+ * Who was called, by the name of the upstream: `openai`, `anthropic`, `openrouter`, or the user's own name.
+ */
+provider: string, 
+/**
+ * Whose API was spoken, and so whose ids these are: `openai`, `anthropic`, `gemini`. Several providers may speak one.
+ */
+family: string, 
+/**
+ * The model that answered, as the provider names it; else the one that was asked for.
+ */
+model: string | null, 
+/**
+ * The model that was asked for, where it differs from `model`.
+ */
+request_model: string | null, 
+/**
+ * The provider's id of the answer (`msg_...`, `resp_...`, `chatcmpl-...`): the root of the request key.
+ */
+call_id: string | null, 
+/**
+ * The provider's id of the HTTP request, from a response header.
+ */
+request_id: string | null, 
+/**
+ * Given by the proxy to the call that it carried; tells two calls apart to which a careless server gave one id.
+ */
+carried: CallUuid | null, 
+/**
+ * The program that called: `claude-code`, `codex`, `openai-python`.
+ */
+client: string | null, 
+/**
+ * What the call was made for.
+ */
+project: Project | null, 
+/**
+ * The client's session.
+ */
+session: string | null, 
+/**
+ * The branch that was checked out.
+ */
+branch: string | null, 
+/**
+ * How it was served, in the provider's word: `default`, `standard`, `flex`, `batch`, `priority`, `fast`.
+ */
+tier: string | null, 
+/**
+ * Where it was served, where that has a price (`us`).
+ */
+geo: string | null, 
+/**
+ * The tokens, in disjoint classes.
+ */
+tokens: Tokens, 
+/**
+ * What is billed by the piece.
+ */
+fees: Fees, 
+/**
+ * How far `tokens` can be trusted.
+ */
+certainty: Certainty, 
+/**
+ * The cost that the provider or client itself reported.
+ */
+reported_cost: Usd | null, 
+/**
+ * From the first byte of the request to the last of the reply, in milliseconds.
+ */
+latency_ms: number | null, 
+/**
+ * The HTTP status of the reply.
+ */
+status: number | null, 
+/**
+ * Who saw the call.
+ */
+sources: Sources, };
+
+/**
+ * An amount of US dollars, exact to 1e-12.
+ *
+ * As JSON a decimal string with twelve places (`"0.004213500000"`), in MessagePack an integer of pico-dollars.
+ */
+export type Usd = string;
+
+/** Every question, by its name in `POST /ask/<name>`. */
+export type Questions = {
+  today: { question: Today; answer: TodayAnswer };
+  spend_by: { question: SpendBy; answer: SpendByAnswer };
+  budgets: { question: Budgets; answer: BudgetsAnswer };
+  recent: { question: Recent; answer: RecentAnswer };
+  health: { question: Health; answer: HealthAnswer };
+  reprice: { question: Reprice; answer: RepriceAnswer };
+  calls: { question: Calls; answer: CallsAnswer };
 };
