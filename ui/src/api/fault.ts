@@ -13,7 +13,7 @@ export class LedgerFault extends Error {
     super(fault.message);
     this.name = 'LedgerFault';
     this.code = fault.code;
-    this.hint = fault.hint ?? '';
+    this.hint = fault.hint;
     this.stale = stale;
   }
 }
@@ -22,8 +22,13 @@ export function isFault(value: unknown): value is Fault {
   return typeof value === 'object' && value !== null && 'code' in value && 'message' in value && typeof value.message === 'string';
 }
 
+/** What went wrong on this side of the wire, with nothing for the user to do about it. */
+export function internalFault(message: string): Fault {
+  return { code: 'internal', message, hint: '' };
+}
+
 /** Whatever was thrown, as a fault. */
 export function faultOf(reason: unknown): LedgerFault {
   if (reason instanceof LedgerFault) return reason;
-  return new LedgerFault({ code: 'internal', message: reason instanceof Error ? reason.message : String(reason) });
+  return new LedgerFault(internalFault(reason instanceof Error ? reason.message : String(reason)));
 }

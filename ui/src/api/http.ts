@@ -1,6 +1,6 @@
 // The ledger over the engine's control API, for a browser. Same origin, bearer token, protocol number.
 
-import { LedgerFault, isFault } from './fault';
+import { internalFault, isFault, LedgerFault } from './fault';
 import type { Command, Connection, Ledger, QuestionName, Questions } from './ledger';
 import { readEvents } from './sse';
 
@@ -41,7 +41,7 @@ export function httpLedger(options: HttpOptions): Ledger {
     }
     if (response.ok) return response;
     const body: unknown = await response.json().catch(() => null);
-    const fault = isFault(body) ? body : { code: 'internal' as const, message: `the engine answered ${response.status} to ${path}` };
+    const fault = isFault(body) ? body : internalFault(`the engine answered ${response.status} to ${path}`);
     throw new LedgerFault(fault, response.status === 401);
   }
 

@@ -1,7 +1,7 @@
 // The two verbs, `ask` and `tell`, and the news that something changed: all that the page knows of the rest of Tollbar.
 // The only file that speaks to Tauri.
 
-import { LedgerFault, isFault } from './fault';
+import { internalFault, isFault, LedgerFault } from './fault';
 import { httpLedger, tokenOfPage } from './http';
 import type { Command, Questions } from './types';
 
@@ -33,7 +33,7 @@ async function windowLedger(): Promise<Ledger> {
     try {
       return await invoke<T>(verb, args);
     } catch (reason) {
-      throw new LedgerFault(isFault(reason) ? reason : { code: 'internal', message: String(reason) });
+      throw new LedgerFault(isFault(reason) ? reason : internalFault(String(reason)));
     }
   };
   return {
