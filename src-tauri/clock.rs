@@ -9,10 +9,11 @@ use std::{
 /// The time: the machine's, or the one that `TOLLBAR_NOW` fixes (RFC 3339, for tests).
 pub fn now() -> Timestamp {
     static FIXED: OnceLock<Option<Timestamp>> = OnceLock::new();
+    #[expect(clippy::disallowed_methods, reason = "this is the one place")]
+    let machine = || SystemTime::now().duration_since(UNIX_EPOCH);
     FIXED.get_or_init(|| Timestamp::parse(&std::env::var("TOLLBAR_NOW").ok()?)).unwrap_or_else(|| {
-        let since = SystemTime::now().duration_since(UNIX_EPOCH);
         // A clock before 1970 is wrong in a way that no answer of ours mends.
-        Timestamp::from_micros(since.map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
+        Timestamp::from_micros(machine().map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
     })
 }
 

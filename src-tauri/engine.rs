@@ -1,6 +1,7 @@
 //! What runs: one thread owns the log, everybody else asks and tells it.
 
 pub mod control;
+mod importing;
 mod ledger;
 mod run;
 mod writer;

@@ -4,6 +4,9 @@
 //! Read it in the order of the `mod` lines.
 
 #![forbid(unsafe_code)]
+#![deny(clippy::float_arithmetic)]
+// The test that writes the window's types is told to by a variable.
+#![cfg_attr(test, allow(clippy::disallowed_methods))]
 
 mod money;
 mod time;

@@ -3,6 +3,7 @@
 use super::{Which, ledger, print};
 use clap::{Args, ValueEnum};
 use events::query::{CallRow, Calls, Fault};
+use serde_json::Value;
 
 #[derive(Debug, Args)]
 pub(super) struct Export {
@@ -38,15 +39,15 @@ impl Export {
 fn csv(calls: &[CallRow]) -> String {
     let row = |call: &CallRow| serde_json::to_value(call).expect("a row holds only what JSON can hold");
     // A row without anything in it still knows its columns.
-    let serde_json::Value::Object(columns) = row(&CallRow::empty()) else { return String::new() };
+    let Value::Object(columns) = row(&CallRow::empty()) else { return String::new() };
     let columns: Vec<String> = columns.keys().cloned().collect();
     let mut text = columns.join(",") + "\n";
     for call in calls.iter().map(row) {
         let cells = columns.iter().map(|column| match &call[column] {
-            serde_json::Value::Null => String::new(),
-            serde_json::Value::String(text) => quoted(text),
-            serde_json::Value::Array(words) => words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" "),
-            other => other.to_string(),
+            Value::Null => String::new(),
+            Value::String(text) => quoted(text),
+            Value::Array(words) => words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" "),
+            number_or_bool @ (Value::Bool(_) | Value::Number(_) | Value::Object(_)) => number_or_bool.to_string(),
         });
         text += &cells.collect::<Vec<_>>().join(",");
         text.push('\n');

@@ -3,12 +3,14 @@
 use super::{
     Change, Writer, WriterHandle,
     control::{self, Control},
+    importing::{Troubles, watch_clients},
     ledger::{open_log, storage_fault, write_private},
 };
 use crate::{
     clock,
     config::{Config, Home},
     engine::control::{Notice, notice_path, token_path},
+    logs::watch::Watch,
     proxy::Proxy,
 };
 use events::query::{EngineFacts, Fault, FaultCode};
@@ -38,6 +40,7 @@ pub struct Running {
     /// Where the proxy listens.
     pub proxy_address: String,
     stop: Arc<Notify>,
+    watches: Vec<Watch>,
     proxy: Option<Proxy>,
     control: Option<JoinHandle<()>>,
     home: Home,
@@ -58,12 +61,14 @@ impl Engine {
         let token = token(&home)?;
         let dashboard = format!("http://{control_address}");
         let proxy = Proxy::start(proxy_listener, config.upstreams.clone(), writer.handle().clone())?;
+        let troubles = Troubles::default();
         let facts = Arc::new({
             let (stats, handle, dashboard, started_at) = (proxy.stats(), writer.handle().clone(), dashboard.clone(), clock::now());
-            let mended = mended.clone();
+            let troubles = troubles.clone();
             move || {
                 let trouble = handle.trouble().map(|fault| format!("{fault}; {}", fault.hint));
-                let warnings = mended.iter().cloned().chain(trouble).collect();
+                let reading = troubles.lock().expect("nobody panics while holding it").clone();
+                let warnings = mended.iter().cloned().chain(trouble).chain(reading).collect();
                 let proxy = stats.facts(handle.unrecorded());
                 let facts = EngineFacts { pid: std::process::id(), started_at, dashboard: dashboard.clone(), proxy: Some(proxy), warnings };
                 handle.set_engine_facts(facts);
@@ -85,6 +90,7 @@ impl Engine {
             dashboard,
             proxy_address,
             stop,
+            watches: Vec::new(),
             proxy: Some(proxy),
             control: None,
             home,
@@ -94,6 +100,9 @@ impl Engine {
         let notice = Notice { pid: std::process::id(), address: running.dashboard.clone() };
         let notice = serde_json::to_string(&notice).expect("a number and a text are JSON");
         write_private(&notice_path(&running.home), &notice).map_err(|error| file_fault(&notice_path(&running.home), &error))?;
+        if config.watch_logs {
+            running.watches = watch_clients(&running.home, running.writer(), &troubles);
+        }
         Ok(running)
     }
 }
@@ -119,6 +128,7 @@ impl Drop for Running {
     fn drop(&mut self) {
         // A notice that cannot be removed points to nobody; whoever finds it knocks in vain and goes on.
         let _ = fs::remove_file(notice_path(&self.home));
+        self.watches.clear();
         self.proxy.take();
         self.stop.notify_waiters();
         self.control.take();
@@ -142,12 +152,10 @@ fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<(
 
 fn listen_for_calls(address: SocketAddr) -> Result<TcpListener, Fault> {
     TcpListener::bind(address).map_err(|error| {
-        let hint = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N`"
-            }
-            io::ErrorKind::PermissionDenied => "choose a port above 1023 with `--port N`",
-            _ => "check proxy.listen in the configuration",
+        let hint = if error.kind() == io::ErrorKind::AddrInUse {
+            "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N`"
+        } else {
+            "choose another address with `proxy.listen` in the configuration, or a port above 1023 with `--port N`"
         };
         Fault::new(FaultCode::Unreachable, format!("the proxy cannot listen on {address}: {error}"), hint)
     })

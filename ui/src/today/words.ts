@@ -7,7 +7,7 @@ import { unsigned, usd, usdShort } from '../format/money';
 /** Which calls a budget counts: `everything`, `billing-api`, `billing-api, claude-opus-5-5`. */
 export function scopeWords(budget: Budget): string {
   const { project, model, provider } = budget.scope;
-  const named = [project, model, provider].filter((name) => name !== undefined && name !== null && name !== '');
+  const named = [project, model, provider].filter((name) => name !== null && name !== '');
   return named.length === 0 ? 'everything' : named.join(', ');
 }
 

@@ -1,0 +1,89 @@
+//! Keeps the log up with AI clients' own logs: reads what is new at the start and whenever a file changed.
+
+use super::WriterHandle;
+use crate::{
+    attribution::Projects,
+    config::Home,
+    logs::{
+        self, Client, Cursors,
+        watch::{Change, Watch},
+    },
+};
+use events::{Command, Sighting, log::BATCH_FACTS_MAX, query::Fault};
+use std::sync::{Arc, Mutex};
+
+/// What could not be read or written on the way, one line per client.
+pub(super) type Troubles = Arc<Mutex<Vec<String>>>;
+
+/// Watches every client's usual places. A client that cannot be watched is said in `troubles` and costs the others nothing.
+pub(super) fn watch_clients(home: &Home, writer: &WriterHandle, troubles: &Troubles) -> Vec<Watch> {
+    let watch = |client: Client| {
+        let roots = logs::usual_roots(client, &|name| std::env::var(name).ok());
+        let mut importer = Importer::new(home, client, roots.clone(), writer.clone(), troubles.clone());
+        match logs::watch::watch(client, roots, move |change| importer.read(&change)) {
+            Ok(watch) => Some(watch),
+            Err(error) => {
+                say(troubles, format!("the logs of {} are not watched: {error}; `tollbar import` reads them", client.name()));
+                None
+            }
+        }
+    };
+    Client::ALL.into_iter().filter_map(watch).collect()
+}
+
+struct Importer {
+    client: Client,
+    roots: Vec<std::path::PathBuf>,
+    /// Beside the log: cursors of another log would hide what this one lacks.
+    cursors_path: std::path::PathBuf,
+    cursors: Cursors,
+    projects: Projects,
+    writer: WriterHandle,
+    troubles: Troubles,
+}
+
+impl Importer {
+    fn new(home: &Home, client: Client, roots: Vec<std::path::PathBuf>, writer: WriterHandle, troubles: Troubles) -> Importer {
+        let cursors_path = home.log().join(format!("cursors-{}.json", client.name()));
+        // Cursors that cannot be read cost one reading from the beginning; the log knows what it has.
+        let cursors = Cursors::load(&cursors_path).unwrap_or_default();
+        let projects = Projects::new(std::env::home_dir());
+        Importer { client, roots, cursors_path, cursors, projects, writer, troubles }
+    }
+
+    fn read(&mut self, change: &Change) {
+        let Importer { client, roots, cursors, projects, writer, .. } = self;
+        let mut sink = |sightings: Vec<Sighting>| -> Result<(), Fault> {
+            let mut sightings = sightings.into_iter().peekable();
+            while sightings.peek().is_some() {
+                writer.tell(Command::LogUsage { sightings: sightings.by_ref().take(BATCH_FACTS_MAX).collect() })?;
+            }
+            Ok(())
+        };
+        let report = match change {
+            Change::All => logs::import(*client, roots, cursors, projects, &mut sink, &mut |_| {}),
+            Change::Files(files) => logs::import_files(*client, files, cursors, projects, &mut sink, &mut |_| {}),
+        };
+        match report {
+            Ok(report) => {
+                for (path, reason) in report.skipped {
+                    say(&self.troubles, format!("cannot read {}: {reason}", path.display()));
+                }
+            }
+            // What the log did not take is read again with the next change.
+            Err(fault) => say(&self.troubles, format!("the logs of {} wait: {fault}", self.client.name())),
+        }
+        if let Err(error) = self.cursors.save(&self.cursors_path) {
+            say(&self.troubles, format!("cannot keep how far the logs of {} were read: {error}", self.client.name()));
+        }
+    }
+}
+
+/// Notes a trouble once, and no more of them than a reader can take.
+fn say(troubles: &Troubles, trouble: String) {
+    const TROUBLES_MAX: usize = 20;
+    let mut troubles = troubles.lock().expect("nobody panics while holding it");
+    if troubles.len() < TROUBLES_MAX && !troubles.contains(&trouble) {
+        troubles.push(trouble);
+    }
+}
