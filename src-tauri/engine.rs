@@ -7,7 +7,7 @@ mod run;
 mod writer;
 
 pub use control::ControlClient;
-pub use ledger::{Ledger, open_log};
+pub use ledger::Ledger;
 pub use run::{Engine, Running};
 pub use writer::{Change, Told, Writer, WriterHandle};
 

@@ -33,12 +33,6 @@ impl Serve {
         if let Some(port) = self.port {
             config.proxy.set_port(port);
         }
-        if let Some(running) = ControlClient::knock(&home)? {
-            return Err(Fault::refused(
-                format!("tollbar runs already (pid {})", running.pid()),
-                "see `tollbar status`, or stop it with `tollbar stop`",
-            ));
-        }
         let running = Engine { home, config }.start()?;
         // The link lets whoever has it read everything: it is shown to a person, not written to a service's log.
         let dashboard = if io::stdout().is_terminal() { &running.dashboard_link } else { &running.dashboard };

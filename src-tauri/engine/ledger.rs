@@ -30,17 +30,10 @@ pub enum Ledger {
 impl Ledger {
     /// Knocks at the running owner; else takes the lock and opens the log here; else waits a moment.
     pub fn open(home: &Home, config: &Config) -> Result<Ledger, Fault> {
-        let begun = Instant::now();
-        loop {
-            if let Some(client) = ControlClient::knock(home)? {
-                return Ok(Ledger::Remote(client));
-            }
-            match open_log(home) {
-                Ok((log, projections)) => return Ok(Ledger::Local(Writer::start(log, projections, config.zone))),
-                Err(LogError::Held { .. }) if begun.elapsed() < OWNER_WAIT => thread::sleep(OWNER_WAIT_STEP),
-                Err(error) => return Err(storage_fault(&error)),
-            }
-        }
+        Ok(match find(home)? {
+            Found::Owner(client) => Ledger::Remote(client),
+            Found::Log(log, projections) => Ledger::Local(Writer::start(*log, *projections, config.zone)),
+        })
     }
 
     /// Asks a question.
@@ -71,8 +64,32 @@ impl Ledger {
     }
 }
 
+/// Who has the log.
+pub(super) enum Found {
+    /// Another process, which answers.
+    Owner(ControlClient),
+    /// Now we do.
+    Log(Box<Log>, Box<Projections>),
+}
+
+/// Knocks at the owner, else opens the log. A process that holds it without answering is given a moment: it is starting, ending, or a
+/// command that is done soon.
+pub(super) fn find(home: &Home) -> Result<Found, Fault> {
+    let begun = Instant::now();
+    loop {
+        if let Some(client) = ControlClient::knock(home)? {
+            return Ok(Found::Owner(client));
+        }
+        match open_log(home) {
+            Ok((log, projections)) => return Ok(Found::Log(Box::new(log), Box::new(projections))),
+            Err(LogError::Held { .. }) if begun.elapsed() < OWNER_WAIT => thread::sleep(OWNER_WAIT_STEP),
+            Err(error) => return Err(storage_fault(&error)),
+        }
+    }
+}
+
 /// Opens the log of this machine and folds it. Rebuilds the store once if folding meets damage.
-pub fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
+fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
     let device = device(home)?;
     let mut log = Log::open(&home.log(), &device)?;
     let projections = match fold(&log) {

@@ -4,7 +4,7 @@ use super::{
     Change, Writer, WriterHandle,
     control::{self, Control},
     importing::{Troubles, watch_clients},
-    ledger::{open_log, storage_fault, write_private},
+    ledger::{Found, find, write_private},
 };
 use crate::{
     clock,
@@ -51,10 +51,16 @@ impl Engine {
     /// Opens the log and starts everything. An error leaves nothing running.
     pub fn start(self) -> Result<Running, Fault> {
         let Engine { home, config } = self;
+        let (log, projections) = match find(&home)? {
+            Found::Log(log, projections) => (log, projections),
+            Found::Owner(running) => {
+                let cause = format!("tollbar runs already (pid {})", running.pid());
+                return Err(Fault::refused(cause, "see `tollbar status`, or stop it with `tollbar stop`"));
+            }
+        };
         let proxy_listener = listen_for_calls(config.proxy)?;
-        let (log, projections) = open_log(&home).map_err(|error| storage_fault(&error))?;
         let mended = log.mended().to_vec();
-        let writer = Writer::start(log, projections, config.zone);
+        let writer = Writer::start(*log, *projections, config.zone);
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;
