@@ -1,6 +1,9 @@
 //! Where things are, and the one TOML file that says how they shall be. Every key has a default.
 
-use crate::{clock, upstreams::Upstreams};
+use crate::{
+    clock,
+    upstreams::{UpstreamSection, Upstreams},
+};
 use events::{
     Zone,
     query::{Fault, FaultCode},
@@ -99,16 +102,6 @@ struct DashboardSection {
 #[serde(deny_unknown_fields, default)]
 struct LogsSection {
     watch: Option<bool>,
-}
-
-/// One upstream in the file.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct UpstreamSection {
-    /// Where it is: `https://api.openai.com`, `http://127.0.0.1:9000/v1`.
-    pub base_url: String,
-    /// Whose API it speaks, where its paths do not tell: `openai`, `anthropic`.
-    pub dialect: Option<String>,
 }
 
 impl Config {

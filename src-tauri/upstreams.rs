@@ -1,7 +1,7 @@
 //! Whom the proxy can call: the providers known by name, and those that the configuration adds or moves.
 
-use crate::config::UpstreamSection;
 use hyper::Uri;
+use serde::Deserialize;
 use std::{collections::BTreeMap, sync::Arc};
 
 /// The longest name of an upstream, in bytes.
@@ -49,6 +49,16 @@ const KNOWN: &[(&str, Option<&str>)] = &[
     ("xai", Some("https://api.x.ai")),
     ("zai", Some("https://api.z.ai")),
 ];
+
+/// One upstream as the configuration names it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct UpstreamSection {
+    /// Where it is: `https://api.openai.com`, `http://127.0.0.1:9000/v1`.
+    pub base_url: String,
+    /// Whose API it speaks, where its paths do not tell: `openai`, `anthropic`.
+    pub dialect: Option<String>,
+}
 
 /// One upstream.
 #[derive(Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 //! What passes is handed over without waiting. If the observer falls behind its bounds, calls go unobserved and are counted,
 //! and nobody else notices.
 
-use super::{Stats, tee::End};
+use super::Stats;
 use crate::{
     attribution, clock,
     engine::WriterHandle,
@@ -60,6 +60,17 @@ pub(super) struct Head<'a> {
 pub(super) enum Side {
     Request,
     Reply,
+}
+
+/// How a body ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum End {
+    /// With its last byte.
+    Whole,
+    /// Its sender broke off.
+    Cut,
+    /// Its receiver went away.
+    Dropped,
 }
 
 /// A way to tell the observer about one call; both bodies of the call hold one.

@@ -1,6 +1,6 @@
 //! A body that passes through untouched while an observer gets a copy of each piece.
 
-use super::observe::{Observation, Side};
+use super::observe::{End, Observation, Side};
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::{
     pin::Pin,
@@ -30,17 +30,6 @@ impl Tee {
             observation.ended(self.side, end);
         }
     }
-}
-
-/// How a body ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum End {
-    /// With its last byte.
-    Whole,
-    /// Its sender broke off.
-    Cut,
-    /// Its receiver went away.
-    Dropped,
 }
 
 impl Body for Tee {
