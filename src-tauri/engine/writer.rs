@@ -15,7 +15,7 @@ use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -24,6 +24,8 @@ use tokio::sync::broadcast;
 
 /// How many messages may wait for the writer.
 const QUEUE_MESSAGES_MAX: usize = 1024;
+/// How many facts wait in memory while the disk does not take them. More are given up, oldest first, and counted.
+const WAITING_FACTS_MAX: usize = 16_384;
 /// How many changes a slow listener may lag behind before it misses some and has to ask again.
 const CHANGES_MAX: usize = 256;
 /// After so long without anything to write, the store is flushed, so that the next start has nothing to catch up on.
@@ -145,20 +147,6 @@ impl WriterHandle {
         }
     }
 
-    /// Hands sightings over if there is room; never waits. What finds no room is counted as unrecorded.
-    pub fn seen_now(&self, sightings: Vec<Sighting>) {
-        let calls = sightings.len() as u64;
-        if calls == 0 {
-            return;
-        }
-        match self.sender.try_send(Message::Seen(sightings)) {
-            Ok(()) => {}
-            Err(TrySendError::Full(_) | TrySendError::Disconnected(_)) => {
-                self.unrecorded.fetch_add(calls, Ordering::Relaxed);
-            }
-        }
-    }
-
     /// Calls that were seen but not written.
     pub fn unrecorded(&self) -> u64 {
         self.unrecorded.load(Ordering::Relaxed)
@@ -244,7 +232,7 @@ impl Owner {
             }
             Err(fault) => {
                 *self.trouble.lock().expect("nobody panics while holding it") = Some(fault);
-                let excess = waiting.len().saturating_sub(QUEUE_MESSAGES_MAX * 16);
+                let excess = waiting.len().saturating_sub(WAITING_FACTS_MAX);
                 self.unrecorded.fetch_add(excess as u64, Ordering::Relaxed);
                 waiting.drain(..excess);
             }
