@@ -106,14 +106,16 @@ impl Exchange {
     fn fault(&self, rows: &[&Value]) -> Option<String> {
         let expected = &self.facts["expected"];
         let tokens = |row: &Value| ["input", "cache_read", "cache_write_5m", "cache_write_1h", "output"].map(|class| count(row, class));
-        if expected["has_usage"] != true || expected["billable"] == false {
+        // A batch's results are fetched, not asked for: they are billed once, however often they are fetched.
+        let batch = self.text("surface") == "anthropic.batch_results";
+        if expected["has_usage"] != true || expected["billable"] == false && !batch {
             let counted = rows.iter().find(|row| tokens(row).iter().sum::<u64>() > 0);
             return counted.map(|row| format!("usage from nowhere: {:?}", tokens(row)));
         }
         let beside = |row: &Value| row["call_id"].as_str().is_some_and(|id| [":advisor:", ":compaction:"].iter().any(|it| id.contains(it)));
         let main: Vec<&&Value> = rows.iter().filter(|row| !beside(row)).collect();
         let sum = |class: &str| main.iter().map(|row| count(row, class)).sum::<u64>();
-        if main.is_empty() || main.len() > 1 && self.text("surface") != "anthropic.batch_results" {
+        if main.is_empty() || main.len() > 1 && !batch {
             return Some(format!("{} rows", main.len()));
         }
         // Audio is input here; some recordings count it beside the prompt.
@@ -139,41 +141,16 @@ fn count(row: &Value, class: &str) -> u64 {
     row[class].as_u64().unwrap_or(0)
 }
 
-/// Every recorded exchange over HTTP. Those in which a provider's id comes again are calls of their own here, as they were: their ids are made so.
+/// Every recorded exchange over HTTP. Some have ids in common, from careless servers and redacting recorders; they are calls of their own.
 fn exchanges() -> Option<Vec<Exchange>> {
     let folder = recordings("traffic")?;
     let mut paths: Vec<_> = std::fs::read_dir(folder).unwrap().map(|file| file.unwrap().path()).collect();
+    paths.retain(|path| path.extension().is_some_and(|it| it == "jsonl"));
     paths.sort();
-    let mut seen = HashMap::<String, usize>::new();
-    let mut exchanges = Vec::new();
-    for path in paths.iter().filter(|path| path.extension().is_some_and(|it| it == "jsonl")) {
-        for line in std::fs::read_to_string(path).unwrap().lines() {
-            let facts: Value = serde_json::from_str(line).unwrap();
-            let mut reply = Exchange::bytes(&facts, "response_body");
-            if facts["transport"] == "http" {
-                if facts["expected"]["billable"] != false
-                    && let Ok(text) = std::str::from_utf8(&reply)
-                    && let Some(id) = first_id(text).map(str::to_owned)
-                {
-                    let times = seen.entry(id.clone()).or_default();
-                    *times += 1;
-                    if *times > 1 {
-                        reply = text.replace(&id, &format!("{id}-{times}")).into_bytes();
-                    }
-                }
-                exchanges.push(Exchange { facts, reply });
-            }
-        }
-    }
-    Some(exchanges)
-}
-
-/// The first id in a reply, which is that of the answer itself in every dialect that has ids.
-fn first_id(text: &str) -> Option<&str> {
-    let names = ["\"id\"", "\"responseId\"", "\"response_id\"", "\"generation_id\""];
-    let (at, name) = names.iter().filter_map(|name| Some((text.find(name)?, *name))).min()?;
-    let value = text[at + name.len()..].trim_start().strip_prefix(':')?.trim_start().strip_prefix('"')?;
-    value.split('"').next().filter(|id| !id.is_empty())
+    let texts = paths.iter().map(|path| std::fs::read_to_string(path).unwrap());
+    let facts = texts.flat_map(|text| text.lines().map(|line| serde_json::from_str::<Value>(line).unwrap()).collect::<Vec<_>>());
+    let exchanges = facts.map(|facts| Exchange { reply: Exchange::bytes(&facts, "response_body"), facts });
+    Some(exchanges.filter(|exchange| exchange.text("transport") == "http").collect())
 }
 
 /// Carries every exchange through the proxy; returns what did not pass as it was sent.

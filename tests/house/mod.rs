@@ -154,6 +154,11 @@ impl House {
         assert!(self.engine.take().unwrap().wait().unwrap().success(), "the engine ends well: {}", self.errors());
     }
 
+    /// The engine's process, for a test that ends it in its own way.
+    pub fn take_engine(&mut self) -> Child {
+        self.engine.take().unwrap()
+    }
+
     /// Ends the engine at once, as `kill -9` does.
     pub fn kill(&mut self) {
         if let Some(mut engine) = self.engine.take() {
