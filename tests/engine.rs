@@ -203,7 +203,7 @@ fn a_stopped_engine_can_be_started_again_at_once() {
         chat_frames("chatcmpl-1", "gpt-4.1", 5, 5).iter().try_for_each(|frame| out.write_all(&chunk(frame)))?;
         out.write_all(house::replies::END)
     });
-    let mut house = House::before(&upstream);
+    let house = House::before(&upstream);
     thread::scope(|scope| {
         let mut client = house.client();
         scope.spawn(move || assert!(client.post(CHAT, &[], ASK.as_bytes()).whole));
@@ -442,23 +442,35 @@ fn a_full_disk_stops_no_call_and_loses_none() {
     call(&house, "chatcmpl-before");
     house.rows_when(1);
     let filler = data.join("filler");
-    let mut file = fs::File::create(&filler).unwrap();
-    while file.write_all(&[0; 4096]).is_ok() {}
-    for nth in 0..20 {
+    fill(&filler);
+    for nth in 0..60 {
         call(&house, &format!("chatcmpl-full-{nth}"));
     }
     let warned = |house: &House| house.json(&["status"])["engine"]["warnings"].as_array().unwrap().len();
-    eventually(|| (warned(&house) > 0).then_some(()), || "a warning".into());
+    eventually(|| (warned(&house) > 0).then_some(()), || format!("a warning: {:?}", house.run(&["status"])));
     println!("{}", house.json(&["status"])["engine"]["warnings"]);
     fs::remove_file(&filler).unwrap();
-    let rows = house.rows_when(21);
-    assert_eq!(rows.len(), 21);
+    let rows = house.rows_when(61);
+    assert_eq!(rows.len(), 61);
     eventually(|| (warned(&house) == 0).then_some(()), || "the warning goes".into());
     assert_eq!(house.json(&["status"])["engine"]["proxy"]["unobserved"], 0);
     call(&house, "chatcmpl-after");
-    house.rows_when(22);
+    house.rows_when(62);
     house.kill();
-    assert_eq!(house.rows().len(), 22, "it is all on the disk");
+    // A start on a full disk may fail, but gives nothing up.
+    fill(&filler);
+    let ran = house.run(&["today"]);
+    assert!(ran.status == 0 || ran.err.contains("No space left"), "{ran:?}");
+    fs::remove_file(&filler).unwrap();
+    assert_eq!(house.rows().len(), 62, "it is all on the disk");
+    let moved = fs::read_dir(data.join("log")).unwrap().filter(|entry| entry.as_ref().unwrap().path().to_string_lossy().contains("broken"));
+    assert_eq!(moved.count(), 0);
+}
+
+/// Writes until there is no room.
+fn fill(path: &Path) {
+    let mut file = fs::File::create(path).unwrap();
+    while file.write_all(&[0; 4096]).is_ok() {}
 }
 
 /// A small disk in memory. Dropping it takes it away.
