@@ -216,7 +216,10 @@ fn a_stopped_engine_can_be_started_again_at_once() {
         house.out(&["stop"]);
         let again = house.command(&["serve", "--port", "0"]).spawn().unwrap();
         let mut again = Kill(again);
-        eventually(|| house.json(&["status"])["engine"]["pid"].as_u64().filter(|pid| *pid == u64::from(again.0.id())), || "the second engine".into());
+        eventually(
+            || house.json(&["status"])["engine"]["pid"].as_u64().filter(|pid| *pid == u64::from(again.0.id())),
+            || "the second engine".into(),
+        );
         assert!(again.0.try_wait().unwrap().is_none());
     });
     assert_eq!(ids(&house.rows_when(1)), ["chatcmpl-1"]);

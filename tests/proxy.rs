@@ -52,7 +52,9 @@ fn an_unknown_path_is_told_the_ways_there_are() {
 fn an_unreachable_upstream_is_a_502_that_names_its_address() {
     // A port that was free a moment ago.
     let gone = std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
-    let mut house = House::new(&format!("[upstreams.openai]\nbase_url = \"http://{gone}\"\n[upstreams.azure]\nbase_url = \"http://no-such-host.invalid\""));
+    let mut house = House::new(&format!(
+        "[upstreams.openai]\nbase_url = \"http://{gone}\"\n[upstreams.azure]\nbase_url = \"http://no-such-host.invalid\""
+    ));
     house.start();
     let reply = house.post(CHAT, ASK);
     assert_eq!(reply.status, 502);
@@ -157,7 +159,8 @@ fn a_reply_that_is_no_json_passes_untouched_and_is_recorded_as_unknown() {
 
 #[test]
 fn a_reply_without_usage_is_unknown_and_not_free() {
-    let frames: Vec<String> = chat_frames("chatcmpl-1", "gpt-4.1", 7, 3).into_iter().filter(|frame| !frame.contains("prompt_tokens")).collect();
+    let frames: Vec<String> =
+        chat_frames("chatcmpl-1", "gpt-4.1", 7, 3).into_iter().filter(|frame| !frame.contains("prompt_tokens")).collect();
     let upstream = Upstream::saying(stream(&frames));
     let house = House::before(&upstream);
     assert_eq!(house.post(CHAT, ASK).text(), frames.concat());
@@ -268,7 +271,9 @@ fn the_project_is_named_by_path_or_header_and_the_header_goes_no_further() {
     let rows = house.rows_when(3);
     let projects: Vec<_> = rows.iter().map(|row| (row["call_id"].as_str().unwrap(), row["project"].as_str())).collect();
     assert_eq!(projects, [("a", Some("shop")), ("b", Some("web app")), ("c", None)]);
-    assert!(upstream.heard().iter().all(|heard| heard.header("x-tollbar-project").is_none() && heard.line() == "POST /v1/chat/completions"));
+    assert!(
+        upstream.heard().iter().all(|heard| heard.header("x-tollbar-project").is_none() && heard.line() == "POST /v1/chat/completions")
+    );
     assert_eq!(upstream.connections(), 1, "one connection serves one call after the other");
 }
 
@@ -509,7 +514,11 @@ fn a_stream_under_way_when_the_engine_is_stopped_ends_well_and_is_recorded() {
 fn what_is_no_http_is_answered_or_dropped_and_the_proxy_goes_on() {
     let upstream = Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 1, 1)));
     let house = House::before(&upstream);
-    for noise in [b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc".as_slice(), b"GET\r\n\r\n", b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n"] {
+    for noise in [
+        b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc".as_slice(),
+        b"GET\r\n\r\n",
+        b"POST / HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\n",
+    ] {
         let mut client = Wire::connect(&house.proxy);
         client.send(noise);
         let answer = String::from_utf8_lossy(&client.some()).into_owned();

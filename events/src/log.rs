@@ -65,7 +65,9 @@ impl LogError {
             LogError::Held { .. } => "run `tollbar status`, or stop it with `tollbar stop`".into(),
             LogError::Io { path, .. } => format!("check that {} exists, has room and belongs to you", path.display()),
             LogError::Journal(error) => error.hint(),
-            LogError::Store(error) if error.is_no_room() => "make room on the disk that holds it; nothing that was acknowledged is lost".into(),
+            LogError::Store(error) if error.is_no_room() => {
+                "make room on the disk that holds it; nothing that was acknowledged is lost".into()
+            }
             LogError::Store(_) => "the journal is whole; move the folder `store` aside and start again to rebuild it".into(),
         }
     }

@@ -46,7 +46,8 @@ impl House {
     pub fn new(config: &str) -> House {
         let folder = tempfile::tempdir().unwrap();
         fs::create_dir(folder.path().join("user")).unwrap();
-        let house = House { folder, engine: None, proxy: String::new(), control: String::new(), errors: Arc::default(), environment: Vec::new() };
+        let house =
+            House { folder, engine: None, proxy: String::new(), control: String::new(), errors: Arc::default(), environment: Vec::new() };
         house.configure(config);
         house
     }

@@ -31,8 +31,7 @@ impl Upstream {
     /// `answer` writes the reply to each request. An error of its, as from a cut, ends the connection.
     pub fn start(answer: impl Fn(&Heard, &mut TcpStream) -> io::Result<()> + Send + Sync + 'static) -> Upstream {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
-        let upstream =
-            Upstream { address: listener.local_addr().unwrap().to_string(), heard: Arc::default(), connections: Arc::default() };
+        let upstream = Upstream { address: listener.local_addr().unwrap().to_string(), heard: Arc::default(), connections: Arc::default() };
         let (heard, connections, answer) = (upstream.heard.clone(), upstream.connections.clone(), Arc::new(answer));
         std::thread::spawn(move || {
             for stream in listener.incoming().flatten() {

@@ -111,8 +111,7 @@ pub fn header<'h>(head: &'h str, name: &str) -> Option<&'h str> {
 /// What must arrive as it was sent: all headers but those of one connection, sorted by name, those of one name in their order.
 pub fn end_to_end(head: &str) -> Vec<(&str, &str)> {
     const OF_ONE_CONNECTION: [&str; 6] = ["connection", "keep-alive", "transfer-encoding", "content-length", "host", "proxy-connection"];
-    let mut kept: Vec<_> =
-        headers(head).filter(|(name, _)| !OF_ONE_CONNECTION.iter().any(|it| it.eq_ignore_ascii_case(name))).collect();
+    let mut kept: Vec<_> = headers(head).filter(|(name, _)| !OF_ONE_CONNECTION.iter().any(|it| it.eq_ignore_ascii_case(name))).collect();
     kept.sort_by_key(|(name, _)| *name);
     kept
 }
