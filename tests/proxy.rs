@@ -316,7 +316,6 @@ fn fifty_megabytes_pass_each_way_in_flat_memory() {
         (0..BYTES / piece.len()).try_for_each(|_| out.write_all(&piece))
     });
     let house = House::before(&upstream);
-    house.post(CHAT, "");
     let before = peak_kib(house.pid());
     let mut client = house.client();
     let body = vec![b'x'; BYTES];
@@ -328,6 +327,24 @@ fn fifty_megabytes_pass_each_way_in_flat_memory() {
     let grown = peak_kib(house.pid()).saturating_sub(before);
     println!("memory grew by {grown} KiB");
     assert!(grown < 16 << 10, "{grown} KiB");
+}
+
+#[test]
+fn a_call_of_fifty_megabytes_is_metered_and_none_of_it_is_kept() {
+    const BYTES: usize = 50 << 20;
+    let reply = chat("chatcmpl-1", "gpt-4.1", 12_000, 34).replace("Hi", &"y".repeat(BYTES));
+    let upstream = Upstream::saying(json(&reply));
+    let house = House::before(&upstream);
+    let before = peak_kib(house.pid());
+    let body = format!(r#"{{"model":"gpt-4.1","messages":[{{"role":"user","content":"{}"}}]}}"#, "x".repeat(BYTES));
+    let got = house.post(CHAT, &body);
+    assert!(got.whole && got.body == reply.as_bytes() && upstream.heard()[0].body == body.as_bytes());
+    let rows = house.rows_when(1);
+    assert_eq!(said(&rows[0]), ("gpt-4.1", 12_000, 34, "reported"));
+    let grown = peak_kib(house.pid()).saturating_sub(before);
+    println!("memory grew by {grown} KiB");
+    // What waits for the meter is bounded (64 MiB), whatever passes.
+    assert!(grown < 100 << 10, "{grown} KiB");
 }
 
 /// The most memory that a process ever had.
@@ -455,6 +472,49 @@ fn a_body_that_ends_with_the_connection_is_whole() {
         assert_eq!((reply.text(), reply.whole), (body.clone(), true));
     }
     assert_eq!(said(&house.rows_when(1)[0]), ("gpt-4.1", 3, 2, "reported"));
+}
+
+#[test]
+fn an_upstream_that_closes_idle_connections_costs_no_call() {
+    let upstream = Upstream::start(|_, out| {
+        out.write_all(&json(chat("chatcmpl-1", "gpt-4.1", 1, 1)))?;
+        out.shutdown(std::net::Shutdown::Both)?;
+        cut()
+    });
+    let house = House::before(&upstream);
+    let mut client = house.client();
+    for _ in 0..10 {
+        assert_eq!(client.post(CHAT, &[], ASK.as_bytes()).status, 200);
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    assert_eq!(rows_before_marker(&house).len(), 10);
+}
+
+#[test]
+fn an_old_client_is_served_too() {
+    let frames = chat_frames("chatcmpl-1", "gpt-4.1", 3, 2);
+    let house = House::before(&Upstream::saying(stream(&frames)));
+    let mut client = house.client();
+    client.send(format!("POST {CHAT} HTTP/1.0\r\nContent-Length: {}\r\n\r\n{ASK}", ASK.len()).as_bytes());
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.header("transfer-encoding"), reply.text()), (200, None, frames.concat()));
+}
+
+#[test]
+fn a_reply_that_comes_before_the_request_has_ended_is_passed_on() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut house = House::new(&format!("[upstreams.openai]\nbase_url = \"http://{}\"", listener.local_addr().unwrap()));
+    house.start();
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        std::io::Read::read(&mut stream, &mut [0; 100]).unwrap();
+        stream.write_all(&sized("413 Payload Too Large", "Connection: close\r\n", "too large")).unwrap();
+        std::thread::sleep(PATIENCE);
+    });
+    let mut client = house.client();
+    client.send(format!("POST {CHAT} HTTP/1.1\r\nHost: x\r\nContent-Length: 1000000\r\n\r\nbegun").as_bytes());
+    let reply = client.reply();
+    assert_eq!((reply.status, reply.text().as_str()), (413, "too large"));
 }
 
 #[test]
