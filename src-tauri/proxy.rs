@@ -128,6 +128,8 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: wa
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .preserve_header_case(true)
+            // A reply has the date that its upstream gave it, or none.
+            .auto_date_header(false)
             .timer(TokioTimer::new())
             .header_read_timeout(None)
             .serve_connection(TokioIo::new(stream), service);

@@ -65,6 +65,9 @@ impl LogError {
             LogError::Held { .. } => "run `tollbar status`, or stop it with `tollbar stop`".into(),
             LogError::Io { path, .. } => format!("check that {} exists, has room and belongs to you", path.display()),
             LogError::Journal(error) => error.hint(),
+            LogError::Store(error) if error.is_no_room() => {
+                "make room on the disk that holds it; nothing that was acknowledged is lost".into()
+            }
             LogError::Store(_) => "the journal is whole; move the folder `store` aside and start again to rebuild it".into(),
         }
     }
@@ -91,15 +94,7 @@ impl Log {
         let lock = take_lock(folder)?;
         let mut mended = Vec::new();
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
-        let store_folder = folder.join("store");
-        let store = match Store::open(&store_folder) {
-            Ok(store) => store,
-            Err(error) => {
-                let aside = set_aside(&store_folder)?;
-                mended.push(format!("the store did not open ({error}); it was moved to {} and rebuilt from the journal", aside.display()));
-                Store::open(&store_folder)?
-            }
-        };
+        let store = open_store(&folder.join("store"), &mut mended)?;
         let mut log = Log { folder: folder.to_owned(), journal, store, last: Seq(0), mended, _lock: lock };
         log.catch_up()?;
         Ok(log)
@@ -130,6 +125,7 @@ impl Log {
     /// On an error nothing was written.
     pub fn append(&mut self, facts: &[Fact], now: Timestamp) -> Result<Vec<Entry>, LogError> {
         assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
+        self.heal()?;
         let lines = self.lines(facts, now)?;
         self.journal.append(&lines, now)?;
         let entries: Vec<Entry> = lines.into_iter().map(|line| line.entry).collect();
@@ -150,6 +146,16 @@ impl Log {
             expected = expected.next();
             Ok(entry)
         })
+    }
+
+    /// Opens the store again if it has stopped working, as after a full disk, and completes it from the journal.
+    pub fn heal(&mut self) -> Result<(), LogError> {
+        if self.store.works() {
+            return Ok(());
+        }
+        self.store.close();
+        self.store = open_store(&self.folder.join("store"), &mut self.mended)?;
+        self.catch_up()
     }
 
     /// Replaces the store by a fresh one made from the journal. Recovery, when replaying fails.
@@ -277,6 +283,19 @@ fn state<E>(seen: &Usage, known: impl Fn(&RequestKey) -> Result<Option<Usage>, E
 fn is_another_call(known: &Usage, seen: &Usage) -> bool {
     let by_proxy = |usage: &Usage| usage.sources.has(Source::Proxy) || usage.sources.has(Source::Connect);
     by_proxy(known) && by_proxy(seen) && known.carried.is_some() && known.carried != seen.carried
+}
+
+/// Opens the store, or a fresh one if it does not open. A full disk is no reason to give it up.
+fn open_store(folder: &Path, mended: &mut Vec<String>) -> Result<Store, LogError> {
+    match Store::open(folder) {
+        Ok(store) => Ok(store),
+        Err(error) if error.is_no_room() => Err(error.into()),
+        Err(error) => {
+            let aside = set_aside(folder)?;
+            mended.push(format!("the store did not open ({error}); it was moved to {} and rebuilt from the journal", aside.display()));
+            Ok(Store::open(folder)?)
+        }
+    }
 }
 
 fn take_lock(folder: &Path) -> Result<File, LogError> {

@@ -59,6 +59,11 @@ impl Log {
                 .ok_or_else(|| Fault::refused(format!("{text:?} is no time"), "write it like 2026-11-22T08:30:00Z"))?,
         };
         let random = || getrandom::u64().map_err(|error| Fault::new(FaultCode::Internal, format!("no random numbers: {error}"), ""));
+        // A call with an id is known by it. Without one, it is a call of its own.
+        let carried = match self.call_id {
+            Some(_) => None,
+            None => Some(CallUuid(u128::from(random()?) << 64 | u128::from(random()?))),
+        };
         let family = match self.provider.as_str() {
             "anthropic" => "anthropic",
             "gemini" | "vertex" => "gemini",
@@ -70,7 +75,7 @@ impl Log {
             provider: self.provider,
             model: Some(self.model),
             call_id: self.call_id,
-            carried: Some(CallUuid(u128::from(random()?) << 64 | u128::from(random()?))),
+            carried,
             project: self.project.map(|name| Project { by: ProjectBy::Hand, name }),
             tokens: Tokens {
                 input: self.input,

@@ -4,7 +4,7 @@ use super::{print, print_json, table};
 use crate::{
     clock,
     config::{Config, Home},
-    engine::{ControlClient, Ledger},
+    engine::Ledger,
     words,
 };
 use clap::Args;
@@ -21,11 +21,7 @@ impl Status {
     pub(super) fn run(self) -> Result<(), Fault> {
         let home = Home::find()?;
         let config = Config::read(&home)?;
-        let ledger = match ControlClient::knock(&home)? {
-            Some(client) => Ledger::Remote(client),
-            None => Ledger::open(&home, &config)?,
-        };
-        let health = ledger.ask(Health::default())?;
+        let health = Ledger::open(&home, &config)?.ask(Health::default())?;
         if self.json {
             return print_json(&health);
         }

@@ -77,12 +77,16 @@ pub(super) enum Found {
 pub(super) fn find(home: &Home) -> Result<Found, Fault> {
     let begun = Instant::now();
     loop {
-        if let Some(client) = ControlClient::knock(home)? {
-            return Ok(Found::Owner(client));
-        }
+        let refused = match ControlClient::knock(home) {
+            Ok(Some(client)) => return Ok(Found::Owner(client)),
+            Ok(None) => None,
+            // A dead engine's port may have gone to the engine of another home. Whose log it is, the lock tells.
+            Err(fault) => Some(fault),
+        };
         match open_log(home) {
             Ok((log, projections)) => return Ok(Found::Log(Box::new(log), Box::new(projections))),
             Err(LogError::Held { .. }) if begun.elapsed() < OWNER_WAIT => thread::sleep(OWNER_WAIT_STEP),
+            Err(error @ LogError::Held { .. }) => return Err(refused.unwrap_or_else(|| storage_fault(&error))),
             Err(error) => return Err(storage_fault(&error)),
         }
     }

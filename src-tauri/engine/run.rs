@@ -132,10 +132,10 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        // A notice that cannot be removed points to nobody; whoever finds it knocks in vain and goes on.
-        let _ = fs::remove_file(notice_path(&self.home));
         self.watches.clear();
         self.proxy.take();
+        // After the last call, so that `tollbar stop` waits for it. A notice that cannot be removed points to nobody.
+        let _ = fs::remove_file(notice_path(&self.home));
         self.stop.notify_waiters();
         self.control.take();
     }

@@ -272,6 +272,8 @@ impl Owner {
     }
 
     fn answer<Q: Query>(&mut self, query: &Q) -> Result<Q::Answer, Fault> {
+        // A store that cannot be opened now is said by the questions that need it.
+        let _ = self.log.heal();
         let facts = self.facts.lock().expect("nobody panics while holding it").clone();
         let view = View { log: &self.log, projections: &self.projections, zone: self.zone, engine: facts.as_ref() };
         query.answer(&view, clock::now())

@@ -50,6 +50,16 @@ pub enum StoreError {
     Closed,
 }
 
+impl StoreError {
+    /// Whether the disk is full, which says nothing about the store.
+    pub(super) fn is_no_room(&self) -> bool {
+        match self {
+            StoreError::Sled(sled::Error::Io(source)) | StoreError::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
+            StoreError::Sled(_) | StoreError::Panicked(_) | StoreError::Gap { .. } | StoreError::Wire(_) | StoreError::Closed => false,
+        }
+    }
+}
+
 pub(super) struct Store {
     tree: Option<sled::Db>,
     /// What the journal has and sled did not take, oldest first: tried again with every batch.
@@ -80,6 +90,11 @@ impl Store {
     /// Lets go of the files.
     pub(super) fn close(&mut self) {
         self.tree = None;
+    }
+
+    /// Whether it has taken everything and can be read. After an error of the disk sled takes nothing more until it is opened again.
+    pub(super) fn works(&self) -> bool {
+        self.waiting.is_empty() && self.trouble.is_none() && self.last().is_ok()
     }
 
     /// Takes a batch that the journal has. A failure is kept, and the batch tried again with the next one.

@@ -98,6 +98,17 @@ fn a_store_that_is_gone_or_damaged_is_rebuilt_from_the_journal() {
 }
 
 #[test]
+fn a_store_that_stops_working_is_opened_again_and_completed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut log = open(folder.path());
+    log.append(&[seen(call("a", 1))], at(1)).expect("appends");
+    log.store.close();
+    assert!(log.replay().any(|entry| entry.is_err()), "a store that is closed says so");
+    log.append(&[seen(call("a", 1)), seen(call("b", 2))], at(2)).expect("appends");
+    assert_eq!((entries(&log).len(), output(&log)), (2, 3));
+}
+
+#[test]
 fn a_torn_end_is_cut_at_every_byte_and_kept_beside() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut log = open(folder.path());

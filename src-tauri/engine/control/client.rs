@@ -132,6 +132,10 @@ impl ControlClient {
     fn read<A: DeserializeOwned>(&self, response: Result<ureq::http::Response<ureq::Body>, ureq::Error>) -> Result<A, Fault> {
         let mut response = response.map_err(|error| self.unreachable(&error))?;
         let status = response.status();
+        if status == ureq::http::StatusCode::UNAUTHORIZED {
+            let said = format!("the engine at {} (pid {}) does not take the token of this home", self.address, self.pid);
+            return Err(Fault::refused(said, "end that process and start tollbar again; nothing recorded is lost"));
+        }
         let body = BufReader::new(response.body_mut().with_config().limit(ANSWER_BYTES_MAX).reader());
         let unclear = |error| Fault::new(FaultCode::Internal, format!("the answer of {} makes no sense: {error}", self.address), "");
         if status.is_success() {
