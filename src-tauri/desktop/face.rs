@@ -75,10 +75,13 @@ impl Face {
             Row::Text(format!("This week  {}", spent(&today.week))),
             Row::Text(format!("This month  {}", spent(&today.month))),
         ];
-        section(&mut rows, today.models.iter().take(MODELS_MAX).map(|row| {
-            let name = row.names.first().cloned().flatten().unwrap_or_else(|| "no model".into());
-            format!("{}  {}", short(&name, NAME_CHARS_MAX), spent(&row.spend))
-        }));
+        section(
+            &mut rows,
+            today.models.iter().take(MODELS_MAX).map(|row| {
+                let name = row.names.first().cloned().flatten().unwrap_or_else(|| "no model".into());
+                format!("{}  {}", short(&name, NAME_CHARS_MAX), spent(&row.spend))
+            }),
+        );
         section(&mut rows, budgets.budgets.iter().take(BUDGETS_MAX).map(budget));
         rows.push(Row::Line);
         let title = amount_or_more(&today.today);
@@ -229,18 +232,21 @@ mod tests {
         let face = Face::of(&today, &BudgetsAnswer { budgets: vec![month(80, BudgetLevel::Near)] });
         assert_eq!(face.title, "$4.20");
         assert_eq!(face.mood, Mood::Near);
-        assert_eq!(texts(&face), [
-            "Today  $4.20",
-            "This week  $18.00",
-            "This month  $1,234.50",
-            "-",
-            "opus  $3.00",
-            "sonnet  $1.00",
-            "haiku  $0.15",
-            "-",
-            "Budget month  $16.02 of $20.00, 80 %",
-            "-",
-        ]);
+        assert_eq!(
+            texts(&face),
+            [
+                "Today  $4.20",
+                "This week  $18.00",
+                "This month  $1,234.50",
+                "-",
+                "opus  $3.00",
+                "sonnet  $1.00",
+                "haiku  $0.15",
+                "-",
+                "Budget month  $16.02 of $20.00, 80 %",
+                "-",
+            ]
+        );
     }
 
     #[test]

@@ -59,7 +59,8 @@ pub(crate) struct Feed {
 impl Feed {
     /// Begins to find or start an engine, and to tell.
     pub(crate) fn start(home: Home, tell: impl Fn(News) + Send + 'static) -> Result<Feed, Fault> {
-        let failed = |error: std::io::Error| Fault::new(FaultCode::Internal, format!("cannot start: {error}"), "check the limits of this user");
+        let failed =
+            |error: std::io::Error| Fault::new(FaultCode::Internal, format!("cannot start: {error}"), "check the limits of this user");
         let quit = Arc::<Notify>::default();
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (end, ended) = mpsc::channel();

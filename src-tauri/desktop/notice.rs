@@ -41,7 +41,11 @@ pub(crate) fn show(alert: &Alert, period: Option<Period>, open: impl Fn() + Send
 pub(crate) fn farewell(fault: &Fault, patience: Duration) {
     let (done, shown) = mpsc::channel();
     let mut notification = Notification::new();
-    notification.appname("Tollbar").icon("tollbar-desktop").summary("Tollbar cannot start").body(&format!("{}\n{}", fault.message, fault.hint));
+    notification
+        .appname("Tollbar")
+        .icon("tollbar-desktop")
+        .summary("Tollbar cannot start")
+        .body(&format!("{}\n{}", fault.message, fault.hint));
     thread::spawn(move || {
         // It stands on stderr too; whoever waited may have given up.
         let _ = notification.show();

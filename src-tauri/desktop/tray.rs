@@ -9,8 +9,9 @@ use crate::{
 };
 use std::path::Path;
 use tauri::{
-    AppHandle, Wry, include_image,
+    AppHandle, Wry,
     image::Image,
+    include_image,
     menu::{IsMenuItem, Menu, MenuItem, PredefinedMenuItem},
     tray::{MouseButton, MouseButtonState, TrayIcon, TrayIconBuilder, TrayIconEvent},
 };
@@ -38,7 +39,10 @@ impl Tray {
     pub(crate) fn new(app: &AppHandle, pictures: &Path, pressed: fn(&AppHandle, &str)) -> tauri::Result<Tray> {
         let menu = Menu::with_items(
             app,
-            &[&MenuItem::with_id(app, OPEN, "Open dashboard", true, None::<&str>)?, &MenuItem::with_id(app, QUIT, "Quit", true, None::<&str>)?],
+            &[
+                &MenuItem::with_id(app, OPEN, "Open dashboard", true, None::<&str>)?,
+                &MenuItem::with_id(app, QUIT, "Quit", true, None::<&str>)?,
+            ],
         )?;
         let face = Face::starting();
         let icon = TrayIconBuilder::with_id("tollbar")
@@ -80,9 +84,8 @@ impl Tray {
 
     /// Texts are changed in place. From the first row of another kind on, rows are taken out and put in anew.
     fn show_rows(&mut self, rows: &[Row]) -> tauri::Result<()> {
-        let alike = |(stands, row): &(&MenuRow, &Row)| {
-            matches!((stands, row), (MenuRow::Text(_), Row::Text(_)) | (MenuRow::Line(_), Row::Line))
-        };
+        let alike =
+            |(stands, row): &(&MenuRow, &Row)| matches!((stands, row), (MenuRow::Text(_), Row::Text(_)) | (MenuRow::Line(_), Row::Line));
         let kept = self.rows.iter().zip(rows).take_while(alike).count();
         for (stands, row) in self.rows.iter().zip(rows).take(kept) {
             if let (MenuRow::Text(item), Row::Text(text)) = (stands, row) {

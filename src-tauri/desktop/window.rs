@@ -79,10 +79,7 @@ async fn tell(link: State<'_, Arc<Link>>, command: Command) -> Result<Told, Faul
 }
 
 /// Calls the engine from a thread that may wait.
-async fn with<T: Send + 'static>(
-    link: &Arc<Link>,
-    call: impl Fn(&ControlClient) -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
+async fn with<T: Send + 'static>(link: &Arc<Link>, call: impl Fn(&ControlClient) -> Result<T, Fault> + Send + 'static) -> Result<T, Fault> {
     let link = link.clone();
     let called = tauri::async_runtime::spawn_blocking(move || match call(&link.client()?) {
         Err(fault) if fault.code == FaultCode::Unreachable => {
@@ -101,9 +98,9 @@ impl Link {
         if client.is_none() {
             *client = ControlClient::knock(&self.home)?;
         }
-        client.clone().ok_or_else(|| {
-            Fault::new(FaultCode::Unreachable, "no engine is running", "start Tollbar again, or run `tollbar serve`")
-        })
+        client
+            .clone()
+            .ok_or_else(|| Fault::new(FaultCode::Unreachable, "no engine is running", "start Tollbar again, or run `tollbar serve`"))
     }
 
     fn forget(&self) {
