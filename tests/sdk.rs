@@ -20,9 +20,10 @@ const FIVE_OF_BOTH_USD: &str = "0.029000000000";
 
 /// The Python that has the SDKs, or `None` with a word on the screen.
 fn python() -> Option<PathBuf> {
+    const LOOK: &str = "import sys, importlib.util as it; sys.exit(not (it.find_spec('openai') and it.find_spec('anthropic')))";
     let named = std::env::var_os("TOLLBAR_TEST_PYTHON").map(PathBuf::from);
     let python = named.unwrap_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/py/bin/python"));
-    let ready = Command::new(&python).args(["-c", "import openai, anthropic"]).output();
+    let ready = Command::new(&python).args(["-c", LOOK]).output();
     if ready.is_ok_and(|output| output.status.success()) {
         return Some(python);
     }
