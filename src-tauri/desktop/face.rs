@@ -219,10 +219,12 @@ mod tests {
     }
 
     fn texts(face: &Face) -> Vec<&str> {
-        let text = |row| match row {
-            &Row::Text(ref text) => text.as_str(),
-            &Row::Line => "-",
-        };
+        fn text(row: &Row) -> &str {
+            match row {
+                Row::Text(text) => text,
+                Row::Line => "-",
+            }
+        }
         face.rows.iter().map(text).collect()
     }
 
