@@ -144,7 +144,7 @@ fn listen_for_calls(address: SocketAddr) -> Result<TcpListener, Fault> {
     TcpListener::bind(address).map_err(|error| {
         let hint = match error.kind() {
             io::ErrorKind::AddrInUse => {
-                "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N`"
+                "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N` or proxy.listen in the configuration"
             }
             io::ErrorKind::PermissionDenied => "choose a port above 1023 with `--port N`",
             _ => "check proxy.listen in the configuration",
