@@ -85,7 +85,7 @@ impl Drop for Feed {
 
 /// The engine that is followed.
 enum Source {
-    Own { running: Running, changes: broadcast::Receiver<Change> },
+    Own { running: Box<Running>, changes: broadcast::Receiver<Change> },
     Other { client: ControlClient, heard: tokio::sync::mpsc::Receiver<Vec<Alert>> },
 }
 
@@ -144,7 +144,7 @@ impl Follower {
                 return Ok(Source::other(client));
             }
             match (Engine { home: self.home.clone(), config: Config::read(&self.home)? }).start() {
-                Ok(running) => return Ok(Source::Own { changes: running.changes(), running }),
+                Ok(running) => return Ok(Source::Own { changes: running.changes(), running: Box::new(running) }),
                 Err(fault) if begun.elapsed() >= START_WAIT => return Err(fault),
                 Err(_) => thread::sleep(START_WAIT_STEP),
             }
