@@ -1,6 +1,7 @@
 //! An amount drawn into an icon, for panels that show no text beside one.
 //!
-//! Panels scale icons to about 22 pixels, so every stroke is two of these 44 wide: figures stay whole at half the size.
+//! Panels scale icons to about 22 pixels, so every stroke is two of these 44 wide and begins at an even one: figures stay sharp at
+//! half the size.
 
 use crate::face::Amount;
 
@@ -9,9 +10,9 @@ pub(crate) const EDGE_PX: usize = 44;
 /// How large a pixel of a glyph is drawn.
 const SCALE_PX: usize = 2;
 const GAP_PX: usize = 2;
-const UPPER_TOP_PX: usize = 3;
+const UPPER_TOP_PX: usize = 4;
 const LOWER_TOP_PX: usize = 20;
-const BAR_TOP_PX: usize = 37;
+const BAR_TOP_PX: usize = 38;
 const CORNER_PX: usize = 7;
 /// Light figures on a dark plate read well on light panels and on dark ones.
 const PLATE: [u8; 3] = [0x1f, 0x25, 0x2b];
@@ -30,7 +31,7 @@ pub(crate) fn draw(amount: &Amount, bar: [u8; 3]) -> Vec<u8> {
 
 /// Draws a text in the middle of the width.
 fn write(rgba: &mut [u8], text: &str, top: usize) {
-    let mut left = EDGE_PX.saturating_sub(width_px(text)) / 2;
+    let mut left = EDGE_PX.saturating_sub(width_px(text)) / (2 * SCALE_PX) * SCALE_PX;
     for glyph in text.chars().map(glyph) {
         for (row, line) in glyph.iter().enumerate() {
             for (column, _) in line.bytes().enumerate().filter(|(_, dot)| *dot == b'#') {

@@ -159,7 +159,7 @@ fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<(
 fn listen_for_calls(address: SocketAddr) -> Result<TcpListener, Fault> {
     TcpListener::bind(address).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::AddrInUse {
-            "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N`"
+            "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N` or `proxy.listen`"
         } else {
             "choose another address with `proxy.listen` in the configuration, or a port above 1023 with `--port N`"
         };
