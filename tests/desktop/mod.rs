@@ -145,7 +145,8 @@ impl Desk {
         assert!(status.success(), "{said}");
     }
 
-    /// Every process of this home's Tollbar, with its name and the memory that is its own share (PSS, in KiB).
+    /// Every process of this home's Tollbar, with its name and the memory that nobody shares with it (anonymous, in KiB): the share in
+    /// libraries (PSS) moves with every other program that has them open.
     pub(crate) fn processes(&self) -> Vec<(String, u64)> {
         let mark = format!("TOLLBAR_HOME={}", self.tollbar_home().display());
         let entries = fs::read_dir("/proc").unwrap().flatten().map(|entry| entry.path());
@@ -156,7 +157,7 @@ impl Desk {
         let named = ours.filter_map(|process| {
             let name = fs::read_to_string(process.join("comm")).ok()?.trim().to_owned();
             let wanted = name.starts_with("tollbar") || name.starts_with("WebKit");
-            wanted.then(|| (name, pss_kib(&process)))
+            wanted.then(|| (name, anonymous_kib(&process)))
         });
         named.collect()
     }
@@ -235,9 +236,9 @@ fn first_line(command: &mut Command) -> (Process, String) {
     (Process(child), line.trim().to_owned())
 }
 
-fn pss_kib(process: &Path) -> u64 {
+fn anonymous_kib(process: &Path) -> u64 {
     let rollup = fs::read_to_string(process.join("smaps_rollup")).unwrap_or_default();
-    let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:"));
+    let line = rollup.lines().find_map(|line| line.strip_prefix("Anonymous:"));
     line.and_then(|line| line.split_whitespace().next()?.parse().ok()).unwrap_or(0)
 }
 
