@@ -39,11 +39,6 @@ impl Usd {
         Usd(if up { floor + 1 } else { floor })
     }
 
-    /// The share of this amount that `percent` names, rounded down to the pico-dollar.
-    pub const fn percent(self, percent: u32) -> Usd {
-        Usd(self.0 * percent as i128 / 100)
-    }
-
     /// How many whole percent of `limit` this amount is; `None` where the limit is not positive.
     pub const fn percent_of(self, limit: Usd) -> Option<i128> {
         if limit.0 <= 0 { None } else { Some(self.0 * 100 / limit.0) }

@@ -34,12 +34,6 @@ macro_rules! token_classes {
                 $(self.$class = self.$class.saturating_add(other.$class);)+
                 self.reasoning = self.reasoning.saturating_add(other.reasoning);
             }
-
-            /// Takes another call's tokens away again, class by class.
-            pub fn subtract(&mut self, other: &Tokens) {
-                $(self.$class = self.$class.saturating_sub(other.$class);)+
-                self.reasoning = self.reasoning.saturating_sub(other.reasoning);
-            }
         }
     };
 }

@@ -144,8 +144,8 @@ async fn ask(State(control): State<Control>, Path(name): Path<String>, body: Byt
     answered.unwrap_or_else(|_| Err(Fault::new(FaultCode::Internal, "the question could not be answered", ""))).map_or_else(fault, json)
 }
 
-/// Asks the question of that name: JSON in, JSON out. The window asks in the same way.
-pub fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
+/// Asks the question of that name: JSON in, JSON out.
+fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
     fn asked<Q: Query>(writer: &WriterHandle, body: &[u8]) -> Result<Vec<u8>, Fault> {
         let body = if body.is_empty() { b"{}" } else { body };
         let query: Q = serde_json::from_slice(body).map_err(|error| {
