@@ -3,7 +3,7 @@
 use super::{Dimension, Fault, Filter, Query, View, calls::calls, spend_by};
 use crate::{AsOf, Cost, Day, PriceBook, Timestamp, Usd};
 use serde::{Deserialize, Serialize};
-use std::{cmp::Ordering, collections::HashMap};
+use std::collections::HashMap;
 
 /// What would the same calls cost at other prices? Replays the log; changes no event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -102,9 +102,8 @@ impl Query for Reprice {
         }
         let mut rows: Vec<_> = rows.into_iter().map(|(names, row)| RepriceRow { names, ..row }).collect();
         rows.sort_by(|one, other| {
-            let days = if self.by.first() == Some(&Dimension::Day) { one.names[0].cmp(&other.names[0]) } else { Ordering::Equal };
             let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
-            days.then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
+            spend_by::day_order(&self.by, &one.names, &other.names).then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
         });
         Ok(RepriceAnswer { first, last, total, rows })
     }

@@ -130,6 +130,11 @@ pub(super) fn days(view: &View<'_>, first: Option<Day>, last: Option<Day>, now: 
     Ok((first, last))
 }
 
+/// Rows that begin with the day stand by day; others have no order by that.
+pub(super) fn day_order(by: &[Dimension], one: &[Option<String>], other: &[Option<String>]) -> Ordering {
+    if by.first() == Some(&Dimension::Day) { one.first().cmp(&other.first()) } else { Ordering::Equal }
+}
+
 /// The spend in a span, a row for each combination of names.
 pub(super) fn rows(view: &View<'_>, span: Span, by: &[Dimension], filter: &Filter) -> Vec<SpendRow> {
     let mut rows: HashMap<Vec<Option<String>>, Spend> = HashMap::new();
@@ -142,8 +147,10 @@ pub(super) fn rows(view: &View<'_>, span: Span, by: &[Dimension], filter: &Filte
     });
     let mut rows: Vec<SpendRow> = rows.into_iter().map(|(names, spend)| SpendRow { names, spend }).collect();
     rows.sort_by(|one, other| {
-        let days = if by.first() == Some(&Dimension::Day) { one.names[0].cmp(&other.names[0]) } else { Ordering::Equal };
-        days.then(other.spend.usd.cmp(&one.spend.usd)).then(other.spend.calls.cmp(&one.spend.calls)).then(one.names.cmp(&other.names))
+        day_order(by, &one.names, &other.names)
+            .then(other.spend.usd.cmp(&one.spend.usd))
+            .then(other.spend.calls.cmp(&one.spend.calls))
+            .then(one.names.cmp(&other.names))
     });
     rows
 }
