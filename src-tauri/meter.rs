@@ -214,7 +214,7 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
         reported_cost,
         ..call
     };
-    let said = said.get("usage").is_some().then(|| said.into_value(surface.family()));
+    let said = said.get("usage").is_some().then(|| events::Said::from(&said.into_value(surface.family())));
     Sighting { usage, said }
 }
 

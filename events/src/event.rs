@@ -2,6 +2,7 @@
 
 use crate::{Day, Period, Timestamp, Tokens, Usd};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 use std::{cmp::Ordering, fmt, str::FromStr};
 
@@ -74,11 +75,50 @@ pub struct Entry {
 pub struct Sighting {
     /// What was seen.
     pub usage: Usage,
-    /// The provider's own usage object (numbers and names only, never content), kept in the journal so that a corrected meter can be run
-    /// over the past.
+    /// What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    #[cfg_attr(test, ts(type = "unknown"))]
-    pub said: Option<serde_json::Value>,
+    pub said: Option<Said>,
+}
+
+/// The usage object of a provider or client (numbers and names only, never content), as JSON text.
+///
+/// Text, because it is written far more often than it is read.
+#[derive(Clone, Debug)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "unknown"))]
+pub struct Said(pub(crate) Box<RawValue>);
+
+impl Said {
+    /// The text.
+    pub fn text(&self) -> &str {
+        self.0.get()
+    }
+}
+
+impl From<&Value> for Said {
+    fn from(value: &Value) -> Said {
+        Said(serde_json::value::to_raw_value(value).expect("a value is JSON"))
+    }
+}
+
+impl PartialEq for Said {
+    fn eq(&self, other: &Said) -> bool {
+        self.text() == other.text()
+    }
+}
+
+impl Eq for Said {}
+
+impl Serialize for Said {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.0.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Said {
+    // By way of a value: text cannot be had where serde buffers, as in a tagged command.
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Said, D::Error> {
+        Ok(Said::from(&Value::deserialize(deserializer)?))
+    }
 }
 
 impl From<Usage> for Sighting {
@@ -113,6 +153,9 @@ pub struct Usage {
     /// Given by the proxy to the call that it carried; tells two calls apart to which a careless server gave one id.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub carried: Option<CallUuid>,
+    /// The machine that made the call, by the name of its part of the journal; where it is not named, the one whose log this is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
     /// The program that called: `claude-code`, `codex`, `openai-python`.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub client: Option<String>,
@@ -179,6 +222,7 @@ impl Usage {
             call_id: least(&self.call_id, &other.call_id),
             request_id: least(&self.request_id, &other.request_id),
             carried: least(&self.carried, &other.carried),
+            device: least(&self.device, &other.device),
             client: least(&self.client, &other.client),
             project: least(&self.project, &other.project),
             session: least(&self.session, &other.session),

@@ -24,8 +24,8 @@ pub mod query;
 
 pub use command::{Command, decide};
 pub use event::{
-    Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Seq, Sighting, Source, Sources,
-    Usage,
+    Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Said, Seq, Sighting, Source,
+    Sources, Usage,
 };
 pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};

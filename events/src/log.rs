@@ -4,6 +4,8 @@
 //! is replayed from the journal when the log is opened. One process opens a log; an entry, once written, is never changed.
 
 mod journal;
+#[allow(dead_code)]
+pub(crate) mod segment;
 mod store;
 
 use crate::{Entry, Event, RequestKey, Seq, Sighting, Source, Timestamp, Usage};

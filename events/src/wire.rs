@@ -55,6 +55,7 @@ mod tests {
             call_id: Some("msg_1".into()),
             request_id: Some("req_1".into()),
             carried: Some(CallUuid(7)),
+            device: None,
             client: Some("claude-code".into()),
             project: Some(Project { by: ProjectBy::Header, name: "web".into() }),
             session: Some("s1".into()),

@@ -109,9 +109,9 @@ impl Reader {
             let Some(tokens) = tokens(part) else { continue };
             let model = word(part, "model").or(model);
             let usage = Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() };
-            found.push(Sighting { usage, said: is_small.then(|| words_only(part.clone())) });
+            found.push(Sighting { usage, said: is_small.then(|| events::Said::from(&words_only(part.clone()))) });
         }
-        found.push(Sighting { usage, said: is_small.then(|| words_only(said)) });
+        found.push(Sighting { usage, said: is_small.then(|| events::Said::from(&words_only(said))) });
     }
 }
 

@@ -307,7 +307,10 @@ fn what_was_said_is_kept_without_anything_that_could_be_content() {
     let text = with_usage("msg_1", &usage);
     reader.line(Line { bytes: text.as_bytes(), file: "s", offset: 0 }, &mut |_| None, &mut found);
     let said = found.pop().and_then(|sighting| sighting.said).expect("said");
-    assert_eq!(said, serde_json::json!({"input_tokens": 1, "output_tokens": 9, "service_tier": "standard", "note": null}));
+    assert_eq!(
+        said,
+        events::Said::from(&serde_json::json!({"input_tokens": 1, "output_tokens": 9, "service_tier": "standard", "note": null}))
+    );
 }
 
 #[test]

@@ -276,7 +276,7 @@ fn a_sighting_tells_who_when_and_how_and_no_content() {
     assert_eq!((usage.request_id.as_deref(), usage.latency_ms, usage.carried), (Some("req_1"), Some(250), Some(CallUuid(7))));
     assert_eq!(usage.reported_cost, Some(Usd::from_pico(71_590_000)));
     let said = serde_json::json!({"model":"m","surface":"openai","usage":{"prompt_tokens":3,"cost":"0.00007159"}});
-    assert_eq!(sighting.said, Some(said));
+    assert_eq!(sighting.said, Some(events::Said::from(&said)));
 }
 
 proptest! {

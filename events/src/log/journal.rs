@@ -22,7 +22,7 @@ pub(super) struct Line {
     #[serde(flatten)]
     pub(super) entry: Entry,
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) said: Option<serde_json::Value>,
+    pub(super) said: Option<crate::Said>,
 }
 
 /// Why the journal cannot be read or written.

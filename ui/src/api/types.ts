@@ -615,6 +615,13 @@ unpriced_calls: number, };
 export type RequestKey = string;
 
 /**
+ * The usage object of a provider or client (numbers and names only, never content), as JSON text.
+ *
+ * Text, because it is written far more often than it is read.
+ */
+export type Said = unknown;
+
+/**
  * One sighting of a call on its way to the log: the usage, and what the provider or client said in its own words.
  */
 export type Sighting = { 
@@ -623,10 +630,9 @@ export type Sighting = {
  */
 usage: Usage, 
 /**
- * The provider's own usage object (numbers and names only, never content), kept in the journal so that a corrected meter can be run
- * over the past.
+ * What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
  */
-said?: unknown, };
+said?: Said | null, };
 
 /**
  * Who saw a call; better witnesses of tokens are greater.
@@ -903,6 +909,10 @@ request_id: string | null,
  * Given by the proxy to the call that it carried; tells two calls apart to which a careless server gave one id.
  */
 carried: CallUuid | null, 
+/**
+ * The machine that made the call, by the name of its part of the journal; where it is not named, the one whose log this is.
+ */
+device: string | null, 
 /**
  * The program that called: `claude-code`, `codex`, `openai-python`.
  */
