@@ -4,9 +4,12 @@ mod budget;
 mod dashboard;
 mod export;
 mod import;
+mod ledger;
 mod log;
 mod manual;
+mod remeter;
 mod reprice;
+mod reset;
 mod serve;
 mod status;
 mod summary;
@@ -69,6 +72,13 @@ enum Command {
     Import(import::Import),
     /// Price the recorded calls again: as of today, as of a date, or under another price book
     Reprice(reprice::Reprice),
+    /// Run today's meters over what providers said in the past, and restate what changed
+    Remeter(remeter::Remeter),
+    /// Try, rebuild, copy and merge the log
+    #[command(subcommand)]
+    Ledger(ledger::Ledger),
+    /// Archive the log and begin a new one
+    Reset(reset::Reset),
     /// Print completions for a shell
     Completions(manual::Completions),
     /// Write the manual pages into a folder
@@ -95,6 +105,9 @@ pub fn main() -> ExitCode {
         Command::Budget(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Reprice(command) => command.run(),
+        Command::Remeter(command) => command.run(),
+        Command::Ledger(command) => command.run(),
+        Command::Reset(command) => command.run(),
         Command::Completions(command) => command.run(),
         Command::Man(command) => command.run(),
         Command::Version(command) => command.run(),
@@ -144,6 +157,36 @@ fn print(text: &str) -> Result<(), Fault> {
         }
         Ok(()) | Err(_) => Ok(()),
     }
+}
+
+/// Says what will be done and asks for a word. Without a person to ask, only `--yes` goes on.
+fn confirmed(what: &str, word: &str) -> Result<(), Fault> {
+    if !io::stdin().is_terminal() {
+        return Err(Fault::refused(format!("{what} Nobody is here to confirm it"), "give --yes to go on without asking"));
+    }
+    eprint!("{what}\nType {word:?} to go on: ");
+    let mut typed = String::new();
+    let read = io::stdin().read_line(&mut typed);
+    if read.is_ok() && typed.trim() == word { Ok(()) } else { Err(Fault::refused("nothing was done", format!("type {word:?} to go on"))) }
+}
+
+/// A bar for long work, on a terminal.
+fn progress_bar(unit: &str) -> indicatif::ProgressBar {
+    if !io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let style = indicatif::ProgressStyle::with_template(&format!("{{bar:30}} {{human_pos}}/{{human_len}} {unit} {{eta}}"));
+    indicatif::ProgressBar::new(0).with_style(style.expect("the template is one that indicatif knows"))
+}
+
+/// What turns while work of unknown length goes on, on a terminal.
+fn spinner(what: &'static str) -> indicatif::ProgressBar {
+    if !io::stderr().is_terminal() {
+        return indicatif::ProgressBar::hidden();
+    }
+    let spinner = indicatif::ProgressBar::new_spinner().with_message(what);
+    spinner.enable_steady_tick(std::time::Duration::from_millis(100));
+    spinner
 }
 
 /// Which calls count.

@@ -1,7 +1,7 @@
 //! A wish, and what it becomes: facts to write, or the reason why it is refused.
 
 use crate::{
-    Budget, Event, Projections, Sighting, Usd,
+    Budget, Event, Projections, RequestKey, Sighting, Usage, Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
@@ -24,6 +24,13 @@ pub enum Command {
         /// The sightings, at most [`BATCH_FACTS_MAX`].
         sightings: Vec<Sighting>,
     },
+    /// Count known calls as a corrected meter counts them.
+    Remeter {
+        /// What is right, at most [`BATCH_FACTS_MAX`].
+        calls: Vec<Remetered>,
+    },
+    /// Make the store and the key index anew from the journal. No fact: the owner of the log does it.
+    Rebuild {},
     /// Make a budget, or change the one of that name.
     SetBudget {
         /// The budget, whole.
@@ -37,18 +44,28 @@ pub enum Command {
     },
 }
 
+/// A known call as a corrected meter counts it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Remetered {
+    /// The call.
+    pub key: RequestKey,
+    /// What is right.
+    pub after: Usage,
+}
+
 /// What a wish becomes, or why it is refused.
 pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, Fault> {
     match command {
         Command::LogUsage { sightings } => {
-            if sightings.len() > BATCH_FACTS_MAX {
-                return Err(Fault::refused(
-                    format!("{} calls at once are too many", sightings.len()),
-                    format!("send {BATCH_FACTS_MAX} at a time"),
-                ));
-            }
+            check_batch(sightings.len())?;
             sightings.into_iter().map(log_usage).collect()
         }
+        Command::Remeter { calls } => {
+            check_batch(calls.len())?;
+            Ok(calls.into_iter().map(|Remetered { key, after }| Fact::Remetered { key, after: Box::new(after) }).collect())
+        }
+        Command::Rebuild {} => Ok(Vec::new()),
         Command::SetBudget { mut budget } => {
             check_name("budget", &budget.name)?;
             for (what, name) in [("project", &budget.scope.project), ("model", &budget.scope.model), ("provider", &budget.scope.provider)] {
@@ -89,6 +106,13 @@ fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {
     let named = [("model", &usage.model), ("call id", &usage.call_id), ("session", &usage.session), ("client", &usage.client)];
     named.into_iter().filter_map(|(what, name)| Some((what, name.as_deref()?))).try_for_each(|(what, name)| check_name(what, name))?;
     Ok(Fact::Seen(Box::new(sighting)))
+}
+
+fn check_batch(calls: usize) -> Result<(), Fault> {
+    if calls > BATCH_FACTS_MAX {
+        return Err(Fault::refused(format!("{calls} calls at once are too many"), format!("send {BATCH_FACTS_MAX} at a time")));
+    }
+    Ok(())
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), Fault> {

@@ -40,6 +40,8 @@ pub enum Event {
         /// What was told.
         alert: Alert,
     },
+    /// What stood here was destroyed: the journal was damaged, and nothing else had it. Only ever in the store, where the journal has a gap.
+    Lost,
 }
 
 /// The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.
@@ -436,6 +438,13 @@ impl RequestKey {
         let digest = Sha256::new().chain_update(family).chain_update(b":").chain_update(id).finalize();
         let mut key = [0; 16];
         key.copy_from_slice(&digest[..16]);
+        RequestKey(key)
+    }
+
+    /// The digest of any bytes.
+    pub(crate) fn of_bytes(bytes: &[u8]) -> RequestKey {
+        let mut key = [0; 16];
+        key.copy_from_slice(&Sha256::digest(bytes)[..16]);
         RequestKey(key)
     }
 

@@ -22,7 +22,7 @@ mod projections;
 mod command;
 pub mod query;
 
-pub use command::{Command, decide};
+pub use command::{Command, Remetered, decide};
 pub use event::{
     Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Said, Seq, Sighting, Source,
     Sources, Usage,

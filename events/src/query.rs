@@ -9,6 +9,7 @@ mod recent;
 mod reprice;
 mod spend_by;
 mod today;
+mod upkeep;
 
 use crate::{Log, Projections, Timestamp, Zone};
 use serde::{Serialize, de::DeserializeOwned};
@@ -21,6 +22,7 @@ pub use recent::{Recent, RecentAnswer};
 pub use reprice::{Reprice, RepriceAnswer, RepriceAsOf, RepriceRow};
 pub use spend_by::{Dimension, Filter, SpendBy, SpendByAnswer, SpendRow};
 pub use today::{HourSpend, Today, TodayAnswer};
+pub use upkeep::{Size, Verify};
 
 /// What a question is asked of.
 pub struct View<'a> {

@@ -1,6 +1,6 @@
 //! `tollbar import`
 
-use super::{ledger, print, print_json};
+use super::{ledger, print, print_json, progress_bar};
 use crate::{
     attribution::Projects,
     logs::{self, Client, Cursors, Progress},
@@ -8,10 +8,7 @@ use crate::{
 use clap::Args;
 use events::query::{Fault, FaultCode};
 use serde::Serialize;
-use std::{
-    io::{self, IsTerminal as _},
-    path::PathBuf,
-};
+use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -55,7 +52,7 @@ impl Import {
         let clients = self.client.map_or(Client::ALL.to_vec(), |client| vec![client]);
         let mut projects = Projects::new(std::env::home_dir());
         let mut done = Done::default();
-        let bar = progress_bar();
+        let bar = progress_bar("files");
         for client in clients {
             let roots = self.root.clone().map_or_else(|| logs::usual_roots(client, &|name| std::env::var(name).ok()), |root| vec![root]);
             // From the beginning, every time: the log knows what it has, and a cursor of another log would hide what it lacks.
@@ -82,13 +79,4 @@ impl Import {
         }
         print(&format!("{} files read, {} calls seen, {} entries new\n", done.files, done.calls_seen, done.entries))
     }
-}
-
-fn progress_bar() -> indicatif::ProgressBar {
-    if !io::stderr().is_terminal() {
-        return indicatif::ProgressBar::hidden();
-    }
-    let style =
-        indicatif::ProgressStyle::with_template("{bar:30} {pos}/{len} files {eta}").expect("the template is one that indicatif knows");
-    indicatif::ProgressBar::new(0).with_style(style)
 }

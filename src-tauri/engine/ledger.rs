@@ -92,26 +92,10 @@ pub(super) fn find(home: &Home) -> Result<Found, Fault> {
     }
 }
 
-/// Opens the log of this machine and folds it. Rebuilds the store once if folding meets damage.
+/// Opens the log of this machine and folds it.
 fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
     let device = device(home)?;
-    let mut log = Log::open(&home.log(), &device)?;
-    let projections = match fold(&log) {
-        Ok(projections) => projections,
-        Err(_) => {
-            log.rebuild()?;
-            fold(&log)?
-        }
-    };
-    Ok((log, projections))
-}
-
-fn fold(log: &Log) -> Result<Projections, LogError> {
-    let mut projections = Projections::new(PriceBook::bundled().clone());
-    for entry in log.replay() {
-        projections.apply(&entry?);
-    }
-    Ok(projections)
+    Log::open_folded(&home.log(), &device, PriceBook::bundled())
 }
 
 pub(super) fn storage_fault(error: &LogError) -> Fault {

@@ -30,6 +30,8 @@ const WAITING_FACTS_MAX: usize = 16_384;
 const CHANGES_MAX: usize = 256;
 /// After so long without anything to write, the store is flushed, so that the next start has nothing to catch up on.
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
+/// A checkpoint is written when an opening would have to fold more than this, once nothing is to be written; so many take a few milliseconds.
+const CHECKPOINT_ENTRIES: u64 = 8_192;
 
 /// The log grew.
 #[derive(Clone, Debug)]
@@ -267,6 +269,10 @@ impl Owner {
     }
 
     fn tell(&mut self, command: Command) -> Result<Told, Fault> {
+        if let Command::Rebuild {} = command {
+            self.log.rebuild().map_err(|error| storage_fault(&error))?;
+            return Ok(Told { seq: self.log.last(), entries: 0 });
+        }
         let facts = decide(command, &self.projections)?;
         self.write(&facts)
     }
@@ -274,6 +280,14 @@ impl Owner {
     fn answer<Q: Query>(&mut self, query: &Q) -> Result<Q::Answer, Fault> {
         // A store that cannot be opened now is said by the questions that need it.
         let _ = self.log.heal();
+        match self.ask(query) {
+            // The store is a copy: one that cannot be read is made again from the journal, and the question asked once more.
+            Err(fault) if fault.code == FaultCode::Storage && self.log.rebuild_if_damaged().unwrap_or(false) => self.ask(query),
+            answer => answer,
+        }
+    }
+
+    fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Fault> {
         let facts = self.facts.lock().expect("nobody panics while holding it").clone();
         let view = View { log: &self.log, projections: &self.projections, zone: self.zone, engine: facts.as_ref() };
         query.answer(&view, clock::now())
@@ -283,6 +297,11 @@ impl Owner {
         if !self.flushed {
             // The journal has everything; a store that cannot be flushed is completed at the next opening.
             let _ = self.log.flush();
+            if self.log.since_checkpoint() > CHECKPOINT_ENTRIES {
+                self.projections.settle();
+                // Without one the next opening replays.
+                let _ = self.log.checkpoint(&mut self.projections);
+            }
             self.flushed = true;
         }
     }

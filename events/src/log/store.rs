@@ -1,21 +1,35 @@
 //! The store: the copy of the log that is read. The only file that names sled.
 //!
-//! One tree, so that a batch is atomic: `e` + sequence number -> entry, `k` + request key -> number of the newest entry about that call.
+//! One tree, so that a batch is atomic. The newest entries are single values (`e` + number -> entry); every [`SEGMENT_ENTRIES`] of them
+//! are sealed into a segment of two values (`h` + number of the segment -> its columns, `c` -> its ids), and their single values go.
+//! Only the newest [`WHOLE_SEGMENTS`] keep their ids: of older calls folds ask counts, and whoever asks for ids reads the journal.
 //! It may be lost at any time: the journal holds everything that is here.
 
-use crate::{Entry, Event, RequestKey, Seq, Usage, wire};
+use super::segment::{Bounds, Columns, Encoder, Part, Segment, SegmentError, Unpacker, Whole};
+use crate::{Entry, Seq, Span, wire};
 use std::{
+    collections::VecDeque,
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
 };
 
 const ENTRY: u8 = b'e';
-const KEY: u8 = b'k';
+const HOT: u8 = b'h';
+const COLD: u8 = b'c';
+const LAYOUT_KEY: &[u8] = b"v";
+/// Grows when keys or values are laid out otherwise; another one is rebuilt from the journal, never migrated.
+const LAYOUT: &[u8] = b"segments 1";
+/// How many entries a segment holds: chosen by measurement (docs/BENCHMARKS.md). Segment `n` holds the entries from `n` times this on.
+pub(super) const SEGMENT_ENTRIES: usize = 1024;
 /// sled takes a gigabyte if not told otherwise.
-const CACHE_BYTES: u64 = 16 << 20;
+const CACHE_BYTES: u64 = 8 << 20;
 /// How many entries may wait in sled's memory. They are safe in the journal; this bounds what an opening has to catch up on.
-const UNFLUSHED_ENTRIES_MAX: usize = 16_384;
+const UNFLUSHED_ENTRIES_MAX: usize = 65_536;
+/// sled never recovers from a full disk, so it is not written to while less than this is free. The journal is.
+const FREE_BYTES_MIN: u64 = 4 << 20;
+/// How many segments keep their ids. A call is told again soon after it was made, or by an import that may read the journal.
+const WHOLE_SEGMENTS: u64 = 64;
 
 /// Why the store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -35,19 +49,20 @@ pub enum StoreError {
         source: io::Error,
     },
     /// An entry is not where it should be.
-    #[error("the store skips from entry {expected:?} to {found:?}")]
-    Gap {
-        /// The number that comes next.
-        expected: Seq,
-        /// The one that was found.
-        found: Seq,
-    },
+    #[error("the store lacks entry {0:?}")]
+    Missing(Seq),
     /// An entry that does not decode.
     #[error("the store holds a damaged entry: {0}")]
     Wire(#[from] wire::WireError),
-    /// The store was closed for a rebuild that did not finish.
-    #[error("the store is closed")]
+    /// A segment that does not decode.
+    #[error(transparent)]
+    Segment(#[from] SegmentError),
+    /// It failed before, and is opened again when there is room.
+    #[error("the store is closed since the disk did not take a write")]
     Closed,
+    /// Laid out by another version of the program.
+    #[error("the store is laid out in another way than this program reads")]
+    Layout,
 }
 
 impl StoreError {
@@ -55,17 +70,29 @@ impl StoreError {
     pub(super) fn is_no_room(&self) -> bool {
         match self {
             StoreError::Sled(sled::Error::Io(source)) | StoreError::Io { source, .. } => source.kind() == io::ErrorKind::StorageFull,
-            StoreError::Sled(_) | StoreError::Panicked(_) | StoreError::Gap { .. } | StoreError::Wire(_) | StoreError::Closed => false,
+            StoreError::Sled(_)
+            | StoreError::Panicked(_)
+            | StoreError::Missing(_)
+            | StoreError::Wire(_)
+            | StoreError::Segment(_)
+            | StoreError::Closed
+            | StoreError::Layout => false,
         }
     }
 }
 
 pub(super) struct Store {
+    folder: PathBuf,
+    /// None once sled failed: it then answers no more.
     tree: Option<sled::Db>,
-    /// What the journal has and sled did not take, oldest first: tried again with every batch.
-    waiting: Vec<Entry>,
+    /// The newest entries, which are in no segment yet.
+    tail: VecDeque<Entry>,
+    /// How many of the tail sled has.
+    stored: usize,
+    /// How many segments there are.
+    segments: u64,
     unflushed_entries: usize,
-    trouble: Option<StoreError>,
+    encoder: Encoder,
 }
 
 impl Store {
@@ -79,116 +106,263 @@ impl Store {
                 .flush_every_ms(None)
                 .open()
         };
-        let tree = catch_unwind(AssertUnwindSafe(open)).map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??;
-        Ok(Store { tree: Some(tree), waiting: Vec::new(), unflushed_entries: 0, trouble: None })
+        let tree = guarded(open)?;
+        match guarded(|| tree.get(LAYOUT_KEY))? {
+            Some(layout) if layout == LAYOUT => {}
+            None if tree.is_empty() => {
+                guarded(|| tree.insert(LAYOUT_KEY, LAYOUT))?;
+            }
+            Some(_) | None => return Err(StoreError::Layout),
+        }
+        let segments = match guarded(|| tree.scan_prefix([HOT]).next_back().transpose())? {
+            None => 0,
+            Some((key, _)) => number(&key).map_or(0, |number| number + 1),
+        };
+        let mut store = Store {
+            folder: folder.to_owned(),
+            tree: Some(tree),
+            tail: VecDeque::new(),
+            stored: 0,
+            segments,
+            unflushed_entries: 0,
+            encoder: Encoder::new(),
+        };
+        store.read_tail()?;
+        Ok(store)
+    }
+
+    /// Reads the single entries up to the first that is missing; what comes after it is in the journal.
+    fn read_tail(&mut self) -> Result<(), StoreError> {
+        let mut next = self.sealed().next();
+        let mut tail = VecDeque::new();
+        let mut singles = self.tree()?.scan_prefix([ENTRY]);
+        while let Some((_, bytes)) = guarded(|| singles.next().transpose())? {
+            let entry = wire::decode(&bytes)?;
+            if entry.seq == next {
+                next = next.next();
+                tail.push_back(entry);
+            }
+        }
+        self.stored = tail.len();
+        self.tail = tail;
+        Ok(())
     }
 
     fn tree(&self) -> Result<&sled::Db, StoreError> {
         self.tree.as_ref().ok_or(StoreError::Closed)
     }
 
-    /// Lets go of the files.
-    pub(super) fn close(&mut self) {
-        self.tree = None;
+    /// The newest entry that is in a segment.
+    pub(super) fn sealed(&self) -> Seq {
+        Seq(self.segments * SEGMENT_ENTRIES as u64)
     }
 
-    /// Whether it has taken everything and can be read. After an error of the disk sled takes nothing more until it is opened again.
+    /// The newest entry that can be read.
+    pub(super) fn last(&self) -> Seq {
+        self.tail.back().map_or(self.sealed(), |entry| entry.seq)
+    }
+
+    /// How many segments there are, each of [`SEGMENT_ENTRIES`].
+    pub(super) fn segments(&self) -> u64 {
+        self.segments
+    }
+
+    /// Whether it can be read. After an error of the disk sled takes nothing more until it is opened again.
     pub(super) fn works(&self) -> bool {
-        self.waiting.is_empty() && self.trouble.is_none() && self.last().is_ok()
+        self.tree.is_some()
     }
 
-    /// Takes a batch that the journal has. A failure is kept, and the batch tried again with the next one.
-    pub(super) fn put(&mut self, entries: &[Entry]) {
+    /// Whether the disk has room for sled to go on.
+    pub(super) fn has_room(&self) -> bool {
+        free_bytes(&self.folder).is_none_or(|free| free >= FREE_BYTES_MIN)
+    }
+
+    /// Lets go of sled without asking it anything: after a failed write it waits for ever in `flush` and in `drop`.
+    ///
+    /// What it held in memory is in the journal. Its files stay locked by this process, so a new store needs a new folder.
+    pub(super) fn abandon(&mut self) {
+        if let Some(tree) = self.tree.take() {
+            std::mem::forget(tree);
+        }
+    }
+
+    /// Takes a batch that the journal has. What sled does not take now stays in memory and goes with a later batch.
+    pub(super) fn put(&mut self, entries: Vec<Entry>) {
+        debug_assert!(entries.first().is_none_or(|first| first.seq == self.last().next()), "entries come without a gap");
+        self.tail.extend(entries);
+        if self.works() && self.has_room() && self.write().is_err() {
+            self.abandon();
+        }
+    }
+
+    /// Writes what sled lacks of the tail: whole segments sealed, the rest as single entries.
+    fn write(&mut self) -> Result<(), StoreError> {
+        let tree = self.tree()?.clone();
+        let mut fresh = self.tail.len() - self.stored;
+        while self.tail.len() >= SEGMENT_ENTRIES {
+            let mut batch = sled::Batch::default();
+            let sealed = &self.tail.make_contiguous()[..SEGMENT_ENTRIES];
+            let Segment { hot, cold } = self.encoder.encode(sealed)?;
+            batch.insert(&key(HOT, self.segments), hot);
+            batch.insert(&key(COLD, self.segments), cold);
+            if let Some(old) = self.segments.checked_sub(WHOLE_SEGMENTS) {
+                batch.remove(&key(COLD, old));
+            }
+            let singles = self.stored.min(SEGMENT_ENTRIES);
+            sealed[..singles].iter().for_each(|entry| batch.remove(&key(ENTRY, entry.seq.0)));
+            guarded(|| tree.apply_batch(batch))?;
+            self.tail.drain(..SEGMENT_ENTRIES);
+            self.stored -= singles;
+            self.segments += 1;
+        }
         let mut batch = sled::Batch::default();
-        for entry in self.waiting.iter().chain(entries) {
-            batch.insert(entry_key(entry.seq).as_slice(), wire::encode(entry));
-            if let Some(key) = entry.key {
-                batch.insert(index_key(&key).as_slice(), &entry.seq.0.to_be_bytes());
-            }
+        for entry in self.tail.iter().skip(self.stored) {
+            batch.insert(&key(ENTRY, entry.seq.0), wire::encode(entry));
         }
-        let applied = self.tree().and_then(|tree| Ok(tree.apply_batch(batch)?));
-        match applied {
-            Ok(()) => {
-                self.waiting.clear();
-                self.trouble = None;
-                self.unflushed_entries += entries.len();
-                if self.unflushed_entries >= UNFLUSHED_ENTRIES_MAX {
-                    self.trouble = self.flush().err();
-                }
-            }
-            Err(error) => {
-                self.waiting.extend_from_slice(entries);
-                self.trouble = Some(error);
-            }
+        guarded(|| tree.apply_batch(batch))?;
+        self.stored = self.tail.len();
+        self.unflushed_entries += std::mem::take(&mut fresh);
+        if self.unflushed_entries >= UNFLUSHED_ENTRIES_MAX {
+            self.flush()?;
         }
+        Ok(())
     }
 
-    /// Whether everything that was put is in.
-    pub(super) fn settled(&mut self) -> Result<(), StoreError> {
-        self.trouble.take().map_or(Ok(()), Err)
-    }
-
+    /// Writes out what sled holds in memory, if there is room for it.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        self.tree()?.flush()?;
+        if self.unflushed_entries == 0 || !self.has_room() {
+            return Ok(());
+        }
+        let tree = self.tree()?;
+        guarded(|| tree.flush())?;
         self.unflushed_entries = 0;
         Ok(())
     }
 
-    /// The newest entry that sled has.
-    pub(super) fn last(&self) -> Result<Seq, StoreError> {
-        match self.tree()?.scan_prefix([ENTRY]).next_back() {
-            None => Ok(Seq(0)),
-            Some(found) => {
-                let (key, _) = found?;
-                Ok(Seq(key[1..].try_into().map_or(0, u64::from_be_bytes)))
+    /// Calls `visit` with the columns of all entries after one whose calls may lie in the span; those of others may be among them.
+    ///
+    /// `part` of `parts`: every thread that folds takes its own share of the segments; the first also takes the newest entries.
+    pub(super) fn columns(
+        &self,
+        span: Span,
+        after: Seq,
+        (part, parts): (u64, usize),
+        visit: &mut dyn FnMut(&mut Columns<'_>),
+    ) -> Result<(), StoreError> {
+        let (mut unpacker, mut body) = (Unpacker::new(), Vec::new());
+        let mut show = |hot: &[u8]| -> Result<(), StoreError> {
+            unpacker.unpack(Part::Hot, hot, &mut body)?;
+            let mut columns = Columns::read(&body)?;
+            columns.drop_up_to(after);
+            visit(&mut columns);
+            Ok(())
+        };
+        for number in (after.0 / SEGMENT_ENTRIES as u64 + part..self.segments).step_by(parts) {
+            let hot = self.value(HOT, number)?;
+            let bounds = Bounds::read(&hot)?;
+            if bounds.first != first_of(number) || bounds.entries as usize != SEGMENT_ENTRIES {
+                return Err(StoreError::Missing(first_of(number)));
             }
+            if span == Span::ALWAYS || (bounds.span.until > span.from && bounds.span.from < span.until) {
+                show(&hot)?;
+            }
+        }
+        if part == 0 && self.last() > after {
+            let tail: Vec<Entry> = self.tail.iter().filter(|entry| entry.seq > after).cloned().collect();
+            for entries in tail.chunks(SEGMENT_ENTRIES) {
+                show(&Encoder::new().encode(entries)?.hot)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The entries that it has whole, after one, oldest first and without a gap.
+    pub(super) fn entries_after(&self, after: Seq) -> impl Iterator<Item = Result<Entry, StoreError>> + '_ {
+        let whole = self.segments.saturating_sub(WHOLE_SEGMENTS).max(after.0 / SEGMENT_ENTRIES as u64)..self.segments;
+        let sealed = whole.flat_map(move |number| {
+            let (entries, error) = match self.segment(number) {
+                Ok(entries) => (entries.unwrap_or_default(), None),
+                Err(error) => (Vec::new(), Some(Err(error))),
+            };
+            entries.into_iter().map(Ok).chain(error)
+        });
+        let all = sealed.chain(self.tail.iter().cloned().map(Ok));
+        all.filter(move |entry| entry.as_ref().map_or(true, |entry| entry.seq > after))
+    }
+
+    /// The number of the segment that an entry is in.
+    pub(super) fn segment_of(&self, seq: Seq) -> Option<u64> {
+        (seq.0 > 0 && seq <= self.sealed()).then(|| (seq.0 - 1) / SEGMENT_ENTRIES as u64)
+    }
+
+    /// The entries of a segment; `None` where it is too old to have its ids.
+    pub(super) fn segment(&self, number: u64) -> Result<Option<Vec<Entry>>, StoreError> {
+        let tree = self.tree()?;
+        let Some(cold) = guarded(|| tree.get(key(COLD, number)))? else { return Ok(None) };
+        let whole = Whole::read(&mut Unpacker::new(), &self.value(HOT, number)?, &cold)?;
+        let entries: Vec<Entry> = (0..whole.len()).map_while(|place| whole.entry(place)).collect();
+        match entries.first() {
+            Some(entry) if entry.seq == first_of(number) && entries.len() == SEGMENT_ENTRIES => Ok(Some(entries)),
+            Some(_) | None => Err(StoreError::Missing(first_of(number))),
         }
     }
 
-    pub(super) fn entries(&self) -> impl Iterator<Item = Result<Entry, StoreError>> + '_ {
-        self.entries_after(Seq(0))
+    /// An entry that is not sealed yet.
+    pub(super) fn fresh(&self, seq: Seq) -> Option<&Entry> {
+        let place = seq.0.checked_sub(self.sealed().0 + 1)?;
+        self.tail.get(usize::try_from(place).ok()?)
     }
 
-    pub(super) fn entries_after(&self, after: Seq) -> impl Iterator<Item = Result<Entry, StoreError>> + '_ {
-        let stored = self.tree().map(|tree| tree.range(entry_key(after.next()).as_slice()..&[ENTRY + 1][..]));
-        let (stored, closed) = match stored {
-            Ok(stored) => (Some(stored), None),
-            Err(error) => (None, Some(Err(error))),
-        };
-        let stored = stored.into_iter().flatten().map(|found| Ok(wire::decode(&found?.1)?));
-        closed.into_iter().chain(stored).chain(self.waiting.iter().cloned().map(Ok))
+    /// Whether what it holds of an entry is what the journal says.
+    pub(super) fn agrees(&self, entry: &Entry) -> Result<bool, StoreError> {
+        if let Some(fresh) = self.fresh(entry.seq) {
+            return Ok(fresh == entry);
+        }
+        let Some(number) = self.segment_of(entry.seq) else { return Ok(false) };
+        if let Some(entries) = self.segment(number)? {
+            return Ok(entries.get((entry.seq.0 - first_of(number).0) as usize) == Some(entry));
+        }
+        let (mut body, mut alone) = (Vec::new(), Vec::new());
+        Unpacker::new().unpack(Part::Hot, &self.value(HOT, number)?, &mut body)?;
+        let mut columns = Columns::read(&body)?;
+        columns.keep_only(entry.seq);
+        Unpacker::new().unpack(Part::Hot, &Encoder::new().encode(std::slice::from_ref(entry))?.hot, &mut alone)?;
+        let expected = Columns::read(&alone)?;
+        Ok(columns.at == expected.at && columns.tokens == expected.tokens && columns.others == expected.others)
     }
 
-    /// What is known of a call.
-    pub(super) fn usage(&self, key: &RequestKey) -> Result<Option<Usage>, StoreError> {
-        let waiting = self.waiting.iter().rev().find(|entry| entry.key == Some(*key)).cloned();
-        let entry = match waiting {
-            Some(entry) => Some(entry),
-            None => match self.tree()?.get(index_key(key))? {
-                None => None,
-                Some(seq) => {
-                    let found = self.tree()?.get([&[ENTRY], &*seq].concat())?;
-                    found.map(|bytes| wire::decode(&bytes)).transpose()?
-                }
-            },
-        };
-        Ok(entry.and_then(|entry| match entry.event {
-            Event::Used { usage } | Event::Restated { after: usage, .. } => Some(*usage),
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } => None,
-        }))
+    /// Reads every value once. Whether all of it can be read.
+    pub(super) fn is_readable(&self) -> bool {
+        self.columns(Span::ALWAYS, Seq(0), (0, 1), &mut |_| ()).is_ok() && self.entries_after(Seq(0)).all(|entry| entry.is_ok())
+    }
+
+    fn value(&self, kind: u8, number: u64) -> Result<sled::IVec, StoreError> {
+        let tree = self.tree()?;
+        guarded(|| tree.get(key(kind, number)))?.ok_or(StoreError::Missing(first_of(number)))
     }
 }
 
-fn entry_key(seq: Seq) -> [u8; 9] {
-    let mut key = [ENTRY; 9];
-    key[1..].copy_from_slice(&seq.0.to_be_bytes());
+/// The first entry of a segment.
+fn first_of(number: u64) -> Seq {
+    Seq(number * SEGMENT_ENTRIES as u64 + 1)
+}
+
+fn key(kind: u8, number: u64) -> [u8; 9] {
+    let mut key = [kind; 9];
+    key[1..].copy_from_slice(&number.to_be_bytes());
     key
 }
 
-fn index_key(key: &RequestKey) -> [u8; 17] {
-    let mut index = [KEY; 17];
-    index[1..].copy_from_slice(&key.0);
-    index
+fn number(key: &[u8]) -> Option<u64> {
+    Some(u64::from_be_bytes(key.get(1..)?.try_into().ok()?))
+}
+
+/// What is free on the disk for us; `None` where the system does not say.
+fn free_bytes(folder: &Path) -> Option<u64> {
+    #[cfg(unix)]
+    return rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    #[cfg(not(unix))]
+    return None.filter(|_: &u64| folder.exists());
 }
 
 /// A snapshot that was being written when the process died makes the next opening fail (sled#1527); the one before it is intact.
@@ -208,6 +382,11 @@ fn remove_half_snapshots(folder: &Path) -> Result<(), StoreError> {
         }
     }
     Ok(())
+}
+
+/// sled panics on some damage, and not only while it is opened.
+fn guarded<T>(ask: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
+    Ok(catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??)
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

@@ -1,0 +1,194 @@
+//! What makes a log whole again: the store and the key index from the journal, and the journal from the store.
+//!
+//! The journal is what is trusted. Everything else may be lost at any time, and is made from it again.
+
+use super::{
+    BATCH_FACTS_MAX, Log, LogError,
+    folder::set_aside,
+    journal::{JournalError, LineRef},
+    keys::KeyIndex,
+    store::{Store, StoreError},
+};
+use crate::{Entry, Event, Seq};
+use std::{fs, path::Path};
+
+/// How often a store that failed is made anew before the next start: a disk that fails again and again is not helped by more.
+const HEALINGS_MAX: u32 = 16;
+
+/// Opens the store, or a fresh one if it does not open. A full disk is no reason to give it up.
+pub(super) fn open_store(folder: &Path, mended: &mut Vec<String>) -> Result<Store, LogError> {
+    match Store::open(folder) {
+        Ok(store) => Ok(store),
+        Err(error) if error.is_no_room() => Err(error.into()),
+        Err(error) => {
+            let aside = set_aside(folder)?;
+            let why = if matches!(error, StoreError::Layout) { "is laid out in an older way" } else { "did not open" };
+            mended.push(format!("the store {why} ({error}); it was moved to {} and made again from the journal", aside.display()));
+            Ok(Store::open(folder)?)
+        }
+    }
+}
+
+impl Log {
+    /// Completes the store and the key index from the journal, and a journal that lost its end from the store.
+    pub(super) fn catch_up(&mut self) -> Result<(), LogError> {
+        self.agree()?;
+        if self.store.last() > self.journal.last() {
+            self.restore_journal()?;
+        }
+        let stored = self.store.last();
+        self.complete_store()?;
+        let missing = self.store.last().0 - stored.0;
+        if missing > 0 {
+            self.mended.push(format!("the store lacked the newest {missing} entries; they were taken from the journal"));
+        }
+        self.last = self.store.last();
+        self.complete_keys()
+    }
+
+    /// A store that tells otherwise than the journal is of another history, as after a folder was put back from a backup: the journal wins.
+    fn agree(&mut self) -> Result<(), LogError> {
+        let both = self.store.last().min(self.journal.last());
+        if both == Seq(0) {
+            return Ok(());
+        }
+        let line = self.journal.lines_after(Seq(both.0 - 1))?.find_map(Result::ok);
+        let Some(line) = line.filter(|line| line.entry.seq == both) else { return Ok(()) };
+        if self.store.agrees(&line.entry).unwrap_or(false) {
+            return Ok(());
+        }
+        self.fresh_store("the store did not agree with the journal")
+    }
+
+    /// Puts what the store lacks. Damage in the journal costs the entries in it, is said, and stops nothing.
+    fn complete_store(&mut self) -> Result<(), LogError> {
+        let mut batch = Vec::with_capacity(BATCH_FACTS_MAX);
+        let mut lines = self.journal.lines_after(self.store.last())?;
+        let mut last = self.store.last();
+        loop {
+            let line = match lines.next() {
+                Some(Ok(line)) => line,
+                Some(Err(error @ JournalError::Damaged { .. })) => {
+                    self.mended.push(error.to_string());
+                    continue;
+                }
+                Some(Err(error)) => return Err(error.into()),
+                None => break,
+            };
+            while last.next() < line.entry.seq {
+                last = last.next();
+                batch.push(Entry { seq: last, recorded_at: line.entry.recorded_at, key: None, event: Event::Lost });
+            }
+            if line.entry.seq == last.next() {
+                last = line.entry.seq;
+                batch.push(line.entry);
+            }
+            if batch.len() >= BATCH_FACTS_MAX {
+                self.store.put(std::mem::take(&mut batch));
+            }
+        }
+        self.store.put(batch);
+        Ok(())
+    }
+
+    /// Adds to the key index what came after it was written last.
+    fn complete_keys(&mut self) -> Result<(), LogError> {
+        if self.keys.covered() >= self.last {
+            return Ok(());
+        }
+        // Most of what it lacks is new, and in the store; the rest is read from the journal.
+        let mut expected = self.keys.covered().next();
+        let stored = self.store.entries_after(self.keys.covered()).next().transpose()?.map(|entry| entry.seq);
+        if stored != Some(expected) {
+            let until = stored.unwrap_or(self.last.next());
+            for line in self.journal.lines_after(self.keys.covered())? {
+                match line {
+                    Ok(line) if line.entry.seq >= until => break,
+                    Ok(line) => self.keys.add(&line.entry)?,
+                    Err(JournalError::Damaged { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
+                expected = self.keys.covered().next();
+            }
+        }
+        let stored: Vec<_> = self.store.entries_after(Seq(expected.0 - 1)).collect::<Result<_, _>>()?;
+        for entry in &stored {
+            self.keys.add(entry)?;
+        }
+        self.keys.cover(self.last);
+        Ok(())
+    }
+
+    /// Makes the key index anew.
+    pub(super) fn fresh_keys(&mut self) -> Result<(), LogError> {
+        let folder = self.folder.join("keys");
+        match fs::remove_dir_all(&folder) {
+            Ok(()) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+            Err(source) => return Err(LogError::Io { path: folder, source }),
+        }
+        self.keys = KeyIndex::open(&folder, self.last)?;
+        self.complete_keys()
+    }
+
+    /// A store ahead of its journal means that the end of the journal is gone. What the store has whole goes back; of what is older it has
+    /// the counts, which stay in every sum.
+    fn restore_journal(&mut self) -> Result<(), LogError> {
+        let journaled = self.journal.last();
+        let entries: Vec<Entry> = self.store.entries_after(journaled).collect::<Result<_, _>>()?;
+        for entries in entries.chunks(BATCH_FACTS_MAX) {
+            let lines: Vec<LineRef<'_>> = entries.iter().map(|entry| LineRef { entry, said: None }).collect();
+            self.write(&lines, entries[0].recorded_at)?;
+        }
+        self.mended.push(format!("the journal lacked {} entries that the store had; they were written to it again", entries.len()));
+        if let Some(first) = entries.first().filter(|first| first.seq > journaled.next()) {
+            let gone = first.seq.0 - journaled.next().0;
+            self.mended.push(format!(
+                "the journal lost {gone} entries before those; their counts are kept in the store, and `tollbar ledger merge` of a backup \
+                 or `tollbar import` cannot count them twice"
+            ));
+        }
+        Ok(())
+    }
+
+    /// Makes the store anew if it failed, as after a full disk, once there is room.
+    pub fn heal(&mut self) -> Result<(), LogError> {
+        if self.store.works() || !self.store.has_room() {
+            return Ok(());
+        }
+        if self.healings >= HEALINGS_MAX {
+            return Err(StoreError::Closed.into());
+        }
+        self.healings += 1;
+        self.fresh_store("the store failed")?;
+        self.catch_up()
+    }
+
+    /// Replaces the store by a fresh one made from the journal. Recovery, when reading fails.
+    pub fn rebuild(&mut self) -> Result<(), LogError> {
+        self.fresh_store("the store was damaged or asked for anew")?;
+        self.catch_up()?;
+        self.fresh_keys()
+    }
+
+    /// Rebuilds if the store cannot be read, and says whether it did.
+    pub fn rebuild_if_damaged(&mut self) -> Result<bool, LogError> {
+        if self.store.is_readable() {
+            return Ok(false);
+        }
+        self.rebuild().map(|()| true)
+    }
+
+    /// Moves the store aside and begins an empty one. sled's own files stay locked while it is open, so a new one needs a new folder.
+    fn fresh_store(&mut self, why: &str) -> Result<(), LogError> {
+        let folder = self.folder.join("store");
+        self.store.abandon();
+        let aside = set_aside(&folder)?;
+        self.store = Store::open(&folder)?;
+        // It was a copy of the journal; what is damaged in it helps nobody.
+        let removed = fs::remove_dir_all(&aside).is_ok();
+        let kept = if removed { String::new() } else { format!(" (what was left is in {})", aside.display()) };
+        self.mended.push(format!("{why}; it was made again from the journal{kept}"));
+        Ok(())
+    }
+}

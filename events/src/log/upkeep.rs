@@ -1,0 +1,158 @@
+//! What is done to a log now and then: tried, copied, measured, packed better.
+
+use super::{
+    Log, LogError,
+    folder::{bytes_below, make_private_folder, sync_folder, take_lock},
+    journal::Line,
+};
+use crate::Seq;
+use serde::{Deserialize, Serialize};
+use std::{
+    fs::{self, File},
+    io,
+    path::{Path, PathBuf},
+};
+
+/// More is not listed, only counted: a log that is damaged everywhere is rebuilt, not read about.
+const FINDINGS_MAX: usize = 100;
+
+/// What [`Log::verify`] found in a part of the log.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Verified {
+    /// The entry that was reached.
+    pub up_to: Seq,
+    /// The newest entry of the log.
+    pub last: Seq,
+    /// What is not right, one sentence each; at most a hundred.
+    pub findings: Vec<String>,
+    /// What is not right beyond those.
+    pub more_findings: u64,
+}
+
+impl Verified {
+    fn find(&mut self, finding: String) {
+        if self.findings.len() < FINDINGS_MAX { self.findings.push(finding) } else { self.more_findings += 1 }
+    }
+}
+
+/// How large a log is, and where its bytes are.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct LogSize {
+    /// Its entries.
+    pub entries: u64,
+    /// Of those, in sealed segments.
+    pub sealed_entries: u64,
+    /// The journal.
+    pub journal_bytes: u64,
+    /// sled.
+    pub store_bytes: u64,
+    /// The key index.
+    pub keys_bytes: u64,
+    /// The checkpoint.
+    pub checkpoint_bytes: u64,
+}
+
+impl Log {
+    /// Tries every checksum, reads every line, and compares the journal with the store and the key index, entry by entry:
+    /// `entries` of them after `after`, so that whoever asks can show how far it is and others get their turn.
+    pub fn verify(&self, after: Seq, entries: u64) -> Verified {
+        let until = Seq(after.0.saturating_add(entries).min(self.last.0));
+        let mut verified = Verified { up_to: until, last: self.last, ..Verified::default() };
+        let mut stored = self.store.entries_after(after).peekable();
+        let mut reached = after;
+        let lines = self.journal.lines_after(after).map_err(|error| verified.find(error.to_string()));
+        for line in lines.into_iter().flatten() {
+            let entry = match line {
+                Ok(Line { entry, .. }) if entry.seq > until => break,
+                Ok(Line { entry, .. }) => entry,
+                Err(error) => {
+                    verified.find(error.to_string());
+                    continue;
+                }
+            };
+            if entry.seq != reached.next() {
+                verified.find(format!("the journal skips from entry {} to {}", reached.0, entry.seq.0));
+            }
+            reached = entry.seq;
+            while stored.next_if(|found| found.as_ref().is_ok_and(|found| found.seq < reached)).is_some() {}
+            match stored.next_if(|found| found.as_ref().map_or(true, |found| found.seq == reached)) {
+                Some(Ok(found)) if found == entry => {}
+                Some(Ok(_)) => verified.find(format!("entry {} in the store is not what the journal says", reached.0)),
+                Some(Err(error)) => verified.find(error.to_string()),
+                None => verified.find(format!("the store lacks entry {}", reached.0)),
+            }
+            if let Some(key) = entry.key {
+                match self.keys.candidates(&key) {
+                    Ok(mut candidates) if candidates.any(|seq| seq == reached) => {}
+                    Ok(_) => verified.find(format!("the key index lacks entry {}", reached.0)),
+                    Err(error) => verified.find(error.to_string()),
+                }
+            }
+        }
+        if reached < until {
+            verified.find(format!("the journal lacks the entries {} to {}", reached.0 + 1, until.0));
+        }
+        verified
+    }
+
+    /// How large the log is.
+    pub fn size(&self) -> LogSize {
+        LogSize {
+            entries: self.last.0,
+            sealed_entries: self.store.sealed().0,
+            journal_bytes: self.journal.bytes(),
+            store_bytes: bytes_below(&self.folder.join("store")),
+            keys_bytes: bytes_below(&self.folder.join("keys")),
+            checkpoint_bytes: fs::metadata(self.checkpoint_path()).map_or(0, |file| file.len()),
+        }
+    }
+}
+
+/// Copies the journals of a log into a new or empty folder, from which a log can be opened again. Returns the bytes.
+///
+/// The log may be in use: frames are only ever added, and half a frame at the end is cut off when the copy is opened.
+pub fn backup(log_folder: &Path, into: &Path) -> Result<u64, LogError> {
+    fn io(path: &Path) -> impl Fn(io::Error) -> LogError {
+        move |source| LogError::Io { path: path.to_owned(), source }
+    }
+    if fs::read_dir(into).is_ok_and(|mut files| files.next().is_some()) {
+        return Err(io(into)(io::Error::new(io::ErrorKind::AlreadyExists, "it is not empty")));
+    }
+    let mut bytes = 0;
+    for (device, folder) in devices(log_folder).map_err(io(log_folder))? {
+        let copies = into.join("journal").join(device);
+        make_private_folder(&copies)?;
+        for file in fs::read_dir(&folder).map_err(io(&folder))? {
+            let file = file.map_err(io(&folder))?;
+            let copy = copies.join(file.file_name());
+            bytes += fs::copy(file.path(), &copy).map_err(io(&copy))?;
+            File::open(&copy).and_then(|copy| copy.sync_all()).map_err(io(&copy))?;
+        }
+        sync_folder(&copies).map_err(io(&copies))?;
+    }
+    Ok(bytes)
+}
+
+/// Moves a whole log to another place, so that a new one can begin where it was. Refused while a process has it open.
+pub fn archive(log_folder: &Path, into: &Path) -> Result<(), LogError> {
+    let _lock = take_lock(log_folder)?;
+    if let Some(parent) = into.parent() {
+        make_private_folder(parent)?;
+    }
+    fs::rename(log_folder, into).map_err(|source| LogError::Io { path: into.to_owned(), source })
+}
+
+/// The journals in the folder of a log, or of a backup of one: a device's name and its folder, by name.
+pub fn devices(log_folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
+    let mut devices = Vec::new();
+    for file in fs::read_dir(log_folder.join("journal"))? {
+        let file = file?;
+        if let (true, Ok(name)) = (file.file_type()?.is_dir(), file.file_name().into_string()) {
+            devices.push((name, file.path()));
+        }
+    }
+    devices.sort();
+    Ok(devices)
+}

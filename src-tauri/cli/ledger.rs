@@ -1,0 +1,226 @@
+//! `tollbar ledger verify|rebuild|backup|merge|size`
+
+use super::{ledger, print, print_json, table::Table};
+use crate::{config::Home, words};
+use clap::{Args, Subcommand};
+use events::{
+    Command, Event, LogError, Seq, Sighting,
+    log::{BATCH_FACTS_MAX, JournalReader, backup, devices},
+    query::{Fault, FaultCode, Size as SizeQuestion, Verify as VerifyQuestion},
+};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Ledger {
+    /// Try every checksum, and compare the journal with the store and the key index
+    Verify(Verify),
+    /// Make the store and the key index anew from the journal
+    Rebuild(Rebuild),
+    /// Copy the journal into a folder
+    Backup(Backup),
+    /// Take in another machine's calls from its data folder, a backup or a synced copy of either
+    Merge(Merge),
+    /// How large the log is, and where its bytes are
+    Size(Size),
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Verify {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Rebuild {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Backup {
+    /// A folder that is empty, or does not exist yet
+    folder: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Merge {
+    /// The other machine's data folder, or the folder of its log
+    folder: PathBuf,
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct Size {
+    /// As JSON
+    #[arg(long)]
+    json: bool,
+}
+
+impl Ledger {
+    pub(super) fn run(self) -> Result<(), Fault> {
+        match self {
+            Ledger::Verify(command) => command.run(),
+            Ledger::Rebuild(command) => command.run(),
+            Ledger::Backup(command) => command.run(),
+            Ledger::Merge(command) => command.run(),
+            Ledger::Size(command) => command.run(),
+        }
+    }
+}
+
+impl Verify {
+    fn run(self) -> Result<(), Fault> {
+        #[derive(Serialize)]
+        struct Found {
+            entries: Seq,
+            findings: Vec<String>,
+            more_findings: u64,
+        }
+        let ledger = ledger()?;
+        let bar = super::progress_bar("entries");
+        let mut found = Found { entries: Seq(0), findings: Vec::new(), more_findings: 0 };
+        loop {
+            let part = ledger.ask(VerifyQuestion { after: found.entries })?;
+            found.entries = part.up_to;
+            found.findings.extend(part.findings);
+            found.more_findings += part.more_findings;
+            bar.set_length(part.last.0);
+            bar.set_position(part.up_to.0);
+            if part.up_to >= part.last {
+                break;
+            }
+        }
+        bar.finish_and_clear();
+        if self.json {
+            print_json(&found)?;
+        } else {
+            print(&found.findings.iter().map(|finding| format!("{finding}\n")).collect::<String>())?;
+        }
+        let wrong = found.findings.len() as u64 + found.more_findings;
+        if wrong > 0 {
+            return Err(Fault::new(
+                FaultCode::Storage,
+                format!("{} in {}", words::counted(wrong, "thing is not right", "things are not right"), entries(found.entries)),
+                "`tollbar ledger rebuild` makes the store anew from the journal, and mends the journal from the store",
+            ));
+        }
+        if self.json { Ok(()) } else { print(&format!("{} verified: journal, store and key index agree\n", entries(found.entries))) }
+    }
+}
+
+impl Rebuild {
+    fn run(self) -> Result<(), Fault> {
+        let ledger = ledger()?;
+        let spinner = super::spinner("reading the journal");
+        let told = ledger.tell(Command::Rebuild {})?;
+        spinner.finish_and_clear();
+        if self.json { print_json(&told) } else { print(&format!("{} are in the new store\n", entries(told.seq))) }
+    }
+}
+
+impl Backup {
+    fn run(self) -> Result<(), Fault> {
+        let home = Home::find()?;
+        let bytes = backup(&home.log(), &self.folder).map_err(|error| storage_fault(&error))?;
+        if self.json {
+            print_json(&serde_json::json!({ "folder": self.folder, "bytes": bytes }))
+        } else {
+            let note = "`tollbar ledger merge` reads it back into any log";
+            print(&format!("{} KiB of journal are in {}; {note}\n", bytes.div_ceil(1024), self.folder.display()))
+        }
+    }
+}
+
+impl Merge {
+    fn run(self) -> Result<(), Fault> {
+        let folder = log_folder(&self.folder)?;
+        let devices = devices(&folder).map_err(|source| storage_fault(&LogError::Io { path: folder.clone(), source }))?;
+        let ledger = ledger()?;
+        let bar = super::progress_bar("bytes");
+        let (mut read, mut entries, mut damage) = (0u64, 0, Vec::new());
+        for (device, journal) in &devices {
+            let mut reader = JournalReader::open(journal).map_err(|error| storage_fault(&error.into()))?;
+            bar.set_length(reader.bytes());
+            let mut batch = Vec::new();
+            loop {
+                let line = reader.next();
+                let is_end = line.is_none();
+                match line {
+                    Some(Ok((entry, said))) => {
+                        read += 1;
+                        if let Event::Used { mut usage } | Event::Restated { after: mut usage, .. } = entry.event {
+                            usage.device.get_or_insert_with(|| device.clone());
+                            batch.push(Sighting { usage: *usage, said });
+                        }
+                    }
+                    Some(Err(error)) => damage.push(error.to_string()),
+                    None => {}
+                }
+                if batch.len() == BATCH_FACTS_MAX || (is_end && !batch.is_empty()) {
+                    entries += ledger.tell(Command::LogUsage { sightings: std::mem::take(&mut batch) })?.entries;
+                    bar.set_position(reader.bytes_read());
+                }
+                if is_end {
+                    break;
+                }
+            }
+        }
+        bar.finish_and_clear();
+        damage.iter().for_each(|damage| eprintln!("skipped: {damage}"));
+        if self.json {
+            return print_json(&serde_json::json!({ "devices": devices.len(), "read": read, "entries": entries, "damage": damage }));
+        }
+        let devices = words::counted(devices.len() as u64, "device", "devices");
+        print(&format!("{} of {devices} read, {} new here\n", self::entries(Seq(read)), words::grouped(entries.into())))
+    }
+}
+
+impl Size {
+    fn run(self) -> Result<(), Fault> {
+        let size = ledger()?.ask(SizeQuestion {})?;
+        if self.json {
+            return print_json(&size);
+        }
+        let each = |bytes: u64| if size.entries == 0 { String::new() } else { format!("{:.1}", bytes as f64 / size.entries as f64) };
+        let mut table = Table::new(1, &["", "KiB", "bytes an entry"]);
+        let parts = [
+            ("journal", size.journal_bytes),
+            ("store", size.store_bytes),
+            ("key index", size.keys_bytes),
+            ("checkpoint", size.checkpoint_bytes),
+        ];
+        let all = ("all", parts.iter().map(|(_, bytes)| bytes).sum());
+        for (name, bytes) in parts.into_iter().chain([all]) {
+            table.row(vec![name.into(), words::grouped(bytes.div_ceil(1024).into()), each(bytes)]);
+        }
+        print(&format!("{}, {} of them sealed\n{}", entries(Seq(size.entries)), words::grouped(size.sealed_entries.into()), table.text()))
+    }
+}
+
+/// The folder of the log in what was named: a data folder, the home of one, or the log itself.
+fn log_folder(named: &Path) -> Result<PathBuf, Fault> {
+    let places = [named.to_owned(), named.join("log"), named.join("data").join("log")];
+    places.into_iter().find(|place| place.join("journal").is_dir()).ok_or_else(|| {
+        Fault::new(
+            FaultCode::NotFound,
+            format!("there is no journal in {}", named.display()),
+            "name the other machine's data folder (`tollbar status` there shows its log), or a backup of it",
+        )
+    })
+}
+
+fn storage_fault(error: &LogError) -> Fault {
+    Fault::new(FaultCode::Storage, error.to_string(), error.hint())
+}
+
+fn entries(count: Seq) -> String {
+    words::counted(count.0, "entry", "entries")
+}
