@@ -1,6 +1,81 @@
 //! A segment: some thousand entries as columns, compressed and checksummed. What the store keeps once entries are no longer the newest.
+//!
+//! It has two values. The hot one holds the columns that folding reads, and whole what speaks of no call; the cold one holds the ids.
+//! Each is a header (`frame.rs`) and one zstd frame. A column stands for itself in the frame, because bytes of one nature compress best:
+//!
+//! ```text
+//! hot   first entry, entries                       cold   first entry, entries
+//!       kind of each entry (`Kind`)                       recorded_at of each call's entry
+//!       profiles, profile of each row                     keys that are not `usage.key()`
+//!       at                                                sessions, session of each row
+//!       token classes that occur: a column each           call_id, request_id: shared with the one before, rest
+//!       web_search, latency_ms where they occur           carried, where it occurs
+//!       reported_cost, where it occurs
+//!       entries that speak of no call (`wire`)
+//! ```
+//!
+//! Version 1 stays readable for ever: the golden file in `tests/golden` is never edited.
 
-use crate::{Certainty, Entry, ProjectBy, Seq, Sources, Tokens, Usd};
+mod bytes;
+mod columns;
+mod encode;
+mod frame;
+mod profile;
+mod texts;
+mod tokens;
+mod whole;
+
+use crate::{Certainty, Entry, ProjectBy, Seq, Sources, Span, Tokens, Usd};
+use frame::Part;
+use std::io;
+
+pub(in crate::log) use encode::Encoder;
+pub(in crate::log) use frame::Unpacker;
+pub(in crate::log) use whole::Whole;
+
+/// Why bytes are no segment, or entries cannot become one.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum SegmentError {
+    /// Written by a later program.
+    #[error("a segment of version {0}, which this program does not know")]
+    Version(u8),
+    /// The frame does not unpack, or to something else than was packed.
+    #[error("a damaged segment: {0}")]
+    Frame(io::Error),
+    /// Not what the version says.
+    #[error("a damaged segment: {0}")]
+    Damaged(&'static str),
+    /// More than a reader would take. Fewer entries fit.
+    #[error("a segment of {0} bytes is too large")]
+    TooLarge(usize),
+}
+
+/// A segment as it is stored.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(in crate::log) struct Segment {
+    /// What folding reads.
+    pub(in crate::log) hot: Vec<u8>,
+    /// What only whole entries need.
+    pub(in crate::log) cold: Vec<u8>,
+}
+
+/// What a segment holds, known without unpacking it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::log) struct Bounds {
+    /// The first entry.
+    pub(in crate::log) first: Seq,
+    /// How many entries there are.
+    pub(in crate::log) entries: u32,
+    /// Holds the `at` of every row; empty where there is no row.
+    pub(in crate::log) span: Span,
+}
+
+impl Bounds {
+    /// What the header of a hot value says.
+    pub(in crate::log) fn read(hot: &[u8]) -> Result<Bounds, SegmentError> {
+        frame::bounds(Part::Hot, hot)
+    }
+}
 
 /// What the calls of a segment have in common, each combination once.
 ///
@@ -53,3 +128,20 @@ pub(crate) struct Columns<'a> {
     /// The entries that speak of no call, in order.
     pub(crate) others: Vec<Entry>,
 }
+
+/// What an entry is, as a byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+enum Kind {
+    /// A `Used`: one row.
+    Used = 0,
+    /// A `Restated`: two rows.
+    Restated = 1,
+    /// Anything that speaks of no call: no row.
+    Other = 2,
+}
+
+#[cfg(test)]
+mod sweep;
+#[cfg(test)]
+mod tests;
