@@ -5,6 +5,8 @@
 
 mod journal;
 #[allow(dead_code)]
+mod keys;
+#[allow(dead_code)]
 pub(crate) mod segment;
 mod store;
 
@@ -19,6 +21,7 @@ use std::{
 use store::Store;
 
 pub use journal::JournalError;
+pub use keys::KeysError;
 pub use store::StoreError;
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.
