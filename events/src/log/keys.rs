@@ -143,7 +143,7 @@ impl KeyIndex {
             remove(&unfinished);
             remove(&path);
         })?;
-        self.fresh = Fresh::default();
+        self.fresh.clear();
         for merged in self.runs.splice(from.., [run]) {
             remove(merged.path());
         }

@@ -37,6 +37,13 @@ impl Fresh {
         self.len == 0
     }
 
+    /// Forgets everything but the room for it.
+    pub(super) fn clear(&mut self) {
+        self.newest.clear();
+        self.earlier.clear();
+        self.len = 0;
+    }
+
     /// Everything, in the order of a run.
     pub(super) fn sorted(&self) -> Vec<Mark> {
         let newest = self.newest.iter().map(|(&print, &seq)| Mark { print, seq });

@@ -18,13 +18,16 @@ use crate::Seq;
 use std::{
     fs::File,
     io::{self, Read},
+    ops::Range,
     path::{Path, PathBuf},
 };
 
 /// How the name of a run ends.
 pub(super) const EXTENSION: &str = "keys";
 /// A lookup reads and checks one block; a smaller one spends more on checksums than it saves on reading.
-pub(super) const RECORDS_PER_BLOCK: u64 = 128;
+pub(super) const RECORDS_PER_BLOCK: u64 = 64;
+/// How many blocks merging reads at once.
+const BLOCKS_AT_ONCE: u64 = 128;
 pub(super) const CRC_BYTES: usize = 4;
 /// A record is read and written in a window of 16 bytes, which may reach beyond the end of its block.
 pub(super) const WINDOW_BYTES: usize = 16;
@@ -204,8 +207,8 @@ impl Run {
             None => (0..0, Some(Err(damaged(&self.path, "its prefixes contradict themselves")))),
         };
         let rest = self.shape.rest(print);
-        let mut block = Block::default();
-        let found = places.rev().filter_map(move |place| match self.record(&mut block, place) {
+        let mut blocks = Blocks::none(1);
+        let found = places.rev().filter_map(move |place| match self.record(&mut blocks, place) {
             Ok((other, seq)) => (other == rest).then_some(Ok(seq)),
             Err(error) => Some(Err(error)),
         });
@@ -214,42 +217,54 @@ impl Run {
 
     /// Everything, in order.
     pub(super) fn marks(&self) -> impl Iterator<Item = Result<Mark, KeysError>> + '_ {
-        let mut block = Block::default();
+        let mut blocks = Blocks::none(BLOCKS_AT_ONCE);
         self.prefixes.iter().zip(0..self.header.count).map(move |(prefix, place)| {
-            let (rest, seq) = self.record(&mut block, place)?;
+            let (rest, seq) = self.record(&mut blocks, place)?;
             Ok(Mark { print: Print(prefix | rest), seq })
         })
     }
 
-    fn record(&self, block: &mut Block, place: u64) -> Result<(u64, Seq), KeysError> {
+    fn record(&self, blocks: &mut Blocks, place: u64) -> Result<(u64, Seq), KeysError> {
         let number = place / RECORDS_PER_BLOCK;
-        if block.number != Some(number) {
-            self.read_block(block, number)?;
+        if !blocks.numbers.contains(&number) {
+            self.read(blocks, number)?;
         }
-        let record = self.shape.get(&block.bytes, place % RECORDS_PER_BLOCK);
+        let at = (number - blocks.numbers.start) as usize * (self.shape.block_bytes() + CRC_BYTES);
+        let record = self.shape.get(blocks.bytes.get(at..).unwrap_or_default(), place % RECORDS_PER_BLOCK);
         record.filter(|(_, seq)| *seq <= self.header.last).ok_or_else(|| damaged(&self.path, "a record lies outside the run"))
     }
 
-    fn read_block(&self, block: &mut Block, number: u64) -> Result<(), KeysError> {
+    /// Reads a block, and as many after it as are wanted at once.
+    fn read(&self, blocks: &mut Blocks, number: u64) -> Result<(), KeysError> {
         let len = self.shape.block_bytes();
-        block.number = None;
-        block.bytes.resize(len + CRC_BYTES.max(WINDOW_BYTES), 0);
-        let read = &mut block.bytes[..len + CRC_BYTES];
+        let end = self.shape.blocks.min(number + blocks.at_once);
+        blocks.numbers = 0..0;
+        let bytes = end.saturating_sub(number) as usize * (len + CRC_BYTES);
+        blocks.bytes.resize(bytes + WINDOW_BYTES, 0);
+        let read = &mut blocks.bytes[..bytes];
         read_exact_at(&self.file, read, self.shape.block_at(number)).map_err(|source| io_fault(&self.path, source))?;
-        let (records, crc) = read.split_at(len);
-        if *crc != self.shape.block_crc(number, records).to_le_bytes() {
-            return Err(damaged(&self.path, "a block fails its checksum"));
+        for (number, block) in (number..end).zip(read.chunks_exact(len + CRC_BYTES)) {
+            let (records, crc) = block.split_at(len);
+            if *crc != self.shape.block_crc(number, records).to_le_bytes() {
+                return Err(damaged(&self.path, "a block fails its checksum"));
+            }
         }
-        block.number = Some(number);
+        blocks.numbers = number..end;
         Ok(())
     }
 }
 
-/// The block that was read last.
-#[derive(Default)]
-struct Block {
-    number: Option<u64>,
+/// The blocks that were read last.
+struct Blocks {
+    numbers: Range<u64>,
     bytes: Vec<u8>,
+    at_once: u64,
+}
+
+impl Blocks {
+    fn none(at_once: u64) -> Blocks {
+        Blocks { numbers: 0..0, bytes: Vec::new(), at_once }
+    }
 }
 
 /// What a failed read or write means. A file that ends too early is damaged; the system is well.
