@@ -30,6 +30,8 @@ use std::{fs, time::Instant};
 
 const KEYS: u64 = 10_000_000;
 const LOOKUPS: u64 = 1_000_000;
+/// As a batch does that is appended.
+const WARM_KEYS: u64 = 256;
 
 fn main() {
     let keys = std::env::args().filter_map(|word| word.parse().ok()).next().unwrap_or(KEYS);
@@ -41,6 +43,9 @@ fn main() {
     for end in [keys / 10, keys] {
         let begun = Clock::now();
         for seq in next..=end {
+            if (seq - next).is_multiple_of(WARM_KEYS) {
+                index.warm((seq..seq + WARM_KEYS).map(key));
+            }
             let key = key(seq);
             assert!(index.candidates(&key).next().is_none(), "a key is new");
             index.insert(&key, Seq(seq));
@@ -78,20 +83,34 @@ fn main() {
 
 fn lookups(index: &KeyIndex, keys: u64) {
     let known = |seq: u64| {
-        let found: Vec<Seq> = index.candidates(&key(seq)).map(|seq| seq.expect("the index is whole")).collect();
-        assert!(found.contains(&Seq(seq)), "a known key is found");
-        found.len() as u64 - 1
+        let found = index.candidates(&key(seq)).map(|seq| seq.expect("the index is whole"));
+        let mut vain = 0;
+        for found in found {
+            if found == Seq(seq) {
+                return vain;
+            }
+            vain += 1;
+        }
+        panic!("a known key is found");
     };
-    let begun = Clock::now();
-    let vain: u64 = (1..=LOOKUPS.min(keys)).map(known).sum();
-    begun.report("known keys, oldest first", LOOKUPS.min(keys));
-    let begun = Clock::now();
-    let vain: u64 = vain + (1..=LOOKUPS).map(|number| known(1 + mix(number) % keys)).sum::<u64>();
-    begun.report("known keys, random order", LOOKUPS);
-    let begun = Clock::now();
-    let vain: u64 = vain + (keys + 1..=keys + LOOKUPS).map(|seq| index.candidates(&key(seq)).count() as u64).sum::<u64>();
-    begun.report("never-seen keys", LOOKUPS);
-    println!("candidates in vain: {vain}");
+    let never = |seq: u64| index.candidates(&key(keys + seq)).count() as u64;
+    let random = |number: u64| 1 + mix(number) % keys;
+    let each = |what: &str, is_warm: bool, seq: &dyn Fn(u64) -> u64, look: &dyn Fn(u64) -> u64| {
+        let begun = Clock::now();
+        let mut vain = 0;
+        for number in 1..=LOOKUPS.min(keys) {
+            if is_warm && number % WARM_KEYS == 1 {
+                index.warm((number..number + WARM_KEYS).map(|number| key(seq(number))));
+            }
+            vain += look(seq(number));
+        }
+        begun.report(&format!("{what}, {}, {vain} candidates in vain", if is_warm { "warm" } else { "cold" }), LOOKUPS.min(keys));
+    };
+    for is_warm in [false, true] {
+        each("known keys, oldest first", is_warm, &|number| number, &known);
+        each("known keys, random order", is_warm, &random, &known);
+        each("never-seen keys", is_warm, &|number| keys + number, &|seq| never(seq - keys));
+    }
 }
 
 /// A key that nobody else has, as even as a hash. Hashing an id costs more than all that is measured.
