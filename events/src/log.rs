@@ -8,8 +8,8 @@ mod journal;
 pub(crate) mod segment;
 mod store;
 
-use crate::{Entry, Event, RequestKey, Seq, Sighting, Source, Timestamp, Usage};
-use journal::{Journal, Line};
+use crate::{Entry, Event, RequestKey, Said, Seq, Sighting, Source, Timestamp, Usage};
+use journal::{Encoder, Journal, LineRef};
 use std::{
     collections::HashMap,
     fs::{self, File, OpenOptions, TryLockError},
@@ -79,6 +79,7 @@ impl LogError {
 pub struct Log {
     folder: PathBuf,
     journal: Journal,
+    encoder: Encoder,
     store: Store,
     last: Seq,
     mended: Vec<String>,
@@ -97,7 +98,7 @@ impl Log {
         let mut mended = Vec::new();
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
         let store = open_store(&folder.join("store"), &mut mended)?;
-        let mut log = Log { folder: folder.to_owned(), journal, store, last: Seq(0), mended, _lock: lock };
+        let mut log = Log { folder: folder.to_owned(), journal, encoder: Encoder::default(), store, last: Seq(0), mended, _lock: lock };
         log.catch_up()?;
         Ok(log)
     }
@@ -129,8 +130,8 @@ impl Log {
         assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
         self.heal()?;
         let lines = self.lines(facts, now)?;
-        self.journal.append(&lines, now)?;
-        let entries: Vec<Entry> = lines.into_iter().map(|line| line.entry).collect();
+        write(&mut self.encoder, &mut self.journal, &lines, now)?;
+        let entries: Vec<Entry> = lines.into_iter().map(|(entry, _)| entry).collect();
         self.last = entries.last().map_or(self.last, |entry| entry.seq);
         // The batch is safe in the journal. What the store fails to take, it gets at the next batch or the next opening.
         self.store.put(&entries);
@@ -211,30 +212,30 @@ impl Log {
         let mut lines = Vec::new();
         for entry in self.store.entries_after(journaled) {
             let entry = entry?;
-            lines.push(Line { entry, said: None });
+            lines.push((entry, None));
             if lines.len() == BATCH_FACTS_MAX {
                 restored += lines.len();
-                self.journal.append(&lines, lines[0].entry.recorded_at)?;
+                write(&mut self.encoder, &mut self.journal, &lines, lines[0].0.recorded_at)?;
                 lines.clear();
             }
         }
-        if let Some(first) = lines.first() {
+        if let Some((first, _)) = lines.first() {
             restored += lines.len();
-            self.journal.append(&lines, first.entry.recorded_at)?;
+            write(&mut self.encoder, &mut self.journal, &lines, first.recorded_at)?;
         }
         self.mended.push(format!("the journal lacked {restored} entries that the store had; they were written to it again"));
         Ok(())
     }
 
     /// What entries the facts become.
-    fn lines(&self, facts: &[Fact], now: Timestamp) -> Result<Vec<Line>, LogError> {
-        let mut lines: Vec<Line> = Vec::with_capacity(facts.len());
+    fn lines(&self, facts: &[Fact], now: Timestamp) -> Result<Vec<(Entry, Option<Said>)>, LogError> {
+        let mut lines: Vec<(Entry, Option<Said>)> = Vec::with_capacity(facts.len());
         // What this batch has said of a call already, which the store does not know yet.
         let mut said_here: HashMap<RequestKey, Usage> = HashMap::new();
         let mut seq = self.last;
         let mut push = |key, event, said| {
             seq = seq.next();
-            lines.push(Line { entry: Entry { seq, recorded_at: now, key, event }, said });
+            lines.push((Entry { seq, recorded_at: now, key, event }, said));
         };
         for fact in facts {
             match fact {
@@ -253,6 +254,14 @@ impl Log {
         }
         Ok(lines)
     }
+}
+
+fn write(encoder: &mut Encoder, journal: &mut Journal, lines: &[(Entry, Option<Said>)], now: Timestamp) -> Result<(), LogError> {
+    let lines: Vec<_> = lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref() }).collect();
+    if let Some(batch) = encoder.encode(&lines)? {
+        journal.append(&batch, now)?;
+    }
+    Ok(())
 }
 
 /// What a sighting adds to what is known of its call: the event to write and the call as it then stands; `None` for nothing new.
