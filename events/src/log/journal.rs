@@ -1,29 +1,38 @@
-//! The journal: JSON lines, one zstd frame per batch, one file per month. `zstdcat 2026-11.jsonl.zst | jq` reads it.
+//! The journal: JSON lines in zstd frames, one file per month. `zstdcat 2026-11.jsonl.zst | jq` reads it.
+//!
+//! It is the copy that is trusted: what it was given is on the disk when it returns, what it has is never changed, and what it cannot
+//! read it reports. A damaged frame costs its own lines and no others.
+
+mod frame;
+mod line;
+mod lines;
+mod said;
+mod scan;
+mod tail;
+mod tidy;
 
 use super::{make_private_folder, private_options};
-use crate::{Entry, Seq, Timestamp};
-use serde::{Deserialize, Serialize};
+use crate::{Seq, Timestamp};
+use frame::Note;
+use lines::Stretch;
+use scan::{Piece, Scan};
 use std::{
     fs::{self, File},
-    io::{self, BufRead, BufReader, Read, Seek, SeekFrom, Write},
+    io::{self, Write},
     path::{Path, PathBuf},
 };
-use zstd::zstd_safe;
+
+pub(crate) use frame::{Batch, Encoder};
+pub(crate) use line::{Line, LineRef};
+pub(crate) use lines::Lines;
+#[allow(unused_imports, reason = "the log begins to tidy with its next revision")]
+pub(crate) use tidy::{Tidied, Tidy};
 
 const SUFFIX: &str = ".jsonl.zst";
-/// Small batches gain nothing from a higher level; months that are over may be recompressed.
-const LEVEL: i32 = 3;
-/// A line longer than this is not ours: the greatest entry holds two usages and one usage object.
-const LINE_BYTES_MAX: u64 = 1 << 20;
-
-/// One line of the journal: an entry, and what the provider said in its own words.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(super) struct Line {
-    #[serde(flatten)]
-    pub(super) entry: Entry,
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(super) said: Option<crate::Said>,
-}
+/// How many frames are hopped over backwards before reading from the front is cheaper.
+const HOPS_MAX: usize = 1 << 16;
+/// How many faults `verify` lists; a file that is not ours has one at every byte.
+const FAULTS_MAX: usize = 1000;
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -36,68 +45,102 @@ pub enum JournalError {
         /// What the system said.
         source: io::Error,
     },
-    /// A line inside is no entry.
-    #[error("the journal {path} is damaged after entry {after}: {reason}")]
+    /// Bytes inside are no lines, or lines are missing. Reading goes on behind them.
+    #[error("the journal {path} is damaged at byte {offset}: {} ({reason})", lost(*.after, *.next))]
     Damaged {
         /// The file.
         path: PathBuf,
+        /// Where in the file.
+        offset: u64,
         /// The newest entry before the damage.
-        after: u64,
+        after: Seq,
+        /// The first entry behind it; `None` where there is none.
+        next: Option<Seq>,
         /// What is wrong.
         reason: String,
     },
+    /// A sound line that this program does not understand.
+    #[error("entry {} in the journal {path} was written by a later tollbar ({reason})", seq.0)]
+    Later {
+        /// The file.
+        path: PathBuf,
+        /// The entry.
+        seq: Seq,
+        /// What is not understood.
+        reason: String,
+    },
+    /// An entry that could not be read back.
+    #[error("entry {} has {bytes} bytes, more than a line of the journal may have", seq.0)]
+    TooLong {
+        /// The entry.
+        seq: Seq,
+        /// Its length as a line.
+        bytes: usize,
+    },
+}
+
+/// Which entries a damaged place has cost.
+fn lost(after: Seq, next: Option<Seq>) -> String {
+    match next.map(|next| next.0.saturating_sub(1)) {
+        None => format!("what came after entry {} cannot be read", after.0),
+        Some(last) if last <= after.0 => "no entry is lost".into(),
+        Some(last) if last == after.0 + 1 => format!("entry {last} cannot be read"),
+        Some(last) => format!("entries {} to {last} cannot be read", after.0 + 1),
+    }
 }
 
 impl JournalError {
     pub(super) fn hint(&self) -> String {
         match self {
-            JournalError::Io { path, source } if source.kind() == io::ErrorKind::StorageFull => {
-                format!("make room on the disk that holds {}; nothing that was acknowledged is lost", path.display())
-            }
-            JournalError::Io { path, .. } => format!("check that {} belongs to you and can be written", path.display()),
+            JournalError::Io { path, source } => match source.kind() {
+                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
+                    format!("make room on the disk that holds {}; nothing that was acknowledged is lost", path.display())
+                }
+                io::ErrorKind::ReadOnlyFilesystem => {
+                    format!("the disk that holds {} is mounted for reading only; mount it for writing", path.display())
+                }
+                _ => format!("check that {} belongs to you and can be written", path.display()),
+            },
             JournalError::Damaged { path, .. } => {
-                format!("put {} back from a backup, or move it aside to go on without its entries", path.display())
+                format!("put {} back from a backup to have the entries again; all others are read", path.display())
             }
+            JournalError::Later { .. } => "install the newest tollbar; this one does not know all that the journal says".into(),
+            JournalError::TooLong { .. } => "shorten the names of the call; nothing of its batch was written".into(),
         }
     }
+}
+
+/// The month's file that is being written.
+struct Current {
+    month: String,
+    file: File,
+    bytes: u64,
+    /// How much of it was made of large frames by [`Tidy`], as far as we know.
+    tidy_bytes: u64,
 }
 
 /// The journal of this device, open for appending.
 pub(super) struct Journal {
     folder: PathBuf,
-    /// The newest month's file and its name, once there is one.
-    current: Option<(String, File)>,
-    current_bytes: u64,
+    /// The newest month, once there is one.
+    current: Option<Current>,
     closed_bytes: u64,
     last: Seq,
 }
 
 impl Journal {
-    /// Opens the journal, cutting a torn end off its newest file.
+    /// Opens the journal, cutting a torn end off its newest file. Reads no more than that file's end.
     pub(super) fn open(folder: &Path, mended: &mut Vec<String>) -> Result<Journal, JournalError> {
         make_private_folder(folder)
             .map_err(|error| JournalError::Io { path: folder.to_owned(), source: io::Error::other(error.to_string()) })?;
-        let mut journal = Journal { folder: folder.to_owned(), current: None, current_bytes: 0, closed_bytes: 0, last: Seq(0) };
-        let mut months = journal.months()?;
+        tidy::remove_left_over(folder)?;
+        let mut journal = Journal { folder: folder.to_owned(), current: None, closed_bytes: 0, last: Seq(0) };
+        let mut months = months(folder)?;
         while let Some(month) = months.pop() {
             let path = journal.path(&month);
-            let io = |source| JournalError::Io { path: path.clone(), source };
-            let (whole_bytes, last) = whole_frames(&fs::read(&path).map_err(io)?);
-            let mut file = private_options().read(true).write(true).open(&path).map_err(io)?;
-            let bytes = file.metadata().map_err(io)?.len();
-            if whole_bytes < bytes {
-                cut_tail(&mut file, &path, whole_bytes).map_err(io)?;
-                mended.push(format!(
-                    "the journal {} ended in {} torn bytes; they were cut off and kept in {}",
-                    path.display(),
-                    bytes - whole_bytes,
-                    torn_path(&path).display()
-                ));
-            }
-            if let Some(last) = last {
-                file.seek(SeekFrom::End(0)).map_err(io)?;
-                journal.current = Some((month, file));
-                journal.current_bytes = whole_bytes;
+            let (tail, file) = tail::mend(&path, mended)?;
+            if let Some(last) = tail.last {
+                journal.current = Some(Current { month, file, bytes: tail.bytes, tidy_bytes: 0 });
                 journal.last = last;
                 break;
             }
@@ -115,190 +158,160 @@ impl Journal {
 
     /// The bytes of all months.
     pub(super) fn bytes(&self) -> u64 {
-        self.closed_bytes + self.current_bytes
+        self.closed_bytes + self.current.as_ref().map_or(0, |current| current.bytes)
     }
 
-    /// Appends one frame and waits until the disk has it. On an error the file is as it was before.
-    pub(super) fn append(&mut self, lines: &[Line], now: Timestamp) -> Result<(), JournalError> {
-        let Some(last) = lines.last() else { return Ok(()) };
-        let frame = frame(lines);
+    /// Appends a batch and waits until the disk has it. On an error the file is as it was before.
+    pub(super) fn append(&mut self, batch: &Batch, now: Timestamp) -> Result<(), JournalError> {
+        assert_eq!(batch.first, self.last.next(), "entries are numbered without gaps");
         self.turn_to(&now.month_name())?;
-        let before = self.current_bytes;
-        let Some((month, file)) = &mut self.current else { return Ok(()) };
-        let path = self.folder.join(format!("{month}{SUFFIX}"));
-        if let Err(source) = file.write_all(&frame).and_then(|()| file.sync_data()) {
-            // Half a frame must not stay in front of the next one. If even this fails, opening will cut it.
-            let _ = file.set_len(before).and_then(|()| file.seek(SeekFrom::End(0)).map(drop));
-            return Err(JournalError::Io { path, source });
+        let path = self.current.as_ref().map_or_else(|| self.folder.clone(), |current| self.path(&current.month));
+        let Some(Current { file, bytes, .. }) = &mut self.current else { return Ok(()) };
+        let io = |source| JournalError::Io { path, source };
+        let write = |file: &mut File| {
+            // What a failed append left behind, if it could not be taken back then, must not stand before this one.
+            if file.metadata()?.len() != *bytes {
+                file.set_len(*bytes)?;
+            }
+            file.write_all(&batch.bytes)?;
+            file.sync_data()
+        };
+        if let Err(source) = write(file) {
+            let _ = file.set_len(*bytes);
+            return Err(io(source));
         }
-        self.current_bytes += frame.len() as u64;
-        self.last = last.entry.seq;
+        *bytes += batch.bytes();
+        self.last = batch.last;
         Ok(())
     }
 
-    /// Every line whose entry comes after `after`, oldest first.
-    pub(super) fn lines_after(&self, after: Seq) -> Result<impl Iterator<Item = Result<Line, JournalError>> + use<>, JournalError> {
-        let mut paths = Vec::new();
+    /// Every line whose entry comes after `after`, oldest first, with damage where it stands.
+    ///
+    /// What is appended or tidied later does not disturb it: it reads the files as they are now.
+    pub(super) fn lines_after(&self, after: Seq) -> Result<Lines, JournalError> {
+        let mut stretches = Vec::new();
         if self.last > after {
-            for month in self.months()?.into_iter().rev() {
-                let path = self.path(&month);
-                let first = read_lines(&path)?.next().transpose()?;
-                paths.push(path);
-                // Older months end before this one begins.
-                if first.is_some_and(|line| line.entry.seq <= after.next()) {
+            for month in months(&self.folder)?.into_iter().rev() {
+                let (stretch, reaches) = stretch(self.path(&month), after)?;
+                stretches.push(stretch);
+                if reaches {
                     break;
                 }
             }
         }
-        paths.reverse();
-        let mut files = paths.into_iter();
-        let mut open: Option<Lines> = None;
-        Ok(std::iter::from_fn(move || {
-            loop {
-                match open.as_mut().and_then(Iterator::next) {
-                    Some(Ok(line)) if line.entry.seq <= after => {}
-                    Some(line) => return Some(line),
-                    None => match read_lines(&files.next()?) {
-                        Ok(lines) => open = Some(lines),
-                        Err(error) => return Some(Err(error)),
-                    },
+        stretches.reverse();
+        Ok(Lines::new(stretches, after, self.last))
+    }
+
+    /// Every line of a journal that is not ours, oldest first, with damage where it stands. Changes nothing.
+    pub(crate) fn read_folder(folder: &Path) -> Result<Lines, JournalError> {
+        let stretches = months(folder)?
+            .into_iter()
+            .map(|month| stretch(folder.join(format!("{month}{SUFFIX}")), Seq(0)).map(|(stretch, _)| stretch))
+            .collect::<Result<_, _>>()?;
+        Ok(Lines::new(stretches, Seq(0), Seq(0)))
+    }
+
+    /// Decodes every frame and parses every line; the faults that it finds. `progress` is told how many bytes were read.
+    pub(super) fn verify(&self, progress: &mut dyn FnMut(u64)) -> Vec<JournalError> {
+        let mut lines = match self.lines_after(Seq(0)) {
+            Ok(lines) => lines,
+            Err(error) => return vec![error],
+        };
+        let mut faults = Vec::new();
+        let mut told_bytes = 0;
+        while let Some(line) = lines.next() {
+            match line {
+                Ok(line) => {
+                    if let Err(reason) = line.said() {
+                        faults.push(JournalError::Later { path: self.folder.clone(), seq: line.entry.seq, reason });
+                    }
                 }
+                Err(error) => faults.push(error),
             }
-        }))
+            if lines.passed_bytes() != told_bytes {
+                told_bytes = lines.passed_bytes();
+                progress(told_bytes);
+            }
+            if faults.len() == FAULTS_MAX {
+                break;
+            }
+        }
+        faults
     }
 
     /// Makes the month's file the current one. A clock that was set back does not reopen an older month, so that files stay in order.
     fn turn_to(&mut self, month: &str) -> Result<(), JournalError> {
-        if self.current.as_ref().is_some_and(|(current, _)| current.as_str() >= month) {
+        if self.current.as_ref().is_some_and(|current| current.month.as_str() >= month) {
             return Ok(());
         }
         let path = self.path(month);
         let io = |source| JournalError::Io { path: path.clone(), source };
         let file = private_options().append(true).read(true).create(true).open(&path).map_err(io)?;
-        // A new name must outlast a power cut as well as the bytes behind it.
-        File::open(&self.folder).and_then(|folder| folder.sync_all()).map_err(io)?;
-        self.closed_bytes += self.current_bytes;
-        self.current_bytes = file.metadata().map_err(io)?.len();
-        self.current = Some((month.to_owned(), file));
+        sync_folder(&self.folder)?;
+        let bytes = file.metadata().map_err(io)?.len();
+        self.closed_bytes = self.bytes();
+        self.current = Some(Current { month: month.to_owned(), file, bytes, tidy_bytes: 0 });
         Ok(())
     }
 
     fn path(&self, month: &str) -> PathBuf {
         self.folder.join(format!("{month}{SUFFIX}"))
     }
+}
 
-    /// The months that have a file, oldest first.
-    fn months(&self) -> Result<Vec<String>, JournalError> {
-        let io = |source| JournalError::Io { path: self.folder.clone(), source };
-        let mut months = Vec::new();
-        for file in fs::read_dir(&self.folder).map_err(io)? {
-            let name = file.map_err(io)?.file_name();
-            if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) {
-                months.push(month.to_owned());
+/// The months that have a file, oldest first.
+fn months(folder: &Path) -> Result<Vec<String>, JournalError> {
+    let io = |source| JournalError::Io { path: folder.to_owned(), source };
+    let mut months = Vec::new();
+    for file in fs::read_dir(folder).map_err(io)? {
+        let name = file.map_err(io)?.file_name();
+        if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) {
+            months.push(month.to_owned());
+        }
+    }
+    months.sort();
+    Ok(months)
+}
+
+/// A new name must outlast a power cut as well as the bytes behind it.
+fn sync_folder(folder: &Path) -> Result<(), JournalError> {
+    File::open(folder).and_then(|open| open.sync_all()).map_err(|source| JournalError::Io { path: folder.to_owned(), source })
+}
+
+/// The part of a file that holds the lines after `after`, and whether no older file holds any.
+fn stretch(path: PathBuf, after: Seq) -> Result<(Stretch, bool), JournalError> {
+    let find = || {
+        let mut file = File::open(&path)?;
+        let until = file.metadata()?.len();
+        let mut end = until;
+        let mut from = None;
+        for _ in 0..HOPS_MAX {
+            // From the first line on there is nothing to hop over; a file without notes is read from its front.
+            let Some(note) = Note::before(&mut file, end)?.filter(|_| after > Seq(0)) else { break };
+            end -= note.span_bytes();
+            if note.first <= after.next() {
+                from = Some(end);
+                break;
             }
         }
-        months.sort();
-        Ok(months)
+        let reaches = from.is_some() || first_seq(&file, until)?.is_some_and(|first| first <= after.next());
+        Ok((file, from.unwrap_or(0), until, reaches))
+    };
+    match find() {
+        Ok((file, from, until, reaches)) => Ok((Stretch { path, file, from, until }, reaches)),
+        Err(source) => Err(JournalError::Io { path, source }),
     }
 }
 
-/// A batch as one checksummed zstd frame of JSON lines.
-fn frame(lines: &[Line]) -> Vec<u8> {
-    let mut text = Vec::with_capacity(lines.len() * 512);
-    for line in lines {
-        serde_json::to_writer(&mut text, line).expect("a line holds only what JSON can hold, and memory takes it");
-        text.push(b'\n');
-    }
-    let mut encoder = zstd::Encoder::new(Vec::new(), LEVEL).expect("the level is one that zstd knows");
-    encoder.include_checksum(true).expect("a fresh encoder takes its parameters");
-    encoder.write_all(&text).and_then(|()| encoder.finish()).expect("writing to memory does not fail")
-}
-
-/// How many bytes of a file are whole frames, and the last entry in them.
-///
-/// Frames before the last one were read back by their length only: their checksums are tried when they are replayed.
-fn whole_frames(bytes: &[u8]) -> (u64, Option<Seq>) {
-    let mut ends = vec![0];
-    while let Some(rest) = bytes.get(*ends.last().unwrap_or(&0)..).filter(|rest| !rest.is_empty()) {
-        match zstd_safe::find_frame_compressed_size(rest) {
-            Ok(size) if size > 0 && size <= rest.len() => ends.push(ends.last().unwrap_or(&0) + size),
-            Ok(_) | Err(_) => break,
-        }
-    }
-    // A power cut can leave the right length with the wrong bytes: only a frame that decodes is whole.
-    while let [.., start, end] = ends[..] {
-        let last = Lines::new(Box::new(io::Cursor::new(bytes[start..end].to_vec())), PathBuf::new()).and_then(Iterator::last);
-        if let Some(Ok(line)) = last {
-            return (end as u64, Some(line.entry.seq));
-        }
-        ends.pop();
-    }
-    (0, None)
-}
-
-fn torn_path(path: &Path) -> PathBuf {
-    path.with_extension("torn")
-}
-
-/// Keeps what lies behind `whole_bytes` in a file of its own and cuts it off.
-fn cut_tail(file: &mut File, path: &Path, whole_bytes: u64) -> io::Result<()> {
-    file.seek(SeekFrom::Start(whole_bytes))?;
-    let mut tail = Vec::new();
-    file.read_to_end(&mut tail)?;
-    let mut torn = private_options().append(true).create(true).open(torn_path(path))?;
-    torn.write_all(&tail)?;
-    torn.sync_all()?;
-    file.set_len(whole_bytes)?;
-    file.sync_all()
-}
-
-fn read_lines(path: &Path) -> Result<Lines, JournalError> {
-    let file = File::open(path).map_err(|source| JournalError::Io { path: path.to_owned(), source })?;
-    Lines::new(Box::new(file), path.to_owned()).ok_or_else(|| JournalError::Damaged {
-        path: path.to_owned(),
-        after: 0,
-        reason: "zstd cannot be started".into(),
+/// The first entry of a file, if its first frame is whole.
+fn first_seq(file: &File, until: u64) -> io::Result<Option<Seq>> {
+    Ok(match Scan::new(file, 0, until)?.next()? {
+        Some(Piece::Noted { note, .. }) => Some(note.first),
+        Some(Piece::Bare { text, .. }) => text.lines().next().and_then(|line| line::read_line(line).ok()).map(|line| line.entry.seq),
+        Some(Piece::Damage { .. }) | None => None,
     })
 }
 
-/// The lines of one file, frame after frame.
-struct Lines {
-    text: BufReader<zstd::Decoder<'static, BufReader<Box<dyn Read + Send>>>>,
-    path: PathBuf,
-    after: u64,
-    failed: bool,
-}
-
-impl Lines {
-    fn new(bytes: Box<dyn Read + Send>, path: PathBuf) -> Option<Lines> {
-        let text = BufReader::new(zstd::Decoder::new(bytes).ok()?);
-        Some(Lines { text, path, after: 0, failed: false })
-    }
-}
-
-impl Iterator for Lines {
-    type Item = Result<Line, JournalError>;
-
-    fn next(&mut self) -> Option<Self::Item> {
-        if self.failed {
-            return None;
-        }
-        let mut text = Vec::new();
-        let read = self.text.by_ref().take(LINE_BYTES_MAX).read_until(b'\n', &mut text);
-        let line = match read {
-            Ok(0) => return None,
-            Ok(_) => serde_json::from_slice::<Line>(&text).map_err(|error| error.to_string()),
-            Err(error) => Err(error.to_string()),
-        };
-        Some(match line {
-            Ok(line) => {
-                self.after = line.entry.seq.0;
-                Ok(line)
-            }
-            Err(reason) => {
-                self.failed = true;
-                Err(JournalError::Damaged { path: self.path.clone(), after: self.after, reason })
-            }
-        })
-    }
-}
+#[cfg(test)]
+mod tests;
