@@ -4,11 +4,11 @@
 //! is replayed from the journal when the log is opened. One process opens a log; an entry, once written, is never changed.
 
 mod journal;
-#[allow(dead_code)]
 pub(crate) mod segment;
 mod store;
+mod tail;
 
-use crate::{Entry, Event, RequestKey, Seq, Sighting, Source, Timestamp, Usage};
+use crate::{Entry, Event, RequestKey, Seq, Sighting, Source, Span, Timestamp, Usage};
 use journal::{Journal, Line};
 use std::{
     collections::HashMap,
@@ -19,7 +19,12 @@ use std::{
 use store::Store;
 
 pub use journal::JournalError;
+use segment::Columns;
 pub use store::StoreError;
+#[cfg(test)]
+pub(crate) use tail::with_columns;
+#[cfg(not(test))]
+use tail::with_columns;
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.
 pub const BATCH_FACTS_MAX: usize = 4096;
@@ -78,6 +83,7 @@ impl LogError {
 /// The log, open and ours.
 pub struct Log {
     folder: PathBuf,
+    device: String,
     journal: Journal,
     store: Store,
     last: Seq,
@@ -97,7 +103,7 @@ impl Log {
         let mut mended = Vec::new();
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
         let store = open_store(&folder.join("store"), &mut mended)?;
-        let mut log = Log { folder: folder.to_owned(), journal, store, last: Seq(0), mended, _lock: lock };
+        let mut log = Log { folder: folder.to_owned(), device: device.to_owned(), journal, store, last: Seq(0), mended, _lock: lock };
         log.catch_up()?;
         Ok(log)
     }
@@ -115,6 +121,11 @@ impl Log {
     /// The folder that the log lives in.
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// What this machine's own part of the journal is called, and so the device of every call that names none.
+    pub fn device(&self) -> &str {
+        &self.device
     }
 
     /// The bytes of the journal on disk.
@@ -148,6 +159,31 @@ impl Log {
             expected = expected.next();
             Ok(entry)
         })
+    }
+
+    /// Visits the numbers of every entry that may speak of a call in a span, oldest first. Some of what is visited lies outside of it.
+    pub(crate) fn fold_columns(&self, _span: Span, visit: &mut dyn FnMut(&Columns<'_>)) -> Result<(), LogError> {
+        let mut entries = self.replay();
+        loop {
+            let some: Vec<Entry> = entries.by_ref().take(BATCH_FACTS_MAX).collect::<Result<_, _>>()?;
+            if some.is_empty() {
+                return Ok(());
+            }
+            with_columns(&some, |columns| visit(columns));
+        }
+    }
+
+    /// The calls that entries speak of, in the order asked; those entries are left out that a later one about the same call has restated.
+    pub(crate) fn calls_at(&self, wanted: &[Seq]) -> Result<Vec<(RequestKey, Usage)>, LogError> {
+        let mut newest: HashMap<RequestKey, (Seq, Usage)> = HashMap::new();
+        for entry in self.replay() {
+            let entry = entry?;
+            if let (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) = (entry.key, entry.event) {
+                newest.insert(key, (entry.seq, *usage));
+            }
+        }
+        let mut at: HashMap<Seq, (RequestKey, Usage)> = newest.into_iter().map(|(key, (seq, usage))| (seq, (key, usage))).collect();
+        Ok(wanted.iter().filter_map(|seq| at.remove(seq)).collect())
     }
 
     /// Opens the store again if it has stopped working, as after a full disk, and completes it from the journal.
