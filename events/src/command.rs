@@ -1,7 +1,7 @@
 //! A wish, and what it becomes: facts to write, or the reason why it is refused.
 
 use crate::{
-    Budget, Event, Projections, RequestKey, Sighting, Usage, Usd,
+    Budget, BudgetScope, Event, Projections, RequestKey, Sighting, Usage, Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
@@ -68,7 +68,8 @@ pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, 
         Command::Rebuild {} => Ok(Vec::new()),
         Command::SetBudget { mut budget } => {
             check_name("budget", &budget.name)?;
-            for (what, name) in [("project", &budget.scope.project), ("model", &budget.scope.model), ("provider", &budget.scope.provider)] {
+            let BudgetScope { project, model, provider, device } = &budget.scope;
+            for (what, name) in [("project", project), ("model", model), ("provider", provider), ("device", device)] {
                 name.as_deref().map_or(Ok(()), |name| check_name(what, name))?;
             }
             if budget.limit <= Usd::ZERO {
@@ -103,7 +104,7 @@ fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {
         return Err(Fault::refused("a call without an id cannot be recorded", "name its call id"));
     }
     check_name("provider", &usage.provider)?;
-    let named = [("model", &usage.model), ("call id", &usage.call_id), ("session", &usage.session), ("client", &usage.client)];
+    let named = [("model", &usage.model), ("call id", &usage.call_id), ("session", &usage.session), ("client", &usage.client), ("device", &usage.device)];
     named.into_iter().filter_map(|(what, name)| Some((what, name.as_deref()?))).try_for_each(|(what, name)| check_name(what, name))?;
     Ok(Fact::Seen(Box::new(sighting)))
 }
@@ -129,7 +130,7 @@ fn check_name(what: &str, name: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Budget, BudgetScope, Period, PriceBook, Seq, Timestamp};
+    use crate::{Period, PriceBook, Seq, Timestamp};
 
     fn check(command: Command, expected: Result<usize, &str>) {
         let decided = decide(command, &Projections::new(PriceBook::bundled().clone()));

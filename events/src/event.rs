@@ -529,6 +529,9 @@ pub struct BudgetScope {
     pub model: Option<String>,
     /// Only calls to this provider.
     pub provider: Option<String>,
+    /// Only calls made on this machine.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub device: Option<String>,
 }
 
 /// A budget that crossed a threshold.

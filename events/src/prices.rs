@@ -6,12 +6,14 @@
 mod matching;
 #[cfg(test)]
 mod oracle;
+mod rated;
 mod read;
 mod row;
 mod schedule;
 #[cfg(test)]
 mod tests;
 
+pub(crate) use rated::{Consumed, Rated, Terms};
 pub use read::{PriceError, RowFault};
 pub use row::{Band, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
@@ -122,9 +124,8 @@ impl PriceBook {
     /// As of the call, a reported cost is the bill. As of another time the book comes first, since the report speaks of then.
     /// A reported zero for tokens is no price (provider-usage 0, rule 9: own key, hosted elsewhere), except for `:free` models.
     pub fn cost_of(&self, usage: &Usage, as_of: AsOf) -> Cost<'_> {
-        let free = usage.model.as_deref().is_some_and(|model| model.ends_with(":free"));
         let idle = usage.certainty != Certainty::Unknown && usage.tokens.total() == 0 && usage.fees.is_none();
-        let reported = usage.reported_cost.filter(|cost| *cost > Usd::ZERO || (*cost == Usd::ZERO && (free || idle)));
+        let reported = credible(usage.reported_cost, is_free(usage.model.as_deref()), idle);
         let reported = reported.map(|usd| Cost::Priced { usd, by: By::Reported });
         match as_of {
             AsOf::Call => reported.unwrap_or_else(|| self.cost(usage, usage.at)),
@@ -144,14 +145,14 @@ impl PriceBook {
     }
 
     fn priced(&self, usage: &Usage, at: Timestamp) -> Result<(Usd, By<'_>), Unpriced> {
-        // Ollama also hands calls on to its cloud, which is not free.
-        if LOCAL.contains(&usage.provider.as_str()) && !usage.model.as_deref().is_some_and(|model| model.ends_with("cloud")) {
+        let terms = Terms::of(usage);
+        if is_local(&terms) {
             return Ok((Usd::ZERO, By::Local));
         }
         if usage.certainty == Certainty::Unknown {
             return Err(Unpriced::TokensUnknown);
         }
-        let (rows, exact) = self.rows_for(usage).ok_or(Unpriced::UnknownModel)?;
+        let (rows, exact) = self.rows_for(&terms).ok_or(Unpriced::UnknownModel)?;
         let tier = Tier::of(usage.tier.as_deref()).ok_or(Unpriced::NoRow)?;
         let row = rows.iter().find(|row| row.tier == tier && row.span().contains(at)).ok_or(Unpriced::NoRow)?;
         let (tokens, fees) = row.cost_atto(&usage.tokens, usage.fees.web_search).map_err(Unpriced::NoRate)?;
@@ -168,17 +169,17 @@ impl PriceBook {
     }
 
     /// The rows of the model that answered (else of the one that was asked for), and whether they are its own by this very name.
-    fn rows_for(&self, usage: &Usage) -> Option<(&[Row], bool)> {
+    fn rows_for(&self, terms: &Terms<'_>) -> Option<(&[Row], bool)> {
         // Nearly every call is its provider's own model by its own name.
-        let own = usage.model.as_deref().and_then(|model| self.names.get(matching::seller(&usage.provider))?.get(model));
+        let own = terms.model.and_then(|model| self.names.get(matching::seller(terms.provider))?.get(model));
         if let Some(rows) = own {
             return Some((&self.rows[rows.clone()], true));
         }
-        let models = [(usage.model.as_deref(), true), (usage.request_model.as_deref(), usage.model.is_none())];
+        let models = [(terms.model, true), (terms.request_model, terms.model.is_none())];
         for (model, answered) in models {
             let Some(model) = model else { continue };
             let known = |provider: &str| self.names.contains_key(provider);
-            for (nth, seller) in matching::sellers(&usage.provider, &usage.family, model, known).enumerate() {
+            for (nth, seller) in matching::sellers(terms.provider, terms.family, model, known).enumerate() {
                 let Some(names) = self.names.get(seller) else { continue };
                 let found = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, names.get(name)?)));
                 if let Some((stem, rows)) = found {
@@ -188,6 +189,21 @@ impl PriceBook {
         }
         None
     }
+}
+
+/// Whether a call ran on the user's own machine. Ollama also hands calls on to its cloud, which is not free.
+fn is_local(terms: &Terms<'_>) -> bool {
+    LOCAL.contains(&terms.provider) && !terms.model.is_some_and(|model| model.ends_with("cloud"))
+}
+
+/// Whether a model is one of those that resellers give away.
+fn is_free(model: Option<&str>) -> bool {
+    model.is_some_and(|model| model.ends_with(":free"))
+}
+
+/// A reported cost, unless it says nothing: zero is a price only of what is free, or where nothing was consumed.
+fn credible(reported: Option<Usd>, free: bool, idle: bool) -> Option<Usd> {
+    reported.filter(|cost| *cost > Usd::ZERO || (*cost == Usd::ZERO && (free || idle)))
 }
 
 /// Tokens by both factors, and fees, as money; exact up to the one rounding at the end.

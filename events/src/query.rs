@@ -4,6 +4,7 @@
 
 mod budgets;
 mod calls;
+mod days;
 mod health;
 mod recent;
 mod reprice;
@@ -11,7 +12,7 @@ mod spend_by;
 mod today;
 mod upkeep;
 
-use crate::{Log, Projections, Timestamp, Zone};
+use crate::{Log, LogError, Projections, Timestamp, Zone, projections::Scope};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::projections::Spend;
@@ -36,6 +37,13 @@ pub struct View<'a> {
     pub engine: Option<&'a EngineFacts>,
 }
 
+impl<'a> View<'a> {
+    /// The calls that match a filter, in this log.
+    fn scope(&self, filter: &'a Filter) -> Scope<'a> {
+        Scope { filter, home: self.log.device() }
+    }
+}
+
 /// A question. `now` is passed in: nothing here reads a clock.
 pub trait Query: Serialize + DeserializeOwned + Send + 'static {
     /// Its name in `POST /ask/<name>`.
@@ -58,6 +66,10 @@ pub struct Fault {
     /// What to do; empty where there is nothing.
     #[serde(default)]
     pub hint: String,
+}
+
+fn storage_fault(error: &LogError) -> Fault {
+    Fault::new(FaultCode::Storage, error.to_string(), error.hint())
 }
 
 /// Kinds of [`Fault`]; a new one only when some reader acts on it.

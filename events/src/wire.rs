@@ -78,7 +78,7 @@ mod tests {
             name: "month".into(),
             period: Period::Month,
             limit: Usd::from_pico(20_000_000_000_000),
-            scope: BudgetScope { project: Some("web".into()), model: None, provider: None },
+            scope: BudgetScope { project: Some("web".into()), ..BudgetScope::default() },
             alert_percents: vec![80, 100],
         };
         let alert = Alert {

@@ -38,7 +38,8 @@ fn entries(log: &Log) -> Vec<Entry> {
 fn output(log: &Log) -> u64 {
     let mut projections = Projections::new(PriceBook::bundled().clone());
     entries(log).iter().for_each(|entry| projections.apply(entry));
-    projections.spend.total(crate::Span::ALWAYS, &crate::query::Filter::default()).tokens_out
+    let everything = crate::query::Filter::default();
+    projections.spend.total(Span::ALWAYS, crate::projections::Scope { filter: &everything, home: DEVICE }).tokens_out
 }
 
 fn journal_file(folder: &Path) -> PathBuf {

@@ -191,6 +191,11 @@ macro_rules! rates {
                 }
             }
 
+            /// The rates that hold in a band, where it names some of its own, in the order of [`classes`]; then that of web searches.
+            pub(super) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], Option<Rate>) {
+                ([$(band.$class.or(self.$class)),+], band.web_search.or(self.web_search))
+            }
+
             fn cost_atto(&self, band: &Rates, tokens: &Tokens, web_searches: u32) -> Result<(i128, i128), &'static str> {
                 // Taken apart without `..`, so that a new class of tokens cannot go unpriced unnoticed.
                 let Tokens { $($class,)+ reasoning: _ } = *tokens;
@@ -206,6 +211,16 @@ macro_rules! rates {
                 };
                 Ok((atto, fees))
             }
+        }
+
+        /// How many classes of tokens have a rate.
+        pub(super) const CLASSES: usize = [$(stringify!($class)),+].len();
+
+        /// The billed tokens of every class.
+        pub(super) fn classes(tokens: &Tokens) -> [u64; CLASSES] {
+            // Taken apart without `..`, so that a new class of tokens cannot go unpriced unnoticed.
+            let Tokens { $($class,)+ reasoning: _ } = *tokens;
+            [$($class),+]
         }
     };
 }

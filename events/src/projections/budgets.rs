@@ -1,10 +1,11 @@
 //! Budgets as they were last set, and what was told of them.
 
-use super::Projections;
-use crate::{Alert, Budget, Day, Span, Timestamp, Usd, Zone, query::Filter};
+use super::{Projections, Scope};
+use crate::{Alert, Budget, BudgetScope, Day, Span, Timestamp, Usd, Zone, query::Filter};
+use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
 
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct BudgetFold {
     budgets: BTreeMap<String, Budget>,
     /// The thresholds that were told, per budget, period and limit. A new limit is a new promise and is told anew.
@@ -24,6 +25,12 @@ impl BudgetFold {
         self.raised.insert((alert.budget.clone(), alert.period_start, alert.limit, alert.percent));
     }
 
+    /// Adds what was folded from other entries, none of which speak of a budget that is known here.
+    pub(super) fn absorb(&mut self, other: BudgetFold) {
+        self.budgets.extend(other.budgets);
+        self.raised.extend(other.raised);
+    }
+
     /// By name.
     pub(crate) fn all(&self) -> impl Iterator<Item = &Budget> {
         self.budgets.values()
@@ -35,20 +42,20 @@ impl BudgetFold {
 }
 
 impl Projections {
-    /// What a budget's calls cost in the period that `now` lies in.
-    pub(crate) fn budget_spend(&self, budget: &Budget, now: Timestamp, zone: Zone) -> (Span, super::Spend) {
+    /// What a budget's calls cost in the period that `now` lies in. `home` is what the log's own device is called.
+    pub(crate) fn budget_spend(&self, budget: &Budget, now: Timestamp, zone: Zone, home: &str) -> (Span, super::Spend) {
         let period = zone.period_span(budget.period, now);
-        let scope = &budget.scope;
-        let filter = Filter { project: scope.project.clone(), model: scope.model.clone(), provider: scope.provider.clone(), client: None };
-        (period, self.spend.total(period, &filter))
+        let BudgetScope { project, model, provider, device } = budget.scope.clone();
+        let filter = Filter { project, model, provider, client: None, device };
+        (period, self.spend.total(period, Scope { filter: &filter, home }))
     }
 
     /// What must be told now: every threshold that a budget's spend has reached and that was not told yet, once per period, ever.
-    /// Each becomes an `AlertRaised` event before anybody is told.
-    pub fn alerts_due(&self, now: Timestamp, zone: Zone) -> Vec<Alert> {
+    /// Each becomes an `AlertRaised` event before anybody is told. `home` is what the log's own device is called.
+    pub fn alerts_due(&self, now: Timestamp, zone: Zone, home: &str) -> Vec<Alert> {
         let mut due = Vec::new();
         for budget in self.budgets.all() {
-            let (period, spend) = self.budget_spend(budget, now, zone);
+            let (period, spend) = self.budget_spend(budget, now, zone, home);
             let Some(reached) = spend.usd.percent_of(budget.limit) else { continue };
             let period_start = zone.day(period.from);
             for percent in budget.alert_percents.iter().copied().filter(|percent| i128::from(*percent) <= reached) {

@@ -1,34 +1,39 @@
-//! The last calls, by their own time.
+//! Where the last calls stand in the log, by their own time.
 
-use crate::{RequestKey, Timestamp, Usage};
-use std::collections::BTreeMap;
+use crate::{Seq, Timestamp};
 
-/// How many calls are remembered whole.
+/// How many calls an answer tells of.
 pub const RECENT_CALLS_MAX: usize = 200;
+/// How many entries are remembered: more than calls are told of, since some were restated by later ones.
+const RECENT_ENTRIES_MAX: usize = 512;
 
+/// The entries about the last calls.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct RecentFold {
-    calls: BTreeMap<(Timestamp, RequestKey), Usage>,
+    /// In no order, and up to twice as many as are wanted, so that they are sorted out once in a while only.
+    entries: Vec<(Timestamp, Seq)>,
+    /// What is not later than this is not among the last.
+    floor: Option<(Timestamp, Seq)>,
 }
 
 impl RecentFold {
-    pub(crate) fn insert(&mut self, usage: &Usage, key: RequestKey) {
-        let full = self.calls.len() >= RECENT_CALLS_MAX;
-        if full && self.calls.first_key_value().is_some_and(|(oldest, _)| (usage.at, key) < *oldest) {
+    pub(super) fn insert(&mut self, at: Timestamp, seq: Seq) {
+        if self.floor.is_some_and(|floor| (at, seq) <= floor) {
             return;
         }
-        self.calls.insert((usage.at, key), usage.clone());
-        if self.calls.len() > RECENT_CALLS_MAX {
-            self.calls.pop_first();
+        self.entries.push((at, seq));
+        if self.entries.len() >= 2 * RECENT_ENTRIES_MAX {
+            let (_, oldest_kept, _) = self.entries.select_nth_unstable_by(RECENT_ENTRIES_MAX - 1, |one, other| other.cmp(one));
+            self.floor = Some(*oldest_kept);
+            self.entries.truncate(RECENT_ENTRIES_MAX);
         }
     }
 
-    pub(crate) fn remove(&mut self, at: Timestamp, key: RequestKey) {
-        self.calls.remove(&(at, key));
-    }
-
-    /// Newest first.
-    pub(crate) fn newest(&self) -> impl Iterator<Item = (RequestKey, &Usage)> {
-        self.calls.iter().rev().map(|((_, key), usage)| (*key, usage))
+    /// The entries, the latest call first.
+    pub(crate) fn newest(&self) -> Vec<(Timestamp, Seq)> {
+        let mut newest = self.entries.clone();
+        newest.sort_unstable_by(|one, other| other.cmp(one));
+        newest.truncate(RECENT_ENTRIES_MAX);
+        newest
     }
 }

@@ -1,14 +1,21 @@
-//! Spend per quarter of an hour, provider, model, project and client: whatever the zone, its days are sums of these
+//! Spend per quarter of an hour, provider, model, project, client and device: whatever the zone, its days are sums of these
 //! (every zone's offset is a multiple of fifteen minutes since 1972).
+//!
+//! What was folded lately stands in a table of cells; what is at rest is packed by stretches of some days. A cell may stand in both, and
+//! what is known of it is the sum: nothing is unpacked to be changed, and cells that were taken away may come before those they are of.
 
-use crate::{
-    AsOf, Certainty, Cost, PriceBook, Span, Timestamp, Usage, Usd,
-    query::{Dimension, Filter},
+use super::{
+    labels::{LabelId, Labels, Names, Scope},
+    packed::{Cell, PACK_QUARTERS, Pack},
 };
+use crate::{Certainty, Span, Timestamp, Tokens, Usd};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
+/// How many cells are kept unpacked. More make folding an unsorted past faster and take more memory: 130 bytes each.
+const LOOSE_CELLS_MAX: usize = 131_072;
 
 /// What some calls cost, and how sure that is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -37,27 +44,27 @@ pub struct Spend {
 }
 
 impl Spend {
-    /// What one call cost.
-    fn of(usage: &Usage, book: &PriceBook) -> Spend {
+    /// What one call cost that consumed these tokens; `None` where it has no price.
+    pub(super) fn of(tokens: &Tokens, certainty: Certainty, cost: Option<Usd>) -> Spend {
         let mut spend = Spend {
             calls: 1,
-            tokens_in: usage.tokens.prompt(),
-            tokens_cached: usage.tokens.cache_read.saturating_add(usage.tokens.cache_read_audio),
-            tokens_out: usage.tokens.produced(),
+            tokens_in: tokens.prompt(),
+            tokens_cached: tokens.cache_read.saturating_add(tokens.cache_read_audio),
+            tokens_out: tokens.produced(),
             ..Spend::default()
         };
-        match book.cost_of(usage, AsOf::Call) {
-            Cost::Priced { usd, .. } => {
+        match cost {
+            Some(usd) => {
                 spend.usd = usd;
-                if is_unsure(usage.certainty) {
+                if is_unsure(certainty) {
                     spend.estimated_calls = 1;
                     spend.estimated_usd = usd;
                 }
             }
-            Cost::Unpriced { .. } if usage.certainty == Certainty::Unknown => spend.unknown_calls = 1,
-            Cost::Unpriced { .. } => {
+            None if certainty == Certainty::Unknown => spend.unknown_calls = 1,
+            None => {
                 spend.unpriced_calls = 1;
-                spend.unpriced_tokens = usage.tokens.total();
+                spend.unpriced_tokens = tokens.total();
             }
         }
         spend
@@ -65,30 +72,31 @@ impl Spend {
 
     /// Adds what other calls cost.
     pub fn add(&mut self, other: &Spend) {
-        self.calls += other.calls;
+        // A part of a sum may be less than nothing for a while, so counts go round; the whole never is.
+        self.calls = self.calls.wrapping_add(other.calls);
         self.usd += other.usd;
-        self.tokens_in += other.tokens_in;
-        self.tokens_cached += other.tokens_cached;
-        self.tokens_out += other.tokens_out;
-        self.unpriced_calls += other.unpriced_calls;
-        self.unpriced_tokens += other.unpriced_tokens;
-        self.estimated_calls += other.estimated_calls;
+        self.tokens_in = self.tokens_in.wrapping_add(other.tokens_in);
+        self.tokens_cached = self.tokens_cached.wrapping_add(other.tokens_cached);
+        self.tokens_out = self.tokens_out.wrapping_add(other.tokens_out);
+        self.unpriced_calls = self.unpriced_calls.wrapping_add(other.unpriced_calls);
+        self.unpriced_tokens = self.unpriced_tokens.wrapping_add(other.unpriced_tokens);
+        self.estimated_calls = self.estimated_calls.wrapping_add(other.estimated_calls);
         self.estimated_usd += other.estimated_usd;
-        self.unknown_calls += other.unknown_calls;
+        self.unknown_calls = self.unknown_calls.wrapping_add(other.unknown_calls);
     }
 
-    /// Takes away what was added before.
-    fn subtract(&mut self, other: &Spend) {
-        self.calls -= other.calls;
+    /// Takes away what was added before, or will be.
+    pub(super) fn subtract(&mut self, other: &Spend) {
+        self.calls = self.calls.wrapping_sub(other.calls);
         self.usd -= other.usd;
-        self.tokens_in -= other.tokens_in;
-        self.tokens_cached -= other.tokens_cached;
-        self.tokens_out -= other.tokens_out;
-        self.unpriced_calls -= other.unpriced_calls;
-        self.unpriced_tokens -= other.unpriced_tokens;
-        self.estimated_calls -= other.estimated_calls;
+        self.tokens_in = self.tokens_in.wrapping_sub(other.tokens_in);
+        self.tokens_cached = self.tokens_cached.wrapping_sub(other.tokens_cached);
+        self.tokens_out = self.tokens_out.wrapping_sub(other.tokens_out);
+        self.unpriced_calls = self.unpriced_calls.wrapping_sub(other.unpriced_calls);
+        self.unpriced_tokens = self.unpriced_tokens.wrapping_sub(other.unpriced_tokens);
+        self.estimated_calls = self.estimated_calls.wrapping_sub(other.estimated_calls);
         self.estimated_usd -= other.estimated_usd;
-        self.unknown_calls -= other.unknown_calls;
+        self.unknown_calls = self.unknown_calls.wrapping_sub(other.unknown_calls);
     }
 }
 
@@ -100,44 +108,99 @@ fn is_unsure(certainty: Certainty) -> bool {
     }
 }
 
-/// A name in the fold's table of names; 0 stands for none.
-type NameId = u32;
-
-/// The names under which a call is counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-struct Labels {
-    provider: NameId,
-    model: NameId,
-    project: NameId,
-    client: NameId,
+/// Where a call is counted.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct Place {
+    /// Quarters of an hour since 1970.
+    quarter: i64,
+    label: LabelId,
 }
+
+/// Which loose cell was counted in last. A guess: calls of one kind come one after another.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct LastCell(u32);
 
 /// Spend per quarter of an hour and label.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct SpendFold {
-    names: Vec<String>,
-    ids: HashMap<String, NameId>,
-    cells: BTreeMap<(i64, Labels), Spend>,
+    labels: Labels,
+    loose: Vec<(Place, Spend)>,
+    places: FxHashMap<Place, u32>,
+    /// By the number of their stretch of days since 1970.
+    packs: BTreeMap<i64, Pack>,
     calls: u64,
 }
 
 impl SpendFold {
-    pub(crate) fn add(&mut self, usage: &Usage, book: &PriceBook) {
-        let place = (quarter(usage.at), self.labels(usage));
-        self.cells.entry(place).or_default().add(&Spend::of(usage, book));
-        self.calls += 1;
+    /// The number of a combination of names.
+    pub(super) fn label(&mut self, names: &Names<'_>) -> LabelId {
+        self.labels.id(names)
     }
 
-    /// Takes away a call that was added with this very usage.
-    pub(crate) fn subtract(&mut self, usage: &Usage, book: &PriceBook) {
-        let place = (quarter(usage.at), self.labels(usage));
-        if let Some(cell) = self.cells.get_mut(&place) {
-            cell.subtract(&Spend::of(usage, book));
-            if cell.calls == 0 {
-                self.cells.remove(&place);
-            }
-            self.calls -= 1;
+    pub(super) fn add(&mut self, at: Timestamp, label: LabelId, spend: &Spend, last: &mut LastCell) {
+        self.calls = self.calls.wrapping_add(spend.calls);
+        self.cell(Place { quarter: quarter(at), label }, last).add(spend);
+    }
+
+    /// Takes away a call that is added with this very spend, before or after.
+    pub(super) fn subtract(&mut self, at: Timestamp, label: LabelId, spend: &Spend, last: &mut LastCell) {
+        self.calls = self.calls.wrapping_sub(spend.calls);
+        self.cell(Place { quarter: quarter(at), label }, last).subtract(spend);
+    }
+
+    fn cell(&mut self, place: Place, last: &mut LastCell) -> &mut Spend {
+        if self.loose.get(last.0 as usize).is_none_or(|(there, _)| *there != place) {
+            *last = LastCell(self.find(place));
         }
+        &mut self.loose[last.0 as usize].1
+    }
+
+    fn find(&mut self, place: Place) -> u32 {
+        if let Some(found) = self.places.get(&place) {
+            return *found;
+        }
+        if self.loose.len() >= LOOSE_CELLS_MAX {
+            self.pack();
+        }
+        let new = u32::try_from(self.loose.len()).expect("there are at most LOOSE_CELLS_MAX of them");
+        self.loose.push((place, Spend::default()));
+        self.places.insert(place, new);
+        new
+    }
+
+    /// Packs all cells and gives the memory of the loose ones back.
+    pub(super) fn settle(&mut self) {
+        self.pack();
+        self.loose = Vec::new();
+        self.places = FxHashMap::default();
+    }
+
+    fn pack(&mut self) {
+        self.places.clear();
+        self.loose.sort_unstable_by_key(|(place, _)| (stretch(place.quarter), place.label, place.quarter));
+        for cells in self.loose.chunk_by(|(one, _), (other, _)| stretch(one.quarter) == stretch(other.quarter)) {
+            let Some((first, _)) = cells.first() else { continue };
+            let stretch = stretch(first.quarter);
+            let pack = self.packs.entry(stretch).or_default();
+            *pack = pack.with(cells.iter().map(|(place, spend)| in_pack(*place, spend)));
+            if pack.cells == 0 {
+                self.packs.remove(&stretch);
+            }
+        }
+        self.loose.clear();
+    }
+
+    /// Adds what was folded from other entries of the same log.
+    pub(super) fn absorb(&mut self, other: &SpendFold) {
+        let labels: Vec<LabelId> = other.labels.all().map(|names| self.labels.id(&names)).collect();
+        let mut last = LastCell::default();
+        other.each_cell(Span::ALWAYS, |place, spend| {
+            // A label that its own table does not have is damage; there is nothing to count it under.
+            if let Some(label) = labels.get(place.label as usize) {
+                self.cell(Place { label: *label, ..place }, &mut last).add(spend);
+            }
+        });
+        self.calls = self.calls.wrapping_add(other.calls);
     }
 
     /// All calls.
@@ -147,87 +210,95 @@ impl SpendFold {
 
     /// The quarter of an hour in which the first call began.
     pub(crate) fn first_at(&self) -> Option<Timestamp> {
-        self.cells.first_key_value().map(|((quarter, _), _)| Timestamp::from_micros(quarter * QUARTER_MICROS))
+        let loose = self.loose.iter().map(|(place, _)| stretch(place.quarter));
+        let mut stretches: Vec<i64> = self.packs.keys().copied().chain(loose).collect();
+        stretches.sort_unstable();
+        stretches.dedup();
+        stretches.into_iter().find_map(|stretch| self.first_in(stretch)).map(began)
     }
 
-    /// What the calls in a span cost that match the filter.
-    pub(crate) fn total(&self, span: Span, filter: &Filter) -> Spend {
+    /// The first quarter of a stretch in which there is a call: where loose cells take away what packed ones hold, all must be added up.
+    fn first_in(&self, stretch: i64) -> Option<i64> {
+        let from = stretch.saturating_mul(PACK_QUARTERS);
+        let own = |place: &Place| self::stretch(place.quarter) == stretch;
+        if !self.loose.iter().any(|(place, _)| own(place)) {
+            return self.packs.get(&stretch).map(|pack| from.saturating_add(pack.first.into()));
+        }
+        let mut calls: BTreeMap<(i64, LabelId), u64> = BTreeMap::new();
+        self.each_cell(Span { from: began(from), until: began(from.saturating_add(PACK_QUARTERS)) }, |place, spend| {
+            let counted = calls.entry((place.quarter, place.label)).or_default();
+            *counted = counted.wrapping_add(spend.calls);
+        });
+        calls.into_iter().find(|(_, calls)| *calls > 0).map(|((quarter, _), _)| quarter)
+    }
+
+    /// What the calls in a span cost that are in the scope.
+    pub(crate) fn total(&self, span: Span, scope: Scope<'_>) -> Spend {
         let mut total = Spend::default();
-        self.each(span, filter, |_, _, spend| total.add(spend));
+        self.each(span, scope, |_, _, spend| total.add(spend));
         total
     }
 
-    /// Calls `visit` with the beginning of the quarter, the label and the spend of each cell in the span that matches the filter.
-    pub(crate) fn each(&self, span: Span, filter: &Filter, mut visit: impl FnMut(Timestamp, &Label<'_>, &Spend)) {
-        let Some(wanted) = self.wanted(filter) else { return };
-        let lowest = Labels { provider: 0, model: 0, project: 0, client: 0 };
-        // A span begins and ends on a quarter: days of every zone do.
-        let range = (quarter(span.from), lowest)..(quarter(span.until), lowest);
-        for ((quarter, labels), spend) in self.cells.range(range) {
-            if wanted.iter().all(|(dimension, id)| labels.id(*dimension) == Some(*id)) {
-                visit(Timestamp::from_micros(quarter * QUARTER_MICROS), &Label { fold: self, labels: *labels }, spend);
+    /// Calls `visit` with the beginning of the quarter, the label and the spend of each cell in the span that is in the scope.
+    ///
+    /// A quarter of a label may come twice, and only the sum of both means anything.
+    pub(crate) fn each(&self, span: Span, scope: Scope<'_>, mut visit: impl FnMut(Timestamp, LabelId, &Spend)) {
+        let wanted: Vec<bool> = self.labels.all().map(|names| scope.has(&names)).collect();
+        self.each_cell(span, |place, spend| {
+            if wanted.get(place.label as usize).copied().unwrap_or(false) {
+                visit(began(place.quarter), place.label, spend);
+            }
+        });
+    }
+
+    /// The names of a label that was visited.
+    pub(crate) fn names(&self, label: LabelId) -> Option<Names<'_>> {
+        self.labels.names(label)
+    }
+
+    fn each_cell(&self, span: Span, mut visit: impl FnMut(Place, &Spend)) {
+        // A span begins and ends on a quarter: days of every zone do. Only the last quarter of all time is none.
+        let quarters = quarter(span.from)..quarter(span.until.plus_micros(-1)).saturating_add(1);
+        if quarters.is_empty() {
+            return;
+        }
+        for (number, pack) in self.packs.range(stretch(quarters.start)..=stretch(quarters.end)) {
+            let from = number.saturating_mul(PACK_QUARTERS);
+            for cell in pack.cells() {
+                let quarter = from.saturating_add(cell.quarter.into());
+                if quarters.contains(&quarter) {
+                    visit(Place { quarter, label: cell.label }, &cell.spend);
+                }
             }
         }
+        self.loose.iter().filter(|(place, _)| quarters.contains(&place.quarter)).for_each(|(place, spend)| visit(*place, spend));
     }
 
-    /// The filter in numbers; `None` where it names what no call has.
-    fn wanted(&self, filter: &Filter) -> Option<Vec<(Dimension, NameId)>> {
-        let named = [
-            (Dimension::Project, &filter.project),
-            (Dimension::Model, &filter.model),
-            (Dimension::Provider, &filter.provider),
-            (Dimension::Client, &filter.client),
-        ];
-        named.into_iter().filter_map(|(dimension, name)| name.as_ref().map(|name| self.ids.get(name).map(|id| (dimension, *id)))).collect()
+    /// The parts that a checkpoint keeps. What is loose is not among them.
+    pub(super) fn parts(&self) -> (&Labels, &BTreeMap<i64, Pack>) {
+        debug_assert!(self.loose.is_empty(), "a checkpoint is made of what is packed");
+        (&self.labels, &self.packs)
     }
 
-    fn labels(&mut self, usage: &Usage) -> Labels {
-        Labels {
-            provider: self.id(Some(&usage.provider)),
-            model: self.id(usage.model.as_deref()),
-            project: self.id(usage.project.as_ref().map(|project| project.name.as_str())),
-            client: self.id(usage.client.as_deref()),
-        }
-    }
-
-    fn id(&mut self, name: Option<&str>) -> NameId {
-        let Some(name) = name else { return 0 };
-        if let Some(id) = self.ids.get(name) {
-            return *id;
-        }
-        self.names.push(name.to_owned());
-        let id = NameId::try_from(self.names.len()).expect("fewer than four thousand million different names");
-        self.ids.insert(name.to_owned(), id);
-        id
+    pub(super) fn from_parts(labels: Labels, packs: BTreeMap<i64, Pack>, calls: u64) -> SpendFold {
+        SpendFold { labels, packs, calls, ..SpendFold::default() }
     }
 }
 
-impl Labels {
-    fn id(&self, dimension: Dimension) -> Option<NameId> {
-        match dimension {
-            Dimension::Day => None,
-            Dimension::Model => Some(self.model),
-            Dimension::Project => Some(self.project),
-            Dimension::Provider => Some(self.provider),
-            Dimension::Client => Some(self.client),
-        }
-    }
-}
-
-/// The names under which a cell's calls are counted.
-pub(crate) struct Label<'a> {
-    fold: &'a SpendFold,
-    labels: Labels,
-}
-
-impl Label<'_> {
-    /// The name along a dimension; `None` for the day, which is no label, and where the calls have no such name.
-    pub(crate) fn name(&self, dimension: Dimension) -> Option<&str> {
-        let id = self.labels.id(dimension)?.checked_sub(1)?;
-        self.fold.names.get(id as usize).map(String::as_str)
-    }
-}
-
-fn quarter(at: Timestamp) -> i64 {
+/// The quarter of an hour that an instant lies in, counted from 1970.
+pub(crate) fn quarter(at: Timestamp) -> i64 {
     at.micros().div_euclid(QUARTER_MICROS)
+}
+
+fn began(quarter: i64) -> Timestamp {
+    Timestamp::from_micros(quarter.saturating_mul(QUARTER_MICROS))
+}
+
+fn stretch(quarter: i64) -> i64 {
+    quarter.div_euclid(PACK_QUARTERS)
+}
+
+fn in_pack(place: Place, spend: &Spend) -> Cell {
+    let quarter = u16::try_from(place.quarter.rem_euclid(PACK_QUARTERS)).expect("a pack has fewer quarters than sixteen bits count");
+    Cell { label: place.label, quarter, spend: *spend }
 }

@@ -64,7 +64,7 @@ impl Query for Budgets {
 }
 
 fn state(budget: &Budget, view: &View<'_>, now: Timestamp) -> BudgetState {
-    let (period, spend) = view.projections.budget_spend(budget, now, view.zone);
+    let (period, spend) = view.projections.budget_spend(budget, now, view.zone, view.log.device());
     let percent = u32::try_from(spend.usd.percent_of(budget.limit).unwrap_or(0).max(0)).unwrap_or(u32::MAX);
     let elapsed = now.micros() - period.from.micros();
     let length = period.until.micros() - period.from.micros();

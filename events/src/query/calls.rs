@@ -1,7 +1,8 @@
 //! Every call, one row each: the export.
 
-use super::{Fault, FaultCode, Filter, Query, View, spend_by};
-use crate::{AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd};
+use super::{Fault, Filter, Query, View, spend_by, storage_fault};
+use crate::{AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd,
+    projections::{Names, Scope}};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -67,6 +68,8 @@ pub struct CallRow {
     pub latency_ms: Option<u32>,
     /// The HTTP status of the reply.
     pub status: Option<u16>,
+    /// The machine that made the call, by the name of its part of the journal.
+    pub device: String,
 }
 
 /// Where a cost comes from.
@@ -116,16 +119,17 @@ impl Query for Calls {
                 view.zone.days_span(first, last)
             }
         };
-        let calls = calls(view.log, span, &self.filter)?;
-        Ok(CallsAnswer { calls: calls.iter().map(|(key, usage)| CallRow::new(*key, usage, view.projections.book())).collect() })
+        let calls = calls(view.log, span, view.scope(&self.filter))?;
+        let row = |(key, usage): &(_, _)| CallRow::new(*key, usage, view.projections.book(), view.log.device());
+        Ok(CallsAnswer { calls: calls.iter().map(row).collect() })
     }
 }
 
 /// Replays the log: each call in the span as it now stands, by its own time.
-pub(super) fn calls(log: &Log, span: Span, filter: &Filter) -> Result<Vec<(RequestKey, Usage)>, Fault> {
+fn calls(log: &Log, span: Span, scope: Scope<'_>) -> Result<Vec<(RequestKey, Usage)>, Fault> {
     let mut calls: HashMap<RequestKey, Usage> = HashMap::new();
     for entry in log.replay() {
-        let entry = entry.map_err(|error| Fault::new(FaultCode::Storage, error.to_string(), error.hint()))?;
+        let entry = entry.map_err(|error| storage_fault(&error))?;
         match (entry.key, entry.event) {
             (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
                 calls.insert(key, *usage);
@@ -134,7 +138,7 @@ pub(super) fn calls(log: &Log, span: Span, filter: &Filter) -> Result<Vec<(Reque
             | (_, Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. }) => {}
         }
     }
-    let mut calls: Vec<_> = calls.into_iter().filter(|(_, usage)| span.contains(usage.at) && filter.matches(usage)).collect();
+    let mut calls: Vec<_> = calls.into_iter().filter(|(_, usage)| span.contains(usage.at) && scope.has(&Names::of(usage))).collect();
     calls.sort_by_key(|(key, usage)| (usage.at, *key));
     Ok(calls)
 }
@@ -152,10 +156,10 @@ fn told(by: By<'_>) -> (CostBasis, String) {
 impl CallRow {
     /// A row of nothing: what its columns are called is known without a call.
     pub fn empty() -> CallRow {
-        CallRow::new(RequestKey([0; 16]), &Usage::default(), PriceBook::bundled())
+        CallRow::new(RequestKey([0; 16]), &Usage::default(), PriceBook::bundled(), "")
     }
 
-    pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook) -> CallRow {
+    pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook, home: &str) -> CallRow {
         let tokens = &usage.tokens;
         let (cost_usd, cost_basis, cost_note) = match book.cost_of(usage, AsOf::Call) {
             Cost::Priced { usd, by } => {
@@ -195,17 +199,7 @@ impl CallRow {
             session: usage.session,
             branch: usage.branch,
             tier: usage.tier,
+            device: usage.device.unwrap_or_else(|| home.to_owned()),
         }
-    }
-}
-
-impl Filter {
-    /// Whether a call has all that is named.
-    pub(super) fn matches(&self, usage: &Usage) -> bool {
-        let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        same(&self.project, usage.project.as_ref().map(|project| project.name.as_str()))
-            && same(&self.model, usage.model.as_deref())
-            && same(&self.provider, Some(&usage.provider))
-            && same(&self.client, usage.client.as_deref())
     }
 }

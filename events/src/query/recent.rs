@@ -1,7 +1,7 @@
 //! Which were the last calls?
 
-use super::{CallRow, Fault, Query, View};
-use crate::Timestamp;
+use super::{CallRow, Fault, Query, View, storage_fault};
+use crate::{RECENT_CALLS_MAX, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 
 /// Which were the last calls?
@@ -28,7 +28,10 @@ impl Query for Recent {
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RecentAnswer, Fault> {
         let book = view.projections.book();
-        let newest = view.projections.recent.newest().take(self.limit as usize);
-        Ok(RecentAnswer { now, calls: newest.map(|(key, usage)| CallRow::new(key, usage, book)).collect() })
+        let entries: Vec<Seq> = view.projections.recent.newest().into_iter().map(|(_, seq)| seq).collect();
+        let mut calls = view.log.calls_at(&entries).map_err(|error| storage_fault(&error))?;
+        calls.truncate(RECENT_CALLS_MAX.min(self.limit as usize));
+        let row = |(key, usage): &(_, _)| CallRow::new(*key, usage, book, view.log.device());
+        Ok(RecentAnswer { now, calls: calls.iter().map(row).collect() })
     }
 }

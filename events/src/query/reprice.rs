@@ -1,11 +1,17 @@
 //! What would the same calls cost at other prices?
 
-use super::{Dimension, Fault, Filter, Query, View, calls::calls, spend_by};
-use crate::{AsOf, Cost, Day, PriceBook, Timestamp, Usd};
+use super::{Dimension, Fault, Filter, Query, View, days::Days, spend_by, storage_fault};
+use crate::{
+    AsOf, Day, PriceBook, Span, Timestamp, Usd,
+    log::segment::{Columns, Profile, Side},
+    prices::Rated,
+    projections::{LabelId, Labels, Names, RatedTerms, Scope, rows},
+};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
-/// What would the same calls cost at other prices? Replays the log; changes no event.
+/// What would the same calls cost at other prices? Reads the log; changes no event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Reprice {
@@ -92,15 +98,20 @@ impl Query for Reprice {
             RepriceAsOf::Instant(at) => AsOf::Instant(at),
             RepriceAsOf::Call => AsOf::Call,
         };
-        let mut rows: HashMap<Vec<Option<String>>, RepriceRow> = HashMap::new();
-        let mut total = RepriceRow::default();
-        for (_, usage) in calls(view.log, view.zone.days_span(first, last), &self.filter)? {
-            let costs = (then_book.cost_of(&usage, AsOf::Call), now_book.cost_of(&usage, as_of));
-            let names: Vec<_> = self.by.iter().map(|dimension| dimension.name_of(&usage, view.zone)).collect();
-            rows.entry(names).or_default().add(&costs);
-            total.add(&costs);
-        }
-        let mut rows: Vec<_> = rows.into_iter().map(|(names, row)| RepriceRow { names, ..row }).collect();
+        let span = view.zone.days_span(first, last);
+        let mut sums = Sums {
+            view,
+            by: &self.by,
+            span,
+            scope: view.scope(&self.filter),
+            then: Prices { book: then_book, as_of: AsOf::Call, rated: RatedTerms::default() },
+            now: Prices { book: now_book, as_of, rated: RatedTerms::default() },
+            days: Days::of(&self.by, view.zone),
+            labels: Labels::default(),
+            sums: FxHashMap::default(),
+        };
+        view.log.fold_columns(span, &mut |columns| sums.fold(columns)).map_err(|error| storage_fault(&error))?;
+        let (total, mut rows) = sums.rows();
         rows.sort_by(|one, other| {
             let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
             spend_by::day_order(&self.by, &one.names, &other.names).then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
@@ -109,16 +120,111 @@ impl Query for Reprice {
     }
 }
 
-impl RepriceRow {
-    fn add(&mut self, costs: &(Cost<'_>, Cost<'_>)) {
-        self.calls += 1;
-        match costs {
-            (Cost::Priced { usd: then, .. }, Cost::Priced { usd: now, .. }) => {
-                self.then_usd += *then;
-                self.now_usd += *now;
-                self.difference_usd += *now - *then;
+/// What is added up while the log is read.
+struct Sums<'a> {
+    view: &'a View<'a>,
+    by: &'a [Dimension],
+    span: Span,
+    scope: Scope<'a>,
+    then: Prices<'a>,
+    now: Prices<'a>,
+    days: Days,
+    labels: Labels,
+    sums: FxHashMap<(Option<Day>, LabelId), Sum>,
+}
+
+/// A book, as of when it is asked, and what it has said.
+struct Prices<'a> {
+    book: &'a PriceBook,
+    as_of: AsOf,
+    rated: RatedTerms,
+}
+
+/// Of some calls. Signed: a restated call is taken away, perhaps from another row than the one that it is added to.
+#[derive(Clone, Copy, Default)]
+struct Sum {
+    calls: i64,
+    then_usd: Usd,
+    now_usd: Usd,
+    unpriced_calls: i64,
+}
+
+impl Prices<'_> {
+    fn of(&mut self, profile: &Profile<'_>) -> Arc<Rated> {
+        self.rated.of(profile, self.book)
+    }
+}
+
+impl Sums<'_> {
+    fn fold(&mut self, columns: &Columns<'_>) {
+        // What a profile's calls are counted under and cost; none where the question is not about them.
+        let profiles: Vec<Option<(LabelId, Arc<Rated>, Arc<Rated>)>> = columns
+            .profiles
+            .iter()
+            .map(|profile| {
+                let names = Names::of_profile(profile);
+                self.scope.has(&names).then(|| (self.labels.id(&names), self.then.of(profile), self.now.of(profile)))
+            })
+            .collect();
+        for row in rows(columns) {
+            let Some((label, then, now)) = &profiles[row.profile] else { continue };
+            if !self.span.contains(row.call.at) {
+                continue;
             }
-            (Cost::Unpriced { .. }, _) | (_, Cost::Unpriced { .. }) => self.unpriced_calls += 1,
+            let costs = (then.cost_of(&row.call, self.then.as_of), now.cost_of(&row.call, self.now.as_of));
+            let sum = self.sums.entry((self.days.day(row.call.at), *label)).or_default();
+            match row.side {
+                Side::Added => sum.add(&Sum::of(costs)),
+                Side::Taken => sum.subtract(&Sum::of(costs)),
+            }
+        }
+    }
+
+    /// All of it, and a row for each combination of names.
+    fn rows(self) -> (RepriceRow, Vec<RepriceRow>) {
+        let mut total = Sum::default();
+        let mut rows: HashMap<Vec<Option<String>>, Sum> = HashMap::new();
+        for ((day, label), sum) in &self.sums {
+            total.add(sum);
+            let Some(label) = self.labels.names(*label) else { continue };
+            rows.entry(spend_by::names(self.by, *day, &label, self.view.log.device())).or_default().add(sum);
+        }
+        let rows = rows.into_iter().filter(|(_, sum)| sum.calls > 0).map(|(names, sum)| sum.row(names)).collect();
+        (total.row(Vec::new()), rows)
+    }
+}
+
+impl Sum {
+    /// One call, which costs so much then and now.
+    fn of(costs: (Option<Usd>, Option<Usd>)) -> Sum {
+        match costs {
+            (Some(then_usd), Some(now_usd)) => Sum { calls: 1, then_usd, now_usd, unpriced_calls: 0 },
+            (None, _) | (_, None) => Sum { calls: 1, unpriced_calls: 1, ..Sum::default() },
+        }
+    }
+
+    fn add(&mut self, other: &Sum) {
+        self.calls += other.calls;
+        self.then_usd += other.then_usd;
+        self.now_usd += other.now_usd;
+        self.unpriced_calls += other.unpriced_calls;
+    }
+
+    fn subtract(&mut self, other: &Sum) {
+        self.calls -= other.calls;
+        self.then_usd -= other.then_usd;
+        self.now_usd -= other.now_usd;
+        self.unpriced_calls -= other.unpriced_calls;
+    }
+
+    fn row(self, names: Vec<Option<String>>) -> RepriceRow {
+        RepriceRow {
+            names,
+            calls: u64::try_from(self.calls).unwrap_or(0),
+            then_usd: self.then_usd,
+            now_usd: self.now_usd,
+            difference_usd: self.now_usd - self.then_usd,
+            unpriced_calls: u64::try_from(self.unpriced_calls).unwrap_or(0),
         }
     }
 }

@@ -1,7 +1,8 @@
-//! What was spent, by which day, model, project, provider or client?
+//! What was spent, by which day, model, project, provider, client or device?
 
-use super::{Fault, Query, Spend, View};
-use crate::{Day, Span, Timestamp, Usage, Zone};
+use super::{Fault, Query, Spend, View, days::Days};
+use crate::{Day, Span, Timestamp, projections::{LabelId, Names}};
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, collections::HashMap};
 
@@ -37,19 +38,8 @@ pub enum Dimension {
     Provider,
     /// The program that called.
     Client,
-}
-
-impl Dimension {
-    /// The name that a call has along it.
-    pub(super) fn name_of(self, usage: &Usage, zone: Zone) -> Option<String> {
-        match self {
-            Dimension::Day => Some(zone.day(usage.at).to_string()),
-            Dimension::Model => usage.model.clone(),
-            Dimension::Project => usage.project.as_ref().map(|project| project.name.clone()),
-            Dimension::Provider => Some(usage.provider.clone()),
-            Dimension::Client => usage.client.clone(),
-        }
-    }
+    /// The machine that made the call.
+    Device,
 }
 
 /// Which calls count: those that match all that is named.
@@ -65,6 +55,8 @@ pub struct Filter {
     pub provider: Option<String>,
     /// Only this client.
     pub client: Option<String>,
+    /// Only this device.
+    pub device: Option<String>,
 }
 
 /// The answer to [`SpendBy`].
@@ -105,7 +97,7 @@ impl Query for SpendBy {
         Ok(SpendByAnswer {
             first,
             last,
-            total: view.projections.spend.total(span, &self.filter),
+            total: view.projections.spend.total(span, view.scope(&self.filter)),
             rows: rows(view, span, &self.by, &self.filter),
         })
     }
@@ -137,14 +129,18 @@ pub(super) fn day_order(by: &[Dimension], one: &[Option<String>], other: &[Optio
 
 /// The spend in a span, a row for each combination of names.
 pub(super) fn rows(view: &View<'_>, span: Span, by: &[Dimension], filter: &Filter) -> Vec<SpendRow> {
+    let spend = &view.projections.spend;
+    let mut days = Days::of(by, view.zone);
+    // First by number, since names take long to compare; then by name, since labels differ in more than what was asked for.
+    let mut sums: FxHashMap<(Option<Day>, LabelId), Spend> = FxHashMap::default();
+    spend.each(span, view.scope(filter), |at, label, spend| sums.entry((days.day(at), label)).or_default().add(spend));
     let mut rows: HashMap<Vec<Option<String>>, Spend> = HashMap::new();
-    view.projections.spend.each(span, filter, |at, label, spend| {
-        let name = |dimension: &Dimension| match dimension {
-            Dimension::Day => Some(view.zone.day(at).to_string()),
-            Dimension::Model | Dimension::Project | Dimension::Provider | Dimension::Client => label.name(*dimension).map(str::to_owned),
-        };
-        rows.entry(by.iter().map(name).collect()).or_default().add(spend);
-    });
+    for ((day, label), sum) in sums {
+        let Some(label) = spend.names(label) else { continue };
+        rows.entry(names(by, day, &label, view.log.device())).or_default().add(&sum);
+    }
+    // What was restated under another name leaves nothing behind.
+    rows.retain(|_, spend| spend.calls > 0);
     let mut rows: Vec<SpendRow> = rows.into_iter().map(|(names, spend)| SpendRow { names, spend }).collect();
     rows.sort_by(|one, other| {
         day_order(by, &one.names, &other.names)
@@ -153,4 +149,15 @@ pub(super) fn rows(view: &View<'_>, span: Span, by: &[Dimension], filter: &Filte
             .then(one.names.cmp(&other.names))
     });
     rows
+}
+
+/// One name for each dimension.
+pub(super) fn names(by: &[Dimension], day: Option<Day>, names: &Names<'_>, home: &str) -> Vec<Option<String>> {
+    let name = |dimension: &Dimension| match dimension {
+        Dimension::Day => day.map(|day| day.to_string()),
+        Dimension::Model | Dimension::Project | Dimension::Provider | Dimension::Client | Dimension::Device => {
+            names.along(*dimension, home).map(str::to_owned)
+        }
+    };
+    by.iter().map(name).collect()
 }

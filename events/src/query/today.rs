@@ -4,6 +4,8 @@ use super::{Fault, Filter, Query, Spend, SpendRow, View, spend_by};
 use crate::{Day, Period, Span, Timestamp};
 use serde::{Deserialize, Serialize};
 
+const HOUR_MICROS: i64 = 3_600_000_000;
+
 /// What does today cost, and the week and the month that it lies in?
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -58,7 +60,17 @@ impl Query for Today {
         let day = zone.day(now);
         let span = zone.day_span(day);
         let spend = &view.projections.spend;
-        let total = |span: Span| spend.total(span, &Filter::default());
+        let everything = Filter::default();
+        let total = |span: Span| spend.total(span, view.scope(&everything));
+        let mut hours: Vec<HourSpend> = hours(span)
+            .map(|from| HourSpend { from, hour: zone.hour(from), ahead: from > now, spend: Spend::default() })
+            .collect();
+        spend.each(span, view.scope(&everything), |at, _, spend| {
+            let nth = (at.micros() - span.from.micros()) / HOUR_MICROS;
+            if let Some(hour) = usize::try_from(nth).ok().and_then(|nth| hours.get_mut(nth)) {
+                hour.spend.add(spend);
+            }
+        });
         Ok(TodayAnswer {
             day,
             zone: zone.to_string(),
@@ -67,18 +79,15 @@ impl Query for Today {
             yesterday: total(zone.day_span(day.plus(-1))),
             week: total(zone.period_span(Period::Week, now)),
             month: total(zone.period_span(Period::Month, now)),
-            hours: hours(span)
-                .map(|hour| HourSpend { from: hour.from, hour: zone.hour(hour.from), ahead: hour.from > now, spend: total(hour) })
-                .collect(),
+            hours,
             models: spend_by::rows(view, span, &[spend_by::Dimension::Model], &Filter::default()),
             projects: spend_by::rows(view, span, &[spend_by::Dimension::Project], &Filter::default()),
         })
     }
 }
 
-/// The hours of a day, each from the last one's end on.
-fn hours(day: Span) -> impl Iterator<Item = Span> {
-    const HOUR_MICROS: i64 = 3_600_000_000;
+/// When the hours of a day begin.
+fn hours(day: Span) -> impl Iterator<Item = Timestamp> {
     let starts = std::iter::successors(Some(day.from), |from| Some(from.plus_micros(HOUR_MICROS)));
-    starts.take_while(move |from| *from < day.until).map(move |from| Span { from, until: from.plus_micros(HOUR_MICROS).min(day.until) })
+    starts.take_while(move |from| *from < day.until)
 }

@@ -1,0 +1,112 @@
+//! Projections as bytes, so that opening a log folds only what came since.
+//!
+//! A checkpoint is one zstd frame with its checksum: [`Head`] as MessagePack, then the bytes of the packs as they are in memory.
+//! It is never migrated: one of another version, of another book or with damage is no checkpoint, and the log is folded again.
+
+use super::{
+    BudgetFold, Projections, RecentFold, SpendFold,
+    labels::{LabelParts, Labels},
+    packed::Pack,
+};
+use crate::{PriceBook, Seq, Timestamp};
+use serde::{Deserialize, Serialize};
+use std::{
+    collections::BTreeMap,
+    io::{Cursor, Read, Write},
+    sync::Arc,
+};
+
+const MAGIC: &str = "tollbar-fold";
+/// Another number for any change of what is folded, or how it is written here.
+const FOLD_VERSION: u32 = 1;
+/// As fast as it gets: what is packed hardly shrinks further.
+const LEVEL: i32 = 1;
+/// Far above what the calls of a lifetime take.
+const BYTES_MAX: u64 = 1 << 30;
+
+#[derive(Serialize, Deserialize)]
+struct Head {
+    magic: String,
+    version: u32,
+    book: String,
+    up_to: Seq,
+    last_call_at: Option<Timestamp>,
+    calls: u64,
+    recent: Vec<(Timestamp, Seq)>,
+    budgets: BudgetFold,
+    labels: LabelParts,
+    packs: Vec<PackHead>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackHead {
+    stretch: i64,
+    cells: u32,
+    first: u16,
+    bytes: u32,
+}
+
+impl Projections {
+    /// What is folded until now. Settles it.
+    pub fn to_checkpoint(&mut self) -> Vec<u8> {
+        self.settle();
+        let (labels, packs) = self.spend.parts();
+        let size = |pack: &Pack| u32::try_from(pack.bytes.len()).expect("a pack of some days is far below four gigabytes");
+        let head = Head {
+            magic: MAGIC.into(),
+            version: FOLD_VERSION,
+            book: self.book.id().into(),
+            up_to: self.up_to,
+            last_call_at: self.last_call_at,
+            calls: self.spend.calls(),
+            recent: self.recent.newest(),
+            budgets: self.budgets.clone(),
+            labels: labels.to_parts(),
+            packs: packs
+                .iter()
+                .map(|(stretch, pack)| PackHead { stretch: *stretch, cells: pack.cells, first: pack.first, bytes: size(pack) })
+                .collect(),
+        };
+        let head = rmp_serde::to_vec(&head).expect("a head holds only what MessagePack can hold");
+        let frame = || {
+            let mut frame = zstd::Encoder::new(Vec::new(), LEVEL)?;
+            frame.include_checksum(true)?;
+            frame.write_all(&head)?;
+            packs.values().try_for_each(|pack| frame.write_all(&pack.bytes))?;
+            frame.finish()
+        };
+        frame().expect("memory takes it")
+    }
+
+    /// What a checkpoint holds, if it is one of this fold under this book, and whole.
+    pub fn from_checkpoint(book: Arc<PriceBook>, bytes: &[u8]) -> Option<Projections> {
+        let mut whole = Vec::new();
+        let frame = zstd::Decoder::with_buffer(bytes).ok()?.single_frame();
+        let read = frame.take(BYTES_MAX).read_to_end(&mut whole).ok()? as u64;
+        if read == BYTES_MAX {
+            return None;
+        }
+        let mut rest = Cursor::new(&whole[..]);
+        let head: Head = rmp_serde::from_read(&mut rest).ok()?;
+        if head.magic != MAGIC || head.version != FOLD_VERSION || head.book != book.id() {
+            return None;
+        }
+        let mut rest = whole.get(usize::try_from(rest.position()).ok()?..)?;
+        let mut packs = BTreeMap::new();
+        for PackHead { stretch, cells, first, bytes } in head.packs {
+            let (own, others) = rest.split_at_checked(bytes as usize)?;
+            rest = others;
+            packs.insert(stretch, Pack { cells, first, bytes: own.into() });
+        }
+        let mut recent = RecentFold::default();
+        head.recent.into_iter().for_each(|(at, seq)| recent.insert(at, seq));
+        Some(Projections {
+            up_to: head.up_to,
+            last_call_at: head.last_call_at,
+            spend: SpendFold::from_parts(Labels::from_parts(head.labels), packs, head.calls),
+            recent,
+            budgets: head.budgets,
+            ..Projections::new(book)
+        })
+    }
+}

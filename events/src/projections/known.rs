@@ -1,0 +1,114 @@
+//! What is found out about a profile once: under which label its calls are counted, and what they cost.
+
+use super::{
+    labels::{LabelId, Names},
+    spend::{LastCell, SpendFold},
+};
+use crate::{
+    Certainty, PriceBook, Seq, Timestamp,
+    log::segment::{Columns, Profile, Side},
+    prices::{Consumed, Rated, Terms},
+};
+use rustc_hash::FxHashMap;
+use std::sync::Arc;
+
+/// How many profiles are kept from one segment to the next. A log has some hundreds; a strange one shall not fill the memory.
+const PROFILES_MAX: usize = 8192;
+
+/// A profile's label and prices.
+#[derive(Clone, Debug)]
+pub(super) struct Known {
+    pub(super) label: LabelId,
+    pub(super) rated: Arc<Rated>,
+    pub(super) certainty: Certainty,
+    pub(super) last: LastCell,
+}
+
+/// The profiles that were met, by their bytes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct KnownProfiles {
+    profiles: FxHashMap<Box<[u8]>, Known>,
+    /// Profiles that differ in project or branch have the same prices.
+    rated: RatedTerms,
+}
+
+impl KnownProfiles {
+    /// What is known of each profile of a segment.
+    pub(super) fn of(&mut self, columns: &Columns<'_>, spend: &mut SpendFold, book: &PriceBook) -> Vec<Known> {
+        if self.profiles.len() > PROFILES_MAX {
+            *self = KnownProfiles::default();
+        }
+        columns.profiles.iter().map(|profile| self.known(profile, spend, book)).collect()
+    }
+
+    fn known(&mut self, profile: &Profile<'_>, spend: &mut SpendFold, book: &PriceBook) -> Known {
+        if let Some(known) = self.profiles.get(profile.bytes) {
+            return known.clone();
+        }
+        let known = Known {
+            label: spend.label(&Names::of_profile(profile)),
+            rated: self.rated.of(profile, book),
+            certainty: profile.certainty,
+            last: LastCell::default(),
+        };
+        self.profiles.insert(profile.bytes.into(), known.clone());
+        known
+    }
+}
+
+/// Prices by the terms that decide them, of one book.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct RatedTerms {
+    rated: FxHashMap<TermsKey, Arc<Rated>>,
+}
+
+/// The names of [`Terms`], owned.
+type TermsKey = ([Option<String>; 6], Certainty);
+
+impl RatedTerms {
+    /// What the book says of a profile's calls.
+    pub(crate) fn of(&mut self, profile: &Profile<'_>, book: &PriceBook) -> Arc<Rated> {
+        let terms = Terms {
+            provider: profile.provider,
+            family: profile.family,
+            model: profile.model,
+            request_model: profile.request_model,
+            tier: profile.tier,
+            geo: profile.geo,
+            certainty: profile.certainty,
+        };
+        let names = [Some(terms.provider), Some(terms.family), terms.model, terms.request_model, terms.tier, terms.geo];
+        let key = (names.map(|name| name.map(str::to_owned)), terms.certainty);
+        self.rated.entry(key).or_insert_with(|| Arc::new(book.rated(&terms))).clone()
+    }
+}
+
+/// One usage of a segment.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct ColumnRow<'a> {
+    /// Its place among the segment's profiles.
+    pub(crate) profile: usize,
+    pub(crate) seq: Seq,
+    pub(crate) side: Side,
+    pub(crate) call: Consumed<'a>,
+}
+
+/// The usages of a segment, one by one.
+pub(crate) fn rows<'a>(columns: &'a Columns<'_>) -> impl Iterator<Item = ColumnRow<'a>> {
+    let Columns { first, entries: _, profiles: _, profile, entry, side, at, tokens, web_search, latency_ms, reported_cost, others: _ } =
+        columns;
+    let places = profile.iter().zip(entry).zip(side).zip(at);
+    let numbers = tokens.iter().zip(web_search).zip(latency_ms).zip(reported_cost);
+    places.zip(numbers).map(|((((profile, entry), side), at), (((tokens, web_search), latency_ms), reported_cost))| ColumnRow {
+        profile: *profile as usize,
+        seq: Seq(first.0 + u64::from(*entry)),
+        side: *side,
+        call: Consumed {
+            at: Timestamp::from_micros(*at),
+            tokens,
+            web_search: *web_search,
+            latency_ms: *latency_ms,
+            reported_cost: *reported_cost,
+        },
+    })
+}
