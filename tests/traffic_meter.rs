@@ -254,7 +254,7 @@ fn what_is_billed_beside_the_message_is_seen_apart() {
 #[test]
 fn metered_again_a_call_is_what_it_was_and_one_that_was_metered_wrongly_is_corrected() {
     let Some(exchanges) = recordings() else { return };
-    let (mut again, mut corrected, mut unread) = (0, 0, BTreeMap::<&str, usize>::new());
+    let (mut again, mut unread) = (BTreeMap::<Certainty, usize>::new(), BTreeMap::<&str, usize>::new());
     for exchange in &exchanges {
         let body = exchange.bytes("response_body");
         let endings = [(&body[..], Ending::Complete), (&body[..body.len() / 2], Ending::UpstreamCut)];
@@ -272,13 +272,12 @@ fn metered_again_a_call_is_what_it_was_and_one_that_was_metered_wrongly_is_corre
                 continue;
             };
             assert_eq!(now, usage, "{}", exchange.text("id"));
-            again += 1;
+            *again.entry(usage.certainty).or_default() += 1;
             // As a meter would leave it that takes what was cached for part of the input, and knows no tier, fee or reported cost.
             let tokens = Tokens { input: usage.tokens.input + usage.tokens.cache_read, output_audio: 7, ..usage.tokens };
             let wrong = Usage { tokens, tier: None, fees: Default::default(), reported_cost: None, ..usage.clone() };
             assert_eq!(remeter::again(&wrong, &said).as_ref(), Some(&usage), "{}", exchange.text("id"));
-            corrected += 1;
         }
     }
-    println!("{again} sightings are what they were, {corrected} were corrected; not metered again: {unread:?}");
+    println!("sightings that are what they were, and corrected where they were not: {again:?}; not metered again: {unread:?}");
 }

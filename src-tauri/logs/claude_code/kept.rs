@@ -131,13 +131,12 @@ mod tests {
 
     proptest! {
         #[test]
-        fn whatever_is_kept_is_a_short_line_that_can_be_read_again(json in json()) {
+        fn whatever_is_kept_can_be_read_again_and_has_no_more_to_clean(json in json()) {
             prop_assume!(serde_json::from_str::<&RawValue>(&json).is_ok());
             if let Some(text) = kept(&json) {
                 prop_assert!(!text.contains(char::is_control));
                 let value: Value = serde_json::from_str(&text).expect("kept text is JSON that is in range");
                 prop_assert_eq!(clean(value.clone(), 1), value, "and clean");
-                prop_assert_eq!(whole(&raw(&text)).map(|said| said.text().to_owned()), Some(text), "and stays as it is");
             }
         }
     }
