@@ -22,7 +22,7 @@ use document::{Document, REQUEST_BYTES_MAX};
 use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Usage};
 use frames::{Frame, Frames};
 use said::{Reading, Said};
-use serde_json::value::RawValue;
+use serde_json::{Map, Value, value::RawValue};
 use std::io;
 use surface::Surface;
 
@@ -138,8 +138,8 @@ impl Meter {
         reply.calls.into_iter().flat_map(|heard| self.sightings(surface, heard, closed, ending, latency_ms)).collect()
     }
 
-    fn sightings(&self, surface: Surface, heard: Heard, closed: bool, ending: Ending, latency_ms: Option<u32>) -> Vec<Sighting> {
-        let reading = self.read(surface, &heard.said);
+    fn sightings(&self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, latency_ms: Option<u32>) -> Vec<Sighting> {
+        let reading = read(surface, &heard.said, &self.provider);
         let whole = match surface {
             Surface::OpenAi => heard.done || closed,
             // Its streams have a last word, and without it they were truncated (provider-usage, section 3).
@@ -149,7 +149,12 @@ impl Meter {
         let (certainty, reading) = match reading {
             Some(reading) if whole && !heard.erred => (Certainty::Reported, reading),
             Some(reading) => (Certainty::Partial, reading),
-            None if self.may_have_cost(&heard, ending) => (Certainty::Unknown, Reading::default()),
+            None if self.may_have_cost(&heard, ending) => {
+                if whole && !heard.erred {
+                    heard.said.whole_but_unread();
+                }
+                (Certainty::Unknown, Reading::default())
+            }
             None => return Vec::new(),
         };
         let within = match surface {
@@ -172,22 +177,12 @@ impl Meter {
         let within = within.into_iter().filter_map(|(suffix, said)| {
             // Without an id of the whole, its parts have none, and could not be told from it.
             let id = format!("{}:{suffix}", heard.id.as_ref()?);
-            let reading = self.read(surface, &said)?;
+            let reading = read(surface, &said, &self.provider)?;
             Some(sighting(Usage { call_id: Some(id), ..usage.clone() }, None, reading, said, surface))
         });
         let within: Vec<Sighting> = within.collect();
         let whole = sighting(Usage { call_id: heard.id.clone(), ..usage }, self.asked.as_deref(), reading, heard.said, surface);
         std::iter::once(whole).chain(within).collect()
-    }
-
-    fn read(&self, surface: Surface, said: &Said) -> Option<Reading> {
-        match surface {
-            Surface::OpenAi => openai::read(said, &self.provider),
-            Surface::Anthropic | Surface::AnthropicBatch => anthropic::read(said),
-            Surface::Gemini => gemini::read(said),
-            Surface::Ollama => ollama::read(said),
-            Surface::Cohere => cohere::read(said),
-        }
     }
 
     /// Whether a call without usage is one whose cost we do not know, rather than one without cost. No error of a provider has been seen to
@@ -197,6 +192,36 @@ impl Meter {
             Some(status) => (200..300).contains(&status) && !self.retrieval && !(heard.erred && heard.id.is_none()),
             None => ending == Ending::ClientGone && !self.retrieval,
         }
+    }
+}
+
+/// What the meter makes today of a call that it recorded, from what it kept of the reply (the fields of [`Sighting::said`]); `None` where
+/// that is none of its surfaces, or nothing is counted in it.
+///
+/// Who, when, for what and how the call ended stay. So does the model where the reply did not name it. A call that was unknown until now
+/// is known whole only where the reply is known to have come to its end.
+pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
+    let said = Said::from(said);
+    let surface = said.text("surface").and_then(Surface::of_family).filter(|surface| surface.family() == usage.family)?;
+    let Reading { tokens, fees, tier, geo, reported_cost } = read(surface, &said, &usage.provider)?;
+    let certainty = match usage.certainty {
+        Certainty::Unknown | Certainty::Estimated if said.is_whole_but_unread() => Certainty::Reported,
+        Certainty::Unknown | Certainty::Estimated => Certainty::Partial,
+        known @ (Certainty::Partial | Certainty::Reported) => known,
+    };
+    let model = said.text("model").map(str::to_owned).or_else(|| usage.model.clone());
+    let request_model = usage.request_model.clone().filter(|asked| model.as_ref() != Some(asked));
+    Some(Usage { model, request_model, tokens, fees, tier, geo, reported_cost, certainty, ..usage.clone() })
+}
+
+/// Concludes from what was said, in the dialect of the surface.
+fn read(surface: Surface, said: &Said, provider: &str) -> Option<Reading> {
+    match surface {
+        Surface::OpenAi => openai::read(said, provider),
+        Surface::Anthropic | Surface::AnthropicBatch => anthropic::read(said),
+        Surface::Gemini => gemini::read(said),
+        Surface::Ollama => ollama::read(said),
+        Surface::Cohere => cohere::read(said),
     }
 }
 

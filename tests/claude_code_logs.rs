@@ -11,6 +11,7 @@ use std::{
 use tollbar_app::{
     attribution::Projects,
     logs::{self, Client, Cursors},
+    remeter,
 };
 
 #[derive(Deserialize)]
@@ -37,11 +38,13 @@ struct House {
     cursors: Cursors,
     ledger: Ledger,
     bytes_read: u64,
+    /// Sightings that were read again from what was kept of them.
+    again: usize,
 }
 
 impl House {
     fn new() -> House {
-        House { root: tempfile::tempdir().expect("a folder"), cursors: Cursors::default(), ledger: Ledger::new(), bytes_read: 0 }
+        House { root: tempfile::tempdir().expect("a folder"), cursors: Cursors::default(), ledger: Ledger::new(), bytes_read: 0, again: 0 }
     }
 
     fn import(&mut self, session: &[u8]) {
@@ -49,7 +52,10 @@ impl House {
         fs::create_dir_all(&slug).expect("folders");
         fs::write(slug.join("session.jsonl"), session).expect("written");
         let mut sink = |batch: Vec<Sighting>| {
-            for Sighting { usage, .. } in batch {
+            for Sighting { usage, said } in batch {
+                let said = said.expect("no usage object is too large to keep");
+                assert_eq!(remeter::again(&usage, &said).as_ref(), Some(&usage), "read again, a call is what it was");
+                self.again += 1;
                 let key = usage.key().expect("every sighting has a key");
                 let merged = self.ledger.get(&key).map_or_else(|| usage.clone(), |known| known.merged(&usage));
                 self.ledger.insert(key, merged);
@@ -100,7 +106,7 @@ fn rows(sessions: &Path) -> Vec<Row> {
 fn every_session_has_the_expected_totals() {
     let Some(sessions) = sessions() else { return };
     let rows = rows(&sessions);
-    let mut right = 0;
+    let (mut right, mut again) = (0, 0);
     for row in &rows {
         let session = fs::read(sessions.join(&row.path)).expect("a session");
         let own = read(&session);
@@ -111,8 +117,9 @@ fn every_session_has_the_expected_totals() {
         assert_eq!(own.tokens().cache_write_1h > 0, has("cache_1h"), "{}", row.path.display());
         assert_eq!(own.tokens().cache_write_5m > 0, has("cache_5m"), "{}", row.path.display());
         right += 1;
+        again += own.again;
     }
-    println!("{right} of {} sessions have the expected totals", rows.len());
+    println!("{right} of {} sessions have the expected totals; {again} calls are the same when read again", rows.len());
     assert!(right > 0);
 }
 

@@ -8,7 +8,10 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Tokens, Usage, Usd};
 use serde_json::Value;
 use std::{collections::BTreeMap, io::Read, path::PathBuf};
-use tollbar_app::meter::{Call, Ending, Meter};
+use tollbar_app::{
+    meter::{Call, Ending, Meter},
+    remeter,
+};
 
 /// Whose recordings must all be met, on which surfaces.
 const EXACT_PROVIDERS: [&str; 2] = ["openai", "anthropic"];
@@ -246,4 +249,35 @@ fn what_is_billed_beside_the_message_is_seen_apart() {
         }
     }
     println!("{seen:?}");
+}
+
+#[test]
+fn metered_again_a_call_is_what_it_was_and_one_that_was_metered_wrongly_is_corrected() {
+    let Some(exchanges) = recordings() else { return };
+    let (mut again, mut unread) = (BTreeMap::<Certainty, usize>::new(), BTreeMap::<&str, usize>::new());
+    for exchange in &exchanges {
+        let body = exchange.bytes("response_body");
+        let endings = [(&body[..], Ending::Complete), (&body[..body.len() / 2], Ending::UpstreamCut)];
+        for Sighting { usage, said } in
+            endings.into_iter().filter_map(|(body, ending)| exchange.ended(body, "identity", usize::MAX, ending)).flatten()
+        {
+            let Some(said) = said else {
+                assert_eq!(usage.certainty, Certainty::Unknown, "{}: what was said is kept", exchange.text("id"));
+                *unread.entry("said nothing").or_default() += 1;
+                continue;
+            };
+            let Some(now) = remeter::again(&usage, &said) else {
+                assert_eq!(usage.certainty, Certainty::Unknown, "{}", exchange.text("id"));
+                *unread.entry("counted nothing").or_default() += 1;
+                continue;
+            };
+            assert_eq!(now, usage, "{}", exchange.text("id"));
+            *again.entry(usage.certainty).or_default() += 1;
+            // As a meter would leave it that takes what was cached for part of the input, and knows no tier, fee or reported cost.
+            let tokens = Tokens { input: usage.tokens.input + usage.tokens.cache_read, output_audio: 7, ..usage.tokens };
+            let wrong = Usage { tokens, tier: None, fees: Default::default(), reported_cost: None, ..usage.clone() };
+            assert_eq!(remeter::again(&wrong, &said).as_ref(), Some(&usage), "{}", exchange.text("id"));
+        }
+    }
+    println!("sightings that are what they were, and corrected where they were not: {again:?}; not metered again: {unread:?}");
 }

@@ -102,6 +102,14 @@ impl From<&Value> for Said {
     }
 }
 
+impl From<Box<RawValue>> for Said {
+    /// Takes the text as it is. It must be one that can be read again wherever it is put: no line breaks, not deep, no number that is out
+    /// of range.
+    fn from(text: Box<RawValue>) -> Said {
+        Said(text)
+    }
+}
+
 impl PartialEq for Said {
     fn eq(&self, other: &Said) -> bool {
         self.text() == other.text()

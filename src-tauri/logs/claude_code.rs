@@ -3,11 +3,13 @@
 //! Pure: bytes of a line in, sightings out. Only counts, names, ids and times leave this file; content is skipped unparsed.
 //! The format and its traps are in `reference/log-formats.md`, section 1; "rule" below is its dedup rule.
 
+mod kept;
+
 use super::Line;
-use events::{Certainty, Fees, Project, Sighting, Source, Timestamp, Tokens, Usage};
+use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Tokens, Usage};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use serde_json::{Value, value::RawValue};
+use serde_json::value::RawValue;
 use std::{borrow::Cow, sync::LazyLock};
 
 /// Raised when this reader sees more in the same bytes than before: files read by an older one are read again.
@@ -15,10 +17,6 @@ pub(super) const VERSION: u32 = 1;
 
 /// The longest id or name that is kept; a longer one is none.
 const NAME_BYTES_MAX: usize = 512;
-/// The largest usage object that is kept beside the event.
-const SAID_BYTES_MAX: usize = 16 * 1024;
-/// The longest text inside a kept usage object; those that Anthropic writes there are single words.
-const SAID_TEXT_BYTES_MAX: usize = 64;
 /// How many iterations of one message are looked at.
 const ITERATIONS_MAX: usize = 1024;
 
@@ -59,8 +57,8 @@ impl Reader {
     fn call(&self, row: &Row<'_>, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
         let Some(message) = row.message.and_then(parse::<Message<'_>>) else { return };
         let Some(raw) = message.usage else { return };
-        let Some(said) = parse::<Value>(raw) else { return };
-        let Some(own_tokens) = tokens(&said) else { return };
+        let Some(counted) = parse::<UsageObject<'_>>(raw) else { return };
+        let Some(own_tokens) = tokens(&counted) else { return };
         let model = name(message.model);
         // Written by the client itself in the place of a reply: no call was billed.
         if row.is_api_error_message.is_some_and(|raw| raw.get() == "true") || model.as_deref() == Some("<synthetic>") {
@@ -83,36 +81,58 @@ impl Reader {
             project: name(row.cwd).and_then(|cwd| projects(&cwd)),
             session: name(row.session_id),
             branch: name(row.git_branch).filter(|branch| branch != "HEAD"),
-            tier: tier(&said),
-            geo: word(&said, "inference_geo").filter(|geo| geo != "not_available" && geo != "global"),
+            tier: tier(&counted),
+            geo: geo(&counted),
             tokens: own_tokens,
-            fees: Fees { web_search: web_searches(&said) },
+            fees: fees(&counted),
             certainty: Certainty::Reported,
             reported_cost: row.cost_usd.and_then(|raw| raw.get().parse().ok()).filter(|cost| *cost >= events::Usd::default()),
             sources: Source::Log.into(),
             ..Usage::default()
         };
-        let is_small = raw.get().len() <= SAID_BYTES_MAX;
         // Rule 7. What an advisor and a compaction by the server consumed is not in the sum above it: calls of their own, numbered by kind
         // and named as the proxy names them (provider-usage, section 3, `iterations[]`).
-        let iterations = said.get("iterations").and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+        let iterations = counted.iterations.and_then(parse::<Vec<&RawValue>>).unwrap_or_default();
         let (mut advisors, mut compactions) = (0, 0);
-        for part in iterations.iter().take(ITERATIONS_MAX) {
-            let (kind, number, model) = match part.get("type").and_then(Value::as_str) {
+        for raw in iterations.into_iter().take(ITERATIONS_MAX) {
+            let Some(part) = parse::<UsageObject<'_>>(raw) else { continue };
+            let Some(kind) = part.within() else { continue };
+            let (number, model) = match kind {
                 // Another model's, which is not guessed where it is not named.
-                Some("advisor_message") => ("advisor", &mut advisors, name(row.advisor_model)),
-                Some("compaction") => ("compaction", &mut compactions, usage.model.clone()),
-                _ => continue,
+                Within::Advisor => (&mut advisors, name(row.advisor_model)),
+                Within::Compaction => (&mut compactions, usage.model.clone()),
             };
-            let id = usage.call_id.as_ref().map(|id| format!("{id}:{kind}:{number}"));
+            let id = usage.call_id.as_ref().map(|id| format!("{id}:{}:{number}", kind.word()));
             *number += 1;
-            let Some(tokens) = tokens(part) else { continue };
-            let model = word(part, "model").or(model);
+            let Some(tokens) = tokens(&part) else { continue };
+            let model = name(part.model).or(model);
             let usage = Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() };
-            found.push(Sighting { usage, said: is_small.then(|| events::Said::from(&words_only(part.clone()))) });
+            found.push(Sighting { usage, said: kept::part(raw, &counted) });
         }
-        found.push(Sighting { usage, said: is_small.then(|| events::Said::from(&words_only(said))) });
+        found.push(Sighting { usage, said: kept::whole(raw) });
     }
+}
+
+/// What the reader makes today of a call that it recorded, from the usage object that it kept; `None` where nothing is counted in that.
+///
+/// What is not in the object stays: who, when, for what, and the cost, which stands beside it in the row. So does a tier or a place that
+/// the object does not name: the rows of a call are one sighting, of which the last one's object is kept, and an earlier one may have
+/// named it.
+pub(crate) fn again(usage: &Usage, said: &Said) -> Option<Usage> {
+    let counted: UsageObject<'_> = serde_json::from_str(said.text()).ok()?;
+    let within = counted.within().filter(|kind| usage.call_id.as_deref().is_some_and(|id| id.contains(&format!(":{}:", kind.word()))));
+    let (model, fees) = match within {
+        Some(Within::Advisor | Within::Compaction) => (name(counted.model).or_else(|| usage.model.clone()), usage.fees),
+        None => (usage.model.clone(), if counted.server_tool_use.is_some() { fees(&counted) } else { usage.fees }),
+    };
+    Some(Usage {
+        tokens: tokens(&counted)?,
+        tier: tier(&counted).or_else(|| usage.tier.clone()),
+        geo: geo(&counted).or_else(|| usage.geo.clone()),
+        model,
+        fees,
+        ..usage.clone()
+    })
 }
 
 /// A line, every field unparsed, so that a field of an unforeseen type costs that field and not the line (rule 10).
@@ -158,6 +178,81 @@ struct Message<'a> {
     usage: Option<&'a RawValue>,
 }
 
+/// The usage object of a message, or one of its iterations; every field unparsed, as in a [`Row`].
+#[derive(Deserialize)]
+struct UsageObject<'a> {
+    #[serde(borrow)]
+    input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_read_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_creation_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    cache_creation: Option<&'a RawValue>,
+    #[serde(borrow)]
+    output_tokens_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    server_tool_use: Option<&'a RawValue>,
+    #[serde(borrow)]
+    service_tier: Option<&'a RawValue>,
+    #[serde(borrow)]
+    speed: Option<&'a RawValue>,
+    #[serde(borrow)]
+    inference_geo: Option<&'a RawValue>,
+    #[serde(borrow)]
+    iterations: Option<&'a RawValue>,
+    /// Of an iteration only.
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    /// Of an iteration only.
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+}
+
+impl UsageObject<'_> {
+    /// What kind of call within another one it counts, if it does.
+    fn within(&self) -> Option<Within> {
+        match name(self.kind)?.as_str() {
+            "advisor_message" => Some(Within::Advisor),
+            "compaction" => Some(Within::Compaction),
+            _ => None,
+        }
+    }
+}
+
+/// A call within a call that the sum above it leaves out.
+#[derive(Clone, Copy)]
+enum Within {
+    Advisor,
+    Compaction,
+}
+
+impl Within {
+    /// The word for it in ids.
+    const fn word(self) -> &'static str {
+        match self {
+            Within::Advisor => "advisor",
+            Within::Compaction => "compaction",
+        }
+    }
+}
+
+/// The objects inside of a usage object, of which counts are taken.
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct Details<'a> {
+    #[serde(borrow)]
+    ephemeral_5m_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    ephemeral_1h_input_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    thinking_tokens: Option<&'a RawValue>,
+    #[serde(borrow)]
+    web_search_requests: Option<&'a RawValue>,
+}
+
 fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
     serde_json::from_str(raw.get()).ok()
 }
@@ -165,10 +260,6 @@ fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
 /// A text that can be an id, a name or a path: not empty, not endless, without control characters.
 fn name(raw: Option<&RawValue>) -> Option<String> {
     raw.and_then(parse::<String>).and_then(fit)
-}
-
-fn word(object: &Value, key: &str) -> Option<String> {
-    object.get(key).and_then(Value::as_str).map(str::to_owned).and_then(fit)
 }
 
 fn fit(text: String) -> Option<String> {
@@ -179,32 +270,45 @@ fn fit(text: String) -> Option<String> {
 /// as they come. `None` where nothing is counted.
 ///
 /// A write whose lifetime is not said lives five minutes, Anthropic's default.
-fn tokens(said: &Value) -> Option<Tokens> {
-    let count = |object: &Value, key: &str| object.get(key).and_then(Value::as_u64);
-    let (input, output) = (count(said, "input_tokens"), count(said, "output_tokens"));
-    let (read, written) = (count(said, "cache_read_input_tokens"), count(said, "cache_creation_input_tokens"));
+fn tokens(counted: &UsageObject<'_>) -> Option<Tokens> {
+    let (input, output) = (count(counted.input_tokens), count(counted.output_tokens));
+    let (read, written) = (count(counted.cache_read_input_tokens), count(counted.cache_creation_input_tokens));
     input.or(output).or(read).or(written)?;
-    let of_ttl = |key| said.get("cache_creation").and_then(|split| count(split, key)).unwrap_or(0);
-    let (five_minutes, one_hour) = (of_ttl("ephemeral_5m_input_tokens"), of_ttl("ephemeral_1h_input_tokens"));
+    let split = details(counted.cache_creation);
+    let one_hour = count(split.ephemeral_1h_input_tokens).unwrap_or(0);
+    let five_minutes = count(split.ephemeral_5m_input_tokens).unwrap_or(0);
     Some(Tokens {
         input: input.unwrap_or(0),
         cache_read: read.unwrap_or(0),
         cache_write_5m: five_minutes.max(written.unwrap_or(0).saturating_sub(one_hour)),
         cache_write_1h: one_hour,
         output: output.unwrap_or(0),
-        reasoning: said.get("output_tokens_details").and_then(|details| count(details, "thinking_tokens")).unwrap_or(0),
+        reasoning: count(details(counted.output_tokens_details).thinking_tokens).unwrap_or(0),
         ..Tokens::default()
     })
 }
 
-/// Rule 9. Fast mode has a price of its own; otherwise the tier is what the provider calls it.
-fn tier(said: &Value) -> Option<String> {
-    word(said, "speed").filter(|speed| speed == "fast").or_else(|| word(said, "service_tier"))
+/// A count; what is no whole number is none.
+fn count(raw: Option<&RawValue>) -> Option<u64> {
+    raw?.get().parse().ok()
 }
 
-fn web_searches(said: &Value) -> u32 {
-    let count = said.get("server_tool_use").and_then(|tools| tools.get("web_search_requests")).and_then(Value::as_u64);
-    u32::try_from(count.unwrap_or(0)).unwrap_or(u32::MAX)
+fn details(raw: Option<&RawValue>) -> Details<'_> {
+    raw.and_then(parse).unwrap_or_default()
+}
+
+/// Rule 9. Fast mode has a price of its own; otherwise the tier is what the provider calls it.
+fn tier(counted: &UsageObject<'_>) -> Option<String> {
+    name(counted.speed).filter(|speed| speed == "fast").or_else(|| name(counted.service_tier))
+}
+
+fn geo(counted: &UsageObject<'_>) -> Option<String> {
+    name(counted.inference_geo).filter(|geo| geo != "not_available" && geo != "global")
+}
+
+fn fees(counted: &UsageObject<'_>) -> Fees {
+    let searches = count(details(counted.server_tool_use).web_search_requests).unwrap_or(0);
+    Fees { web_search: u32::try_from(searches).unwrap_or(u32::MAX) }
 }
 
 /// Who served the call, as far as its id betrays it (log-formats 1, "Fields"). Other servers of the same API cannot be told apart here;
@@ -217,15 +321,4 @@ fn provider(call_id: &str) -> &'static str {
     } else {
         "anthropic"
     }
-}
-
-/// The usage object as it may be kept: numbers and words. A long text is not a word, and could be content.
-fn words_only(mut said: Value) -> Value {
-    match &mut said {
-        Value::String(text) if text.len() > SAID_TEXT_BYTES_MAX => return Value::Null,
-        Value::Array(items) => items.iter_mut().for_each(|item| *item = words_only(item.take())),
-        Value::Object(fields) => fields.values_mut().for_each(|value| *value = words_only(value.take())),
-        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
-    }
-    said
 }

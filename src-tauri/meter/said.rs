@@ -14,6 +14,8 @@ const ELEMENTS_MAX: usize = 64;
 const NAME_CHARS_MAX: usize = 64;
 const MODEL_CHARS_MAX: usize = 160;
 const ID_CHARS_MAX: usize = 200;
+/// The field that notes a last word.
+const WHOLE: &str = "whole";
 
 /// What one call was said to have used.
 #[derive(Default)]
@@ -48,6 +50,16 @@ impl Said {
 
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
+    }
+
+    /// Notes that the dialect's last word was heard, where nothing that was said could be read. Otherwise the usage tells it.
+    pub(super) fn whole_but_unread(&mut self) {
+        self.0.insert(WHOLE.to_owned(), Value::Bool(true));
+    }
+
+    /// Whether that was noted.
+    pub(super) fn is_whole_but_unread(&self) -> bool {
+        self.get(WHOLE) == Some(&Value::Bool(true))
     }
 
     /// For the journal: what was said, and on which surface, which decides how to read it.

@@ -30,6 +30,12 @@ impl Surface {
             Surface::Cohere => "cohere",
         }
     }
+
+    /// The one of a family that is read as all of the family are.
+    pub(super) fn of_family(family: &str) -> Option<Surface> {
+        let each = [Surface::OpenAi, Surface::Anthropic, Surface::Gemini, Surface::Ollama, Surface::Cohere];
+        each.into_iter().find(|surface| surface.family() == family)
+    }
 }
 
 /// What is known of a call by its path.
