@@ -210,10 +210,19 @@ struct Which {
     /// Only calls by this client
     #[arg(long)]
     client: Option<String>,
+    /// Only calls from this machine, by the name of its journal
+    #[arg(long)]
+    device: Option<String>,
 }
 
 impl Which {
     fn filter(&self) -> Filter {
-        Filter { project: self.project.clone(), model: self.model.clone(), provider: self.provider.clone(), client: self.client.clone() }
+        Filter {
+            project: self.project.clone(),
+            model: self.model.clone(),
+            provider: self.provider.clone(),
+            client: self.client.clone(),
+            device: self.device.clone(),
+        }
     }
 }

@@ -70,12 +70,8 @@ fn append(folder: &Path, events: u64) {
     });
     spent.tell(&format!("append {done} events, durable and folded"), done);
     let size = log.size();
-    let parts = [
-        ("journal", size.journal_bytes),
-        ("store", size.store_bytes),
-        ("keys", size.keys_bytes),
-        ("checkpoint", size.checkpoint_bytes),
-    ];
+    let parts =
+        [("journal", size.journal_bytes), ("store", size.store_bytes), ("keys", size.keys_bytes), ("checkpoint", size.checkpoint_bytes)];
     let all: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
     println!("disk: {:.1} bytes/event", all as f64 / done as f64);
     parts.iter().for_each(|(name, bytes)| println!("  {name}: {:.1}", *bytes as f64 / done as f64));
@@ -102,7 +98,12 @@ fn open(folder: &Path) {
         let (log, projections) = Log::open_folded(folder, "bench", PriceBook::bundled()).expect("opens");
         let view = View { log: &log, projections: &projections, zone: Zone::UTC, engine: None };
         Today::default().answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers");
-        println!("open to the first answer, round {round}: {:.0} ms, {} entries, {} MB resident", begun.elapsed().as_secs_f64() * 1e3, log.last().0, resident_mb());
+        println!(
+            "open to the first answer, round {round}: {:.0} ms, {} entries, {} MB resident",
+            begun.elapsed().as_secs_f64() * 1e3,
+            log.last().0,
+            resident_mb()
+        );
     }
 }
 
@@ -174,7 +175,8 @@ impl Spent {
 /// Of this process and all its threads; Linux counts it in hundredths.
 fn processor_secs() -> f64 {
     let stat = fs::read_to_string("/proc/self/stat").unwrap_or_default();
-    let fields: Vec<u64> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
+    let fields: Vec<u64> =
+        stat.rsplit(')').next().unwrap_or_default().split_whitespace().skip(11).take(2).filter_map(|field| field.parse().ok()).collect();
     fields.iter().sum::<u64>() as f64 / 100.0
 }
 

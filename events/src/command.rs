@@ -1,7 +1,7 @@
 //! A wish, and what it becomes: facts to write, or the reason why it is refused.
 
 use crate::{
-    Budget, BudgetScope, Event, Projections, RequestKey, Sighting, Usage, Usd,
+    Budget, BudgetScope, Event, Projections, RequestKey, Said, Sighting, Usage, Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
@@ -52,6 +52,8 @@ pub struct Remetered {
     pub key: RequestKey,
     /// What is right.
     pub after: Usage,
+    /// What stands beside it in the journal: whose word it is.
+    pub said: Said,
 }
 
 /// What a wish becomes, or why it is refused.
@@ -63,7 +65,7 @@ pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, 
         }
         Command::Remeter { calls } => {
             check_batch(calls.len())?;
-            Ok(calls.into_iter().map(|Remetered { key, after }| Fact::Remetered { key, after: Box::new(after) }).collect())
+            Ok(calls.into_iter().map(|Remetered { key, after, said }| Fact::Remetered { key, after: Box::new(after), said }).collect())
         }
         Command::Rebuild {} => Ok(Vec::new()),
         Command::SetBudget { mut budget } => {
@@ -104,7 +106,13 @@ fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {
         return Err(Fault::refused("a call without an id cannot be recorded", "name its call id"));
     }
     check_name("provider", &usage.provider)?;
-    let named = [("model", &usage.model), ("call id", &usage.call_id), ("session", &usage.session), ("client", &usage.client), ("device", &usage.device)];
+    let named = [
+        ("model", &usage.model),
+        ("call id", &usage.call_id),
+        ("session", &usage.session),
+        ("client", &usage.client),
+        ("device", &usage.device),
+    ];
     named.into_iter().filter_map(|(what, name)| Some((what, name.as_deref()?))).try_for_each(|(what, name)| check_name(what, name))?;
     Ok(Fact::Seen(Box::new(sighting)))
 }

@@ -47,6 +47,7 @@ pub enum Event {
 /// The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(transparent)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "number"))]
 pub struct Seq(pub u64);
 
 impl Seq {

@@ -12,7 +12,7 @@ mod store;
 mod upkeep;
 
 use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Source, Span, Timestamp, Usage, wire};
-use folder::{make_private_folder, take_lock, write_whole};
+use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, LineRef};
 use keys::KeyIndex;
 use segment::Columns;
@@ -29,7 +29,7 @@ use store::{SEGMENT_ENTRIES, Store};
 pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
 pub use store::StoreError;
-pub use upkeep::{LogSize, Verified, archive, backup, devices};
+pub use upkeep::{JournalReader, LogSize, Verified, archive, backup, devices};
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.
 pub const BATCH_FACTS_MAX: usize = 4096;
@@ -50,6 +50,8 @@ pub enum Fact {
         key: RequestKey,
         /// What is right.
         after: Box<Usage>,
+        /// Whose word it is.
+        said: Said,
     },
     /// Any other event, written as it is.
     Event(Event),
@@ -216,6 +218,7 @@ impl Log {
         // The batch is safe in the journal. What store and index fail to take, they get at the next batch or the next opening.
         let entries: Vec<Entry> = lines.into_iter().map(|(entry, _)| entry).collect();
         for entry in &entries {
+            // What cannot be written now stays in memory, and is tried with the next batch.
             let _ = self.keys.add(entry);
         }
         self.last = last;
@@ -306,7 +309,9 @@ impl Log {
             match self.entry(seq)? {
                 // Two calls whose keys begin alike are rarer than a lost line, and counting one twice is worse than missing one.
                 None => return Ok(Some((seq, None))),
-                Some(Entry { key: Some(found), event: Event::Used { usage } | Event::Restated { after: usage, .. }, .. }) if found == *key => {
+                Some(Entry { key: Some(found), event: Event::Used { usage } | Event::Restated { after: usage, .. }, .. })
+                    if found == *key =>
+                {
                     return Ok(Some((seq, Some(*usage))));
                 }
                 Some(_) => {}
@@ -398,7 +403,7 @@ impl Log {
 
     /// What makes the journal smaller now, if anything is worth it: work for any thread, then [`Log::tidied`].
     pub fn tidy(&self) -> Result<Option<Tidy>, LogError> {
-        Ok(self.journal.tidy()?)
+        Ok(Tidy::begin(&self.journal)?)
     }
 
     /// Puts a file that was made smaller in its place.
@@ -443,8 +448,10 @@ impl Log {
                     Some((key, event)) => (Some(key), event, sighting.said.clone()),
                     None => continue,
                 },
-                Fact::Remetered { key, after } => match known(key)? {
-                    Known::As(before) if before != *after => (Some(*key), Event::Restated { before, after: after.clone() }, None),
+                Fact::Remetered { key, after, said } => match known(key)? {
+                    Known::As(before) if before != *after => {
+                        (Some(*key), Event::Restated { before, after: after.clone() }, Some(said.clone()))
+                    }
                     Known::As(_) | Known::Not | Known::Lost => continue,
                 },
             };
@@ -499,6 +506,18 @@ fn state<E>(seen: &Usage, known: impl Fn(&RequestKey) -> Result<Known, E>) -> Re
 fn is_another_call(known: &Usage, seen: &Usage) -> bool {
     let by_proxy = |usage: &Usage| usage.sources.has(Source::Proxy) || usage.sources.has(Source::Connect);
     by_proxy(known) && by_proxy(seen) && known.carried.is_some() && known.carried != seen.carried
+}
+
+/// Shows entries that follow each other as the columns that folding reads.
+#[cfg(test)]
+pub(crate) fn with_columns<R>(entries: &[Entry], visit: impl FnOnce(&Columns<'_>) -> R) -> R {
+    if entries.is_empty() {
+        return visit(&Columns::default());
+    }
+    let segment = segment::Encoder::new().encode(entries).expect("few entries fit");
+    let mut body = Vec::new();
+    segment::Unpacker::new().unpack_hot(&segment.hot, &mut body).expect("it was packed just now");
+    visit(&Columns::read(&body).expect("it was written just now"))
 }
 
 #[cfg(test)]

@@ -8,9 +8,9 @@ mod known;
 mod labels;
 mod packed;
 mod recent;
-mod spend;
 #[cfg(test)]
 mod speed;
+mod spend;
 #[cfg(test)]
 mod tests;
 
@@ -70,6 +70,7 @@ impl Projections {
             Event::BudgetSet { budget } => self.budgets.set(budget),
             Event::BudgetRemoved { name } => self.budgets.remove(name),
             Event::AlertRaised { alert } => self.budgets.raised(alert),
+            Event::Lost => {}
         }
     }
 
@@ -90,7 +91,6 @@ impl Projections {
     }
 
     /// Folds a segment in: the same as its entries one by one, and many times faster.
-    #[allow(dead_code)]
     pub(crate) fn apply_columns(&mut self, columns: &Columns<'_>) {
         let mut known = self.known.of(columns, &mut self.spend, &self.book);
         for row in rows(columns) {
@@ -112,7 +112,6 @@ impl Projections {
     }
 
     /// Adds what was folded from other entries of the same log, under the same book. Budgets and what was told of them must all have gone to one of the two.
-    #[allow(dead_code)]
     pub(crate) fn absorb(&mut self, other: Projections) {
         debug_assert_eq!(self.book.id(), other.book.id(), "amounts of two books are not added");
         self.spend.absorb(&other.spend);
@@ -125,6 +124,11 @@ impl Projections {
     /// Packs what was folded. For when there is time: after a replay, or when nothing was written for a while.
     pub fn settle(&mut self) {
         self.spend.settle();
+    }
+
+    /// Says up to where shares of a log were folded, once all of them are in.
+    pub(crate) fn folded_up_to(&mut self, last: Seq) {
+        self.up_to = last;
     }
 
     /// The newest entry that is folded in.

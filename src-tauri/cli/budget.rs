@@ -37,6 +37,9 @@ pub(super) struct Set {
     /// Only calls to this provider
     #[arg(long)]
     provider: Option<String>,
+    /// Only calls from this machine, by the name of its journal
+    #[arg(long)]
+    device: Option<String>,
     /// At how many percent to notify
     #[arg(long, value_delimiter = ',', default_value = "80,100")]
     alert: Vec<u32>,
@@ -85,7 +88,7 @@ impl Set {
             Cut::Week => Period::Week,
             Cut::Month => Period::Month,
         };
-        let scope = BudgetScope { project: self.project, model: self.model, provider: self.provider };
+        let scope = BudgetScope { project: self.project, model: self.model, provider: self.provider, device: self.device };
         let budget = Facts { name: self.name.clone(), period, limit: self.limit, scope, alert_percents: self.alert };
         let told = ledger()?.tell(events::Command::SetBudget { budget })?;
         match (self.json, told.entries) {
@@ -108,7 +111,7 @@ impl List {
         let mut table = Table::new(2, &["budget", "for", "spent", "of", "", ""]);
         for state in &answer.budgets {
             let scope = &state.budget.scope;
-            let named = [("project", &scope.project), ("model", &scope.model), ("provider", &scope.provider)];
+            let named = [("project", &scope.project), ("model", &scope.model), ("provider", &scope.provider), ("device", &scope.device)];
             let named: Vec<String> = named.into_iter().filter_map(|(what, name)| Some(format!("{what} {}", name.as_ref()?))).collect();
             let every = if named.is_empty() { "everything".to_owned() } else { named.join(", ") };
             let percent = format!("{} %", state.percent);

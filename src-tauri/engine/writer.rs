@@ -248,7 +248,7 @@ impl Owner {
         if written == 0 {
             return Ok(Told { seq: self.log.last(), entries: 0 });
         }
-        let alerts = self.projections.alerts_due(now, self.zone);
+        let alerts = self.projections.alerts_due(now, self.zone, self.log.device());
         let raised: Vec<Fact> = alerts.iter().map(|alert| Fact::Event(Event::AlertRaised { alert: alert.clone() })).collect();
         // Nobody is told of an alert that the log did not take: it would be told again after a restart.
         let alerts = if raised.is_empty() || self.append(&raised, now).is_ok() { alerts } else { Vec::new() };

@@ -46,7 +46,14 @@ impl Random {
 
     fn uuid(&mut self) -> String {
         let (a, b) = (self.next(), self.next());
-        format!("{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}", a as u32, (a >> 32) & 0xFFFF, (a >> 48) & 0xFFF, b & 0xFFF, (b >> 16) & 0xFFFF_FFFF_FFFF)
+        format!(
+            "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
+            a as u32,
+            (a >> 32) & 0xFFFF,
+            (a >> 48) & 0xFFF,
+            b & 0xFFF,
+            (b >> 16) & 0xFFFF_FFFF_FFFF
+        )
     }
 }
 

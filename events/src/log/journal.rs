@@ -26,13 +26,11 @@ pub(crate) use frame::{Batch, Encoder};
 pub(crate) use line::{Line, LineRef};
 pub(crate) use lines::Lines;
 #[allow(unused_imports, reason = "the log begins to tidy with its next revision")]
-pub(crate) use tidy::{Tidied, Tidy};
+pub use tidy::{Tidied, Tidy};
 
 const SUFFIX: &str = ".jsonl.zst";
 /// How many frames are hopped over backwards before reading from the front is cheaper.
 const HOPS_MAX: usize = 1 << 16;
-/// How many faults `verify` lists; a file that is not ours has one at every byte.
-const FAULTS_MAX: usize = 1000;
 
 /// Why the journal cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -204,40 +202,12 @@ impl Journal {
     }
 
     /// Every line of a journal that is not ours, oldest first, with damage where it stands. Changes nothing.
-    pub(crate) fn read_folder(folder: &Path) -> Result<Lines, JournalError> {
+    pub(super) fn read_folder(folder: &Path) -> Result<Lines, JournalError> {
         let stretches = months(folder)?
             .into_iter()
             .map(|month| stretch(folder.join(format!("{month}{SUFFIX}")), Seq(0)).map(|(stretch, _)| stretch))
             .collect::<Result<_, _>>()?;
         Ok(Lines::new(stretches, Seq(0), Seq(0)))
-    }
-
-    /// Decodes every frame and parses every line; the faults that it finds. `progress` is told how many bytes were read.
-    pub(super) fn verify(&self, progress: &mut dyn FnMut(u64)) -> Vec<JournalError> {
-        let mut lines = match self.lines_after(Seq(0)) {
-            Ok(lines) => lines,
-            Err(error) => return vec![error],
-        };
-        let mut faults = Vec::new();
-        let mut told_bytes = 0;
-        while let Some(line) = lines.next() {
-            match line {
-                Ok(line) => {
-                    if let Err(reason) = line.said() {
-                        faults.push(JournalError::Later { path: self.folder.clone(), seq: line.entry.seq, reason });
-                    }
-                }
-                Err(error) => faults.push(error),
-            }
-            if lines.passed_bytes() != told_bytes {
-                told_bytes = lines.passed_bytes();
-                progress(told_bytes);
-            }
-            if faults.len() == FAULTS_MAX {
-                break;
-            }
-        }
-        faults
     }
 
     /// Makes the month's file the current one. A clock that was set back does not reopen an older month, so that files stay in order.

@@ -110,16 +110,6 @@ impl KeyIndex {
         self.covered = self.covered.max(seq);
     }
 
-    /// Says that these keys, at most some hundreds, are going to be looked up next.
-    ///
-    /// A lookup waits for memory several times; the waits of many lookups go by at once.
-    pub(crate) fn warm(&self, keys: impl Iterator<Item = RequestKey> + Clone) {
-        for run in &self.runs {
-            let touched = keys.clone().filter_map(|key| run.touch(Print::of(&key))).fold(0, |all, bits| all ^ bits);
-            std::hint::black_box(touched);
-        }
-    }
-
     /// The entries that may speak of the call, newest first: all that do, and one of some other call in 2^48 keys.
     pub(crate) fn candidates(&self, key: &RequestKey) -> impl Iterator<Item = Result<Seq, KeysError>> + '_ {
         let print = Print::of(key);
@@ -128,6 +118,15 @@ impl KeyIndex {
     }
 
     /// Whether memory holds as many keys as it should.
+    /// Adds an entry, and writes a run where memory holds enough of them. After an error it is added all the same.
+    pub(crate) fn add(&mut self, entry: &crate::Entry) -> Result<(), KeysError> {
+        match &entry.key {
+            Some(key) => self.insert(key, entry.seq),
+            None => self.cover(entry.seq),
+        }
+        if self.is_full() { self.settle() } else { Ok(()) }
+    }
+
     pub(crate) fn is_full(&self) -> bool {
         self.fresh.len() >= KEYS_IN_MEMORY_MAX
     }

@@ -26,7 +26,6 @@ mod tokens;
 mod whole;
 
 use crate::{Certainty, Entry, ProjectBy, Seq, Sources, Span, Tokens, Usd};
-use frame::Part;
 use std::io;
 
 pub(in crate::log) use encode::Encoder;
@@ -73,7 +72,7 @@ pub(in crate::log) struct Bounds {
 impl Bounds {
     /// What the header of a hot value says.
     pub(in crate::log) fn read(hot: &[u8]) -> Result<Bounds, SegmentError> {
-        frame::bounds(Part::Hot, hot)
+        frame::bounds(frame::Part::Hot, hot)
     }
 }
 

@@ -5,7 +5,7 @@
 //! Only the newest [`WHOLE_SEGMENTS`] keep their ids: of older calls folds ask counts, and whoever asks for ids reads the journal.
 //! It may be lost at any time: the journal holds everything that is here.
 
-use super::segment::{Bounds, Columns, Encoder, Part, Segment, SegmentError, Unpacker, Whole};
+use super::segment::{Bounds, Columns, Encoder, Segment, SegmentError, Unpacker, Whole};
 use crate::{Entry, Seq, Span, wire};
 use std::{
     collections::VecDeque,
@@ -55,14 +55,20 @@ pub enum StoreError {
     #[error("the store holds a damaged entry: {0}")]
     Wire(#[from] wire::WireError),
     /// A segment that does not decode.
-    #[error(transparent)]
-    Segment(#[from] SegmentError),
+    #[error("{0} in the store")]
+    Segment(String),
     /// It failed before, and is opened again when there is room.
     #[error("the store is closed since the disk did not take a write")]
     Closed,
     /// Laid out by another version of the program.
     #[error("the store is laid out in another way than this program reads")]
     Layout,
+}
+
+impl From<SegmentError> for StoreError {
+    fn from(error: SegmentError) -> StoreError {
+        StoreError::Segment(error.to_string())
+    }
 }
 
 impl StoreError {
@@ -251,7 +257,7 @@ impl Store {
     ) -> Result<(), StoreError> {
         let (mut unpacker, mut body) = (Unpacker::new(), Vec::new());
         let mut show = |hot: &[u8]| -> Result<(), StoreError> {
-            unpacker.unpack(Part::Hot, hot, &mut body)?;
+            unpacker.unpack_hot(hot, &mut body)?;
             let mut columns = Columns::read(&body)?;
             columns.drop_up_to(after);
             visit(&mut columns);
@@ -323,10 +329,10 @@ impl Store {
             return Ok(entries.get((entry.seq.0 - first_of(number).0) as usize) == Some(entry));
         }
         let (mut body, mut alone) = (Vec::new(), Vec::new());
-        Unpacker::new().unpack(Part::Hot, &self.value(HOT, number)?, &mut body)?;
+        Unpacker::new().unpack_hot(&self.value(HOT, number)?, &mut body)?;
         let mut columns = Columns::read(&body)?;
         columns.keep_only(entry.seq);
-        Unpacker::new().unpack(Part::Hot, &Encoder::new().encode(std::slice::from_ref(entry))?.hot, &mut alone)?;
+        Unpacker::new().unpack_hot(&Encoder::new().encode(std::slice::from_ref(entry))?.hot, &mut alone)?;
         let expected = Columns::read(&alone)?;
         Ok(columns.at == expected.at && columns.tokens == expected.tokens && columns.others == expected.others)
     }

@@ -3,9 +3,9 @@
 use super::{
     Log, LogError,
     folder::{bytes_below, make_private_folder, sync_folder, take_lock},
-    journal::Line,
+    journal::{Journal, JournalError, Line, Lines},
 };
-use crate::Seq;
+use crate::{Entry, Said, Seq};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
@@ -84,10 +84,10 @@ impl Log {
                 None => verified.find(format!("the store lacks entry {}", reached.0)),
             }
             if let Some(key) = entry.key {
-                match self.keys.candidates(&key) {
-                    Ok(mut candidates) if candidates.any(|seq| seq == reached) => {}
-                    Ok(_) => verified.find(format!("the key index lacks entry {}", reached.0)),
-                    Err(error) => verified.find(error.to_string()),
+                match self.keys.candidates(&key).find(|seq| seq.as_ref().map_or(true, |seq| *seq == reached)) {
+                    Some(Ok(_)) => {}
+                    None => verified.find(format!("the key index lacks entry {}", reached.0)),
+                    Some(Err(error)) => verified.find(error.to_string()),
                 }
             }
         }
@@ -142,6 +142,43 @@ pub fn archive(log_folder: &Path, into: &Path) -> Result<(), LogError> {
         make_private_folder(parent)?;
     }
     fs::rename(log_folder, into).map_err(|source| LogError::Io { path: into.to_owned(), source })
+}
+
+/// The lines of a journal that need not be ours: entries, and what was said beside them. Changes nothing.
+pub struct JournalReader {
+    lines: Lines,
+    bytes: u64,
+}
+
+impl JournalReader {
+    /// Opens the journal of one device.
+    pub fn open(folder: &Path) -> Result<JournalReader, LogError> {
+        Ok(JournalReader { lines: Journal::read_folder(folder)?, bytes: bytes_below(folder) })
+    }
+
+    /// The bytes of all its files.
+    pub fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The bytes that were read.
+    pub fn bytes_read(&self) -> u64 {
+        self.lines.passed_bytes()
+    }
+}
+
+impl Iterator for JournalReader {
+    type Item = Result<(Entry, Option<Said>), JournalError>;
+
+    /// The next line, or where the journal is damaged; it goes on behind that.
+    fn next(&mut self) -> Option<Self::Item> {
+        let line = self.lines.next()?;
+        // What cannot be told of a saying costs the saying only.
+        Some(line.map(|line| {
+            let said = line.said().ok().flatten();
+            (line.entry, said)
+        }))
+    }
 }
 
 /// The journals in the folder of a log, or of a backup of one: a device's name and its folder, by name.

@@ -1,8 +1,10 @@
 //! Every call, one row each: the export.
 
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
-use crate::{AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd,
-    projections::{Names, Scope}};
+use crate::{
+    AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd,
+    projections::{Names, Scope},
+};
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
@@ -135,7 +137,7 @@ fn calls(log: &Log, span: Span, scope: Scope<'_>) -> Result<Vec<(RequestKey, Usa
                 calls.insert(key, *usage);
             }
             (None, Event::Used { .. } | Event::Restated { .. })
-            | (_, Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. }) => {}
+            | (_, Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost) => {}
         }
     }
     let mut calls: Vec<_> = calls.into_iter().filter(|(_, usage)| span.contains(usage.at) && scope.has(&Names::of(usage))).collect();

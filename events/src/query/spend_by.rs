@@ -1,7 +1,10 @@
 //! What was spent, by which day, model, project, provider, client or device?
 
 use super::{Fault, Query, Spend, View, days::Days};
-use crate::{Day, Span, Timestamp, projections::{LabelId, Names}};
+use crate::{
+    Day, Span, Timestamp,
+    projections::{LabelId, Names},
+};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::{cmp::Ordering, collections::HashMap};

@@ -62,9 +62,8 @@ impl Query for Today {
         let spend = &view.projections.spend;
         let everything = Filter::default();
         let total = |span: Span| spend.total(span, view.scope(&everything));
-        let mut hours: Vec<HourSpend> = hours(span)
-            .map(|from| HourSpend { from, hour: zone.hour(from), ahead: from > now, spend: Spend::default() })
-            .collect();
+        let mut hours: Vec<HourSpend> =
+            hours(span).map(|from| HourSpend { from, hour: zone.hour(from), ahead: from > now, spend: Spend::default() }).collect();
         spend.each(span, view.scope(&everything), |at, _, spend| {
             let nth = (at.micros() - span.from.micros()) / HOUR_MICROS;
             if let Some(hour) = usize::try_from(nth).ok().and_then(|nth| hours.get_mut(nth)) {

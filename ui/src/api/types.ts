@@ -45,7 +45,11 @@ model: string | null,
 /**
  * Only calls to this provider.
  */
-provider: string | null, };
+provider: string | null, 
+/**
+ * Only calls made on this machine.
+ */
+device: string | null, };
 
 /**
  * One budget in its present period.
@@ -221,7 +225,11 @@ latency_ms: number | null,
 /**
  * The HTTP status of the reply.
  */
-status: number | null, };
+status: number | null, 
+/**
+ * The machine that made the call, by the name of its part of the journal.
+ */
+device: string, };
 
 /**
  * The proxy's own name for a call that it carried.
@@ -266,7 +274,11 @@ export type Command = { "command": "log_usage",
 /**
  * The sightings, at most [`BATCH_FACTS_MAX`].
  */
-sightings: Array<Sighting>, } | { "command": "set_budget", 
+sightings: Array<Sighting>, } | { "command": "remeter", 
+/**
+ * What is right, at most [`BATCH_FACTS_MAX`].
+ */
+calls: Array<Remetered>, } | { "command": "rebuild", } | { "command": "set_budget", 
 /**
  * Its name, unique among budgets.
  */
@@ -305,7 +317,7 @@ export type Day = string;
 /**
  * What spend can be cut by.
  */
-export type Dimension = "day" | "model" | "project" | "provider" | "client";
+export type Dimension = "day" | "model" | "project" | "provider" | "client" | "device";
 
 /**
  * What only a running engine knows.
@@ -382,7 +394,11 @@ provider: string | null,
 /**
  * Only this client.
  */
-client: string | null, };
+client: string | null, 
+/**
+ * Only this device.
+ */
+device: string | null, };
 
 /**
  * Is everything well?
@@ -526,7 +542,20 @@ now: Timestamp,
 calls: Array<CallRow>, };
 
 /**
- * What would the same calls cost at other prices? Replays the log; changes no event.
+ * A known call as a corrected meter counts it.
+ */
+export type Remetered = { 
+/**
+ * The call.
+ */
+key: RequestKey, 
+/**
+ * What is right.
+ */
+after: Usage, };
+
+/**
+ * What would the same calls cost at other prices? Reads the log; changes no event.
  */
 export type Reprice = { 
 /**

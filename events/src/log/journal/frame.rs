@@ -92,11 +92,6 @@ impl Batch {
     pub(crate) fn bytes(&self) -> u64 {
         self.bytes.len() as u64
     }
-
-    /// The newest entry in it.
-    pub(crate) fn last(&self) -> Seq {
-        self.last
-    }
 }
 
 /// Makes lines into frames. Needs no journal, so that it can work in a thread of its own while the batch before is being written.

@@ -64,7 +64,7 @@ pub(super) enum LineFault {
 fn usage(event: &Event) -> Option<&Usage> {
     match event {
         Event::Used { usage } | Event::Restated { after: usage, .. } => Some(usage),
-        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } => None,
+        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
     }
 }
 
@@ -145,6 +145,7 @@ enum EventText<'a> {
     BudgetSet { budget: &'a Budget },
     BudgetRemoved { name: &'a str },
     AlertRaised { alert: &'a Alert },
+    Lost,
 }
 
 impl EventText<'_> {
@@ -155,6 +156,7 @@ impl EventText<'_> {
             Event::BudgetSet { budget } => EventText::BudgetSet { budget },
             Event::BudgetRemoved { name } => EventText::BudgetRemoved { name },
             Event::AlertRaised { alert } => EventText::AlertRaised { alert },
+            Event::Lost => EventText::Lost,
         }
     }
 }

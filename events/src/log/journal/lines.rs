@@ -104,7 +104,7 @@ impl Lines {
     }
 
     /// The bytes of all files that were read so far.
-    pub(super) fn passed_bytes(&self) -> u64 {
+    pub(in crate::log) fn passed_bytes(&self) -> u64 {
         self.passed_bytes
     }
 

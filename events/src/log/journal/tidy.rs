@@ -29,14 +29,14 @@ const LEFT_OVER: &str = ".tidy";
 
 /// A part of a file that is to be made smaller. Works on any thread.
 #[derive(Debug)]
-pub(crate) struct Tidy {
+pub struct Tidy {
     path: PathBuf,
     until: u64,
 }
 
 /// The file that stands ready to take the old one's place.
 #[derive(Debug)]
-pub(crate) struct Tidied {
+pub struct Tidied {
     path: PathBuf,
     /// The part of the old file that it stands for.
     until: u64,
@@ -45,14 +45,14 @@ pub(crate) struct Tidied {
 
 impl Tidied {
     /// The bytes that it takes where the old file took `.1`.
-    pub(crate) fn bytes(&self) -> (u64, u64) {
+    pub fn bytes(&self) -> (u64, u64) {
         (self.bytes, self.until)
     }
 }
 
 impl Tidy {
     /// What is worth tidying now: the oldest month that is over and was never tidied, or the present one when it has grown.
-    pub(super) fn begin(journal: &Journal) -> Result<Option<Tidy>, JournalError> {
+    pub(in crate::log) fn begin(journal: &Journal) -> Result<Option<Tidy>, JournalError> {
         let current = journal.current.as_ref();
         for month in months(&journal.folder)? {
             let path = journal.path(&month);
@@ -81,7 +81,7 @@ impl Tidy {
     }
 
     /// Writes the new file and reads it back. A file with damage is left as it is: nothing is made of it that looks whole.
-    pub(crate) fn run(self) -> Result<Tidied, JournalError> {
+    pub fn run(self) -> Result<Tidied, JournalError> {
         let Tidy { path, until } = self;
         let new_path = left_over(&path);
         let io = |source| JournalError::Io { path: new_path.clone(), source };
@@ -99,7 +99,7 @@ impl Tidy {
 
 impl Journal {
     /// Puts a tidied file in its place, with what was appended meanwhile behind it.
-    pub(super) fn finish(&mut self, tidied: Tidied) -> Result<(), JournalError> {
+    pub(in crate::log) fn finish(&mut self, tidied: Tidied) -> Result<(), JournalError> {
         let Tidied { path, until, bytes } = tidied;
         let new_path = left_over(&path);
         let io = |source| JournalError::Io { path: new_path.clone(), source };

@@ -104,15 +104,6 @@ impl Prefixes {
         Some(start..first_where(start..end, |key| Some(low_of(key)? > low))?)
     }
 
-    /// Reads what finding a print will read, for the sake of its being in the processor's cache.
-    pub(super) fn touch(&self, print: Print) -> Option<u64> {
-        let bucket = self.layout.bucket(print);
-        let group = self.group(bucket / GROUP_BUCKETS)?;
-        // Keys are spread evenly: about here lie the lows of the bucket.
-        let passed = (group.keys.end - group.keys.start) * (bucket % GROUP_BUCKETS) / GROUP_BUCKETS;
-        Some(self.word(group.row)? ^ self.word(group.lows + passed * u64::from(LOW_BITS))?)
-    }
-
     /// The first bits of every print, in order, with zeros for the bits that are in the records. Ends early if the bytes contradict themselves.
     pub(super) fn iter(&self) -> Iter<'_> {
         Iter { prefixes: self, next_group: 0, group: Group { keys: 0..0, row: 0, lows: 0 }, bucket: 0 }

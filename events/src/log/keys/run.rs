@@ -200,11 +200,6 @@ impl Run {
         self.header
     }
 
-    /// See [`Prefixes::touch`].
-    pub(super) fn touch(&self, print: Print) -> Option<u64> {
-        self.prefixes.touch(print)
-    }
-
     /// The entries under a print, newest first.
     pub(super) fn candidates(&self, print: Print) -> impl Iterator<Item = Result<Seq, KeysError>> + '_ {
         let (places, fault) = match self.prefixes.find(print) {

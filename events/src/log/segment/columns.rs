@@ -1,12 +1,14 @@
 //! Reading the hot value: what folding needs, and nothing else.
 
 use super::{
-    Columns, Kind, Profile, Segment, SegmentError, Side, Unpacker,
+    Columns, Kind, Profile, SegmentError, Side, Unpacker,
     bytes::{Reader, unzigzag_wide},
     frame::{self, Part},
     tokens::read_tokens,
 };
-use crate::{Entry, Seq, Usd, wire};
+#[cfg(test)]
+use crate::Entry;
+use crate::{Seq, Usd, wire};
 
 /// Which of the columns that a segment may lack it has.
 pub(super) const HAS_WEB_SEARCH: u8 = 1;
@@ -19,13 +21,43 @@ impl Unpacker {
     }
 
     /// Every entry of a segment, exactly as it was.
-    pub(in crate::log) fn entries(&mut self, segment: &Segment) -> Result<Vec<Entry>, SegmentError> {
+    #[cfg(test)]
+    pub(in crate::log) fn entries(&mut self, segment: &super::Segment) -> Result<Vec<Entry>, SegmentError> {
         let whole = super::Whole::read(self, &segment.hot, &segment.cold)?;
         Ok((0..whole.len()).filter_map(|index| whole.entry(index)).collect())
     }
 }
 
 impl<'a> Columns<'a> {
+    /// Leaves out the entries up to one, so that a fold can go on where it stopped.
+    pub(in crate::log) fn drop_up_to(&mut self, after: Seq) {
+        if after < self.first {
+            return;
+        }
+        let row = self.entry.partition_point(|entry| self.first.0 + u64::from(*entry) <= after.0);
+        self.drop_rows(0..row);
+        self.others.retain(|entry| entry.seq > after);
+    }
+
+    /// Leaves out all entries but one.
+    pub(in crate::log) fn keep_only(&mut self, seq: Seq) {
+        let behind = self.entry.partition_point(|entry| self.first.0 + u64::from(*entry) <= seq.0);
+        self.drop_rows(behind..self.entry.len());
+        self.drop_up_to(Seq(seq.0 - 1));
+        self.others.retain(|entry| entry.seq == seq);
+    }
+
+    fn drop_rows(&mut self, rows: std::ops::Range<usize>) {
+        self.profile.drain(rows.clone());
+        self.entry.drain(rows.clone());
+        self.side.drain(rows.clone());
+        self.at.drain(rows.clone());
+        self.tokens.drain(rows.clone());
+        self.web_search.drain(rows.clone());
+        self.latency_ms.drain(rows.clone());
+        self.reported_cost.drain(rows);
+    }
+
     /// The columns in an unpacked body.
     pub(crate) fn read(body: &'a [u8]) -> Result<Columns<'a>, SegmentError> {
         let ((first, entries), mut reader) = frame::begin_body(body)?;

@@ -20,7 +20,6 @@ pub(in crate::log) struct Encoder {
 
 /// An entry that speaks of a call.
 struct Call<'e> {
-    index: usize,
     entry: &'e Entry,
     /// How the call stands now.
     usage: &'e Usage,
@@ -59,19 +58,19 @@ impl Encoder {
 impl<'e> Sorted<'e> {
     fn new(entries: &'e [Entry]) -> Sorted<'e> {
         let mut sorted = Sorted::default();
-        for (index, entry) in entries.iter().enumerate() {
+        for entry in entries {
             let kind = match &entry.event {
                 Event::Used { usage } => {
                     sorted.rows.push(usage);
-                    sorted.calls.push(Call { index, entry, usage });
+                    sorted.calls.push(Call { entry, usage });
                     Kind::Used
                 }
                 Event::Restated { before, after } => {
                     sorted.rows.extend([&**before, &**after]);
-                    sorted.calls.push(Call { index, entry, usage: after });
+                    sorted.calls.push(Call { entry, usage: after });
                     Kind::Restated
                 }
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } => {
+                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => {
                     sorted.others.push(entry);
                     Kind::Other
                 }

@@ -1,4 +1,4 @@
-use super::{sweep::lifelike, *};
+use super::{frame::Part, sweep::lifelike, *};
 use crate::{Alert, Budget, BudgetScope, CallUuid, Event, Fees, Period, Project, RequestKey, Source, Timestamp, Usage, Zone};
 use proptest::prelude::*;
 use std::{fs, path::Path};
@@ -53,7 +53,7 @@ fn every_kind() -> Vec<Entry> {
         name: "month".into(),
         period: Period::Month,
         limit: Usd::from_pico(20_000_000_000_000),
-        scope: BudgetScope { project: Some("web".into()), model: None, provider: None },
+        scope: BudgetScope { project: Some("web".into()), ..BudgetScope::default() },
         alert_percents: vec![80, 100],
     };
     let alert = Alert {
@@ -308,7 +308,7 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let entry = |(seq, (key, recorded_at, event)): (u64, (Option<Option<RequestKey>>, i64, Event))| {
             let own = match &event {
                 Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } => None,
+                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
             };
             Entry { seq: Seq(seq), recorded_at: Timestamp::from_micros(recorded_at), key: key.unwrap_or(own), event }
         };

@@ -34,7 +34,7 @@ fn every_kind() -> Vec<(Entry, Option<Said>)> {
         name: "month".into(),
         period: Period::Month,
         limit: Usd::from_pico(20_000_000_000_000),
-        scope: BudgetScope { project: Some("web".into()), model: None, provider: None },
+        scope: BudgetScope { project: Some("web".into()), ..BudgetScope::default() },
         alert_percents: vec![80, 100],
     };
     let alert = Alert {
@@ -60,7 +60,7 @@ fn every_kind() -> Vec<(Entry, Option<Said>)> {
         let key = match &event {
             Event::Used { usage } if number == 3 => usage.key().map(|key| key.carried_by(CallUuid(7))),
             Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } => None::<RequestKey>,
+            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None::<RequestKey>,
         };
         (Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }, said)
     };
