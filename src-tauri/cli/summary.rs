@@ -25,6 +25,7 @@ pub(super) enum By {
     Project,
     Provider,
     Client,
+    Device,
 }
 
 impl By {
@@ -35,6 +36,7 @@ impl By {
             By::Project => Dimension::Project,
             By::Provider => Dimension::Provider,
             By::Client => Dimension::Client,
+            By::Device => Dimension::Device,
         }
     }
 
@@ -45,6 +47,7 @@ impl By {
             By::Project => "project",
             By::Provider => "provider",
             By::Client => "client",
+            By::Device => "device",
         }
     }
 }

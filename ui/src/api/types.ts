@@ -552,7 +552,11 @@ key: RequestKey,
 /**
  * What is right.
  */
-after: Usage, };
+after: Usage, 
+/**
+ * What stands beside it in the journal: whose word it is.
+ */
+said: Said, };
 
 /**
  * What would the same calls cost at other prices? Reads the log; changes no event.
