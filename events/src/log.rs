@@ -18,7 +18,7 @@ use keys::KeyIndex;
 use segment::Columns;
 use std::{
     borrow::Cow,
-    collections::{HashMap, VecDeque},
+    collections::{BTreeMap, HashMap, VecDeque},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -115,6 +115,8 @@ pub struct Log {
     opened: Mutex<VecDeque<(u64, Arc<Vec<Entry>>)>>,
     last: Seq,
     mended: Vec<String>,
+    /// While the store is made anew: what the old one had of entries that the journal lost.
+    rescued: BTreeMap<Seq, Entry>,
     healings: u32,
     /// Up to where the checkpoint on the disk goes.
     checkpointed: Seq,
@@ -144,6 +146,7 @@ impl Log {
             opened: Mutex::default(),
             last: Seq(0),
             mended,
+            rescued: BTreeMap::new(),
             healings: 0,
             checkpointed: Seq(0),
             _lock: lock,
@@ -234,13 +237,33 @@ impl Log {
         Ok(())
     }
 
-    /// Every entry, oldest first, from the journal. After an error that says where the journal is damaged it goes on.
+    /// Every entry, oldest first, from the journal; where that is damaged, from the store if it has them whole. After an error that says
+    /// where the journal is damaged it goes on.
     pub fn replay(&self) -> impl Iterator<Item = Result<Entry, LogError>> + '_ {
         let (lines, error) = match self.journal.lines_after(Seq(0)) {
             Ok(lines) => (Some(lines), None),
             Err(error) => (None, Some(Err(error.into()))),
         };
-        lines.into_iter().flatten().map(|line| Ok(line?.entry)).chain(error)
+        let entries = lines.into_iter().flatten().flat_map(|line| match line {
+            Ok(line) => vec![Ok(line.entry)],
+            Err(error @ JournalError::Damaged { .. }) => {
+                let (kept, is_all) = self.kept(&error);
+                let error = (!is_all).then_some(Err(error.into()));
+                kept.into_iter().map(Ok).chain(error).collect()
+            }
+            Err(error) => vec![Err(error.into())],
+        });
+        entries.chain(error)
+    }
+
+    /// What the store has whole of the entries that damage took from the journal, and whether that is all of them.
+    fn kept(&self, damage: &JournalError) -> (Vec<Entry>, bool) {
+        let JournalError::Damaged { after, next, .. } = damage else { return (Vec::new(), false) };
+        let until = next.unwrap_or(self.last.next());
+        let found = self.store.entries_after(*after).map_while(Result::ok);
+        let kept: Vec<Entry> = found.take_while(|entry| entry.seq < until).collect();
+        let is_all = until.0.checked_sub(after.0 + 1) == Some(kept.len() as u64);
+        (kept, is_all)
     }
 
     /// Calls `visit` with the columns of all entries whose calls may lie in the span: those of others may be among them.

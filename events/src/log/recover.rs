@@ -77,7 +77,8 @@ impl Log {
             };
             while last.next() < line.entry.seq {
                 last = last.next();
-                batch.push(Entry { seq: last, recorded_at: line.entry.recorded_at, key: None, event: Event::Lost });
+                let lost = || Entry { seq: last, recorded_at: line.entry.recorded_at, key: None, event: Event::Lost };
+                batch.push(self.rescued.remove(&last).unwrap_or_else(lost));
             }
             if line.entry.seq == last.next() {
                 last = line.entry.seq;
@@ -166,8 +167,12 @@ impl Log {
 
     /// Replaces the store by a fresh one made from the journal. Recovery, when reading fails.
     pub fn rebuild(&mut self) -> Result<(), LogError> {
+        // What damage took from the journal may be in the store that goes.
+        let damage = self.journal.lines_after(Seq(0))?.filter_map(Result::err);
+        self.rescued = damage.flat_map(|damage| self.kept(&damage).0).map(|entry| (entry.seq, entry)).collect();
         self.fresh_store("the store was damaged or asked for anew")?;
         self.catch_up()?;
+        self.rescued.clear();
         self.fresh_keys()
     }
 
