@@ -88,6 +88,8 @@ fn lost(after: Seq, next: Option<Seq>) -> String {
 }
 
 impl JournalError {
+    // Kinds of errors are the system's, and more may come.
+    #[allow(clippy::wildcard_enum_match_arm)]
     pub(super) fn hint(&self) -> String {
         match self {
             JournalError::Io { path, source } => match source.kind() {

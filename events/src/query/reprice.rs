@@ -158,7 +158,9 @@ impl Prices<'_> {
 impl Sums<'_> {
     fn fold(&mut self, columns: &Columns<'_>) {
         // What a profile's calls are counted under and cost; none where the question is not about them.
-        let profiles: Vec<Option<(LabelId, Arc<Rated>, Arc<Rated>)>> = columns
+        /// Under which label a profile counts, and what both books say of it.
+        type Terms = (LabelId, Arc<Rated>, Arc<Rated>);
+        let profiles: Vec<Option<Terms>> = columns
             .profiles
             .iter()
             .map(|profile| {

@@ -116,6 +116,7 @@ fn a_file_is_one_stream_of_lines_for_every_other_reader() {
 }
 
 /// Damages a journal of five frames of three lines each, by frame; says what is read then.
+#[allow(clippy::type_complexity)]
 fn damaged(damage: impl Fn(&mut Vec<u8>, &[usize])) -> (Vec<u64>, Vec<(u64, Option<u64>)>, Vec<String>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut starts = vec![0];
@@ -314,7 +315,7 @@ fn a_line_that_could_not_be_read_back_is_not_written() {
     if let Event::Used { usage } = &mut long.event {
         usage.session = Some("s".repeat(line::LINE_BYTES_MAX));
     }
-    let error = Encoder::default().encode(&[LineRef { entry: &long, said: None }]).err().expect("too long");
+    let error = Encoder::default().encode(&[LineRef { entry: &long, said: None }]).expect_err("too long");
     assert!(matches!(error, JournalError::TooLong { seq: Seq(1), .. }), "{error}");
 }
 

@@ -268,6 +268,8 @@ impl Blocks {
 }
 
 /// What a failed read or write means. A file that ends too early is damaged; the system is well.
+// Kinds of errors are the system's, and more may come.
+#[allow(clippy::wildcard_enum_match_arm)]
 pub(super) fn io_fault(path: &Path, source: io::Error) -> KeysError {
     match source.kind() {
         io::ErrorKind::UnexpectedEof => damaged(path, "it is cut short"),

@@ -165,6 +165,7 @@ fn what_is_too_large_is_refused_when_it_is_written() {
 }
 
 /// What is read from a damaged segment, if anything.
+#[allow(clippy::type_complexity)]
 fn read(segment: &Segment) -> (Result<Vec<Entry>, SegmentError>, Result<(), SegmentError>, Result<Bounds, SegmentError>) {
     let mut unpacker = Unpacker::new();
     let mut body = Vec::new();
