@@ -80,6 +80,7 @@ pub struct Sighting {
     pub usage: Usage,
     /// What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(type = "unknown"))]
     pub said: Option<Said>,
 }
 

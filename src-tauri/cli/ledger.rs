@@ -147,7 +147,7 @@ impl Merge {
         let bar = super::progress_bar("bytes");
         let (mut read, mut entries, mut damage) = (0u64, 0, Vec::new());
         for (device, journal) in &devices {
-            let mut reader = JournalReader::open(journal).map_err(|error| storage_fault(&error.into()))?;
+            let mut reader = JournalReader::open(journal).map_err(|error| storage_fault(&error))?;
             bar.set_length(reader.bytes());
             let mut batch = Vec::new();
             loop {

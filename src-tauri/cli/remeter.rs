@@ -101,12 +101,14 @@ fn told(done: &Done) -> String {
     format!("{read}\n{}{}", table.text(), table::dim(&end))
 }
 
-/// The lines of this log's journal by call, in their order.
-fn read() -> Result<HashMap<RequestKey, Vec<(Usage, Option<Said>)>>, Fault> {
+/// The lines of this log's journal by call, in their order: the call from each line on, and what was said there.
+type Lines = HashMap<RequestKey, Vec<(Usage, Option<Said>)>>;
+
+fn read() -> Result<Lines, Fault> {
     let fault = |error: LogError| Fault::new(FaultCode::Storage, error.to_string(), error.hint());
     let folder = Home::find()?.log();
     let devices = devices(&folder).map_err(|source| fault(LogError::Io { path: folder.clone(), source }))?;
-    let mut calls: HashMap<_, Vec<_>> = HashMap::new();
+    let mut calls = Lines::new();
     let bar = progress_bar("bytes");
     for (_, journal) in devices {
         let mut reader = JournalReader::open(&journal).map_err(fault)?;

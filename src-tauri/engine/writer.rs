@@ -7,7 +7,7 @@ use super::ledger::storage_fault;
 use crate::clock;
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
-    log::BATCH_FACTS_MAX,
+    log::{BATCH_FACTS_MAX, Tidied},
     query::{EngineFacts, Fault, FaultCode, Query, View},
 };
 use serde::{Deserialize, Serialize};
@@ -71,6 +71,8 @@ struct Owner {
     unrecorded: Arc<AtomicU64>,
     trouble: Arc<Mutex<Option<Fault>>>,
     flushed: bool,
+    /// Packs older frames of the journal better, beside the writer.
+    tidying: Option<JoinHandle<Option<Tidied>>>,
 }
 
 /// A way to the writer; cheap to clone.
@@ -106,6 +108,7 @@ impl Writer {
             unrecorded: unrecorded.clone(),
             trouble: trouble.clone(),
             flushed: true,
+            tidying: None,
         };
         let thread = std::thread::Builder::new()
             .name("tollbar-writer".into())
@@ -302,7 +305,24 @@ impl Owner {
                 // Without one the next opening replays.
                 let _ = self.log.checkpoint(&mut self.projections);
             }
+            self.tidy();
             self.flushed = true;
+        }
+    }
+
+    /// Puts what was packed in place, or begins to pack. What fails leaves the journal as it was, and is tried again another day.
+    fn tidy(&mut self) {
+        match self.tidying.take() {
+            Some(thread) if !thread.is_finished() => self.tidying = Some(thread),
+            Some(thread) => {
+                if let Ok(Some(tidied)) = thread.join() {
+                    let _ = self.log.tidied(tidied);
+                }
+            }
+            None => {
+                let tidy = self.log.tidy().ok().flatten();
+                self.tidying = tidy.map(|tidy| std::thread::spawn(move || tidy.run().ok()));
+            }
         }
     }
 }

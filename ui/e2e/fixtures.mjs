@@ -138,7 +138,7 @@ function spendBy(question) {
 }
 
 const budget = (name, period, limit, scope, state) => ({
-  budget: { name, period, limit: usd(limit * 1e6), scope: { project: null, model: null, provider: null, ...scope }, alert_percents: [80, 100] },
+  budget: { name, period, limit: usd(limit * 1e6), scope: { project: null, model: null, provider: null, device: null, ...scope }, alert_percents: [80, 100] },
   period: { from: '2026-10-31T23:00:00.000000Z', until: '2026-11-30T23:00:00.000000Z' },
   unpriced_calls: 0,
   crosses_at: null,

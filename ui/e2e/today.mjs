@@ -191,7 +191,7 @@ await check('a budget is set, refused, changed and removed', 'empty', async ({ p
   await dialog.getByRole('button', { name: 'Set budget' }).click();
   await get('budget-row').waitFor();
   assert.deepEqual(engine.told, [
-    { command: 'set_budget', name: 'week-billing-api', period: 'week', limit: '12.50', scope: { project: 'billing-api', model: null, provider: null }, alert_percents: [80, 100] },
+    { command: 'set_budget', name: 'week-billing-api', period: 'week', limit: '12.50', scope: { project: 'billing-api', model: null, provider: null, device: null }, alert_percents: [80, 100] },
   ]);
   assert.equal(await dialog.count(), 0);
 

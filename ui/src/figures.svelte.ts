@@ -79,7 +79,7 @@ export class Figures {
           by,
           first: dayPlus(day, 1 - CHART_DAYS),
           last: day,
-          filter: { project: null, model: null, provider: null, client: null },
+          filter: { project: null, model: null, provider: null, client: null, device: null },
         }),
       );
     await Promise.all([

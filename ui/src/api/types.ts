@@ -665,7 +665,7 @@ usage: Usage,
 /**
  * What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
  */
-said?: Said | null, };
+said?: unknown, };
 
 /**
  * Who saw a call; better witnesses of tokens are greater.

@@ -6,7 +6,7 @@ const NOW = '2026-11-22T17:42:10Z';
 
 function state(change: Partial<BudgetState>): BudgetState {
   return {
-    budget: { name: 'month', period: 'month', limit: '400.000000000000', scope: { project: null, model: null, provider: null }, alert_percents: [80, 100] },
+    budget: { name: 'month', period: 'month', limit: '400.000000000000', scope: { project: null, model: null, provider: null, device: null }, alert_percents: [80, 100] },
     period: { from: '2026-10-31T23:00:00Z', until: '2026-11-30T23:00:00Z' },
     spent: '312.850000000000',
     left: '87.150000000000',
@@ -32,6 +32,6 @@ it('says in plain words where a budget leads', () => {
 it('names what a budget counts, whether Rust leaves the rest out or sends null', () => {
   const { budget } = state({});
   expect(scopeWords(budget)).toBe('everything');
-  expect(scopeWords({ ...budget, scope: { project: null, model: null, provider: null } })).toBe('everything');
-  expect(scopeWords({ ...budget, scope: { project: 'billing-api', model: null, provider: 'anthropic' } })).toBe('billing-api, anthropic');
+  expect(scopeWords({ ...budget, scope: { project: null, model: null, provider: null, device: null } })).toBe('everything');
+  expect(scopeWords({ ...budget, scope: { project: 'billing-api', model: null, provider: 'anthropic', device: null } })).toBe('billing-api, anthropic');
 });
