@@ -12,22 +12,22 @@ const CALLS_PER_DAY: u64 = 8_333;
 const PROJECTS: u64 = 24;
 
 /// A small generator of random numbers (xorshift64*): benches need speed and repeatability, not quality.
-pub struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub fn new(seed: u64) -> Random {
+    pub(crate) fn new(seed: u64) -> Random {
         Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
     }
 
-    pub fn next(&mut self) -> u64 {
+    pub(crate) fn draw(&mut self) -> u64 {
         self.0 ^= self.0 >> 12;
         self.0 ^= self.0 << 25;
         self.0 ^= self.0 >> 27;
         self.0.wrapping_mul(0x2545_F491_4F6C_DD1D)
     }
 
-    pub fn below(&mut self, bound: u64) -> u64 {
-        (self.next() >> 33) % bound
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
+        (self.draw() >> 33) % bound
     }
 
     /// Many small ones, few large ones, as lengths of answers are.
@@ -45,7 +45,7 @@ impl Random {
     }
 
     fn uuid(&mut self) -> String {
-        let (a, b) = (self.next(), self.next());
+        let (a, b) = (self.draw(), self.draw());
         format!(
             "{:08x}-{:04x}-4{:03x}-a{:03x}-{:012x}",
             a as u32,
@@ -58,7 +58,7 @@ impl Random {
 }
 
 /// `count` sightings, session after session, as an import meets them: sessions in no order of time.
-pub fn sightings(seed: u64, count: u64) -> impl Iterator<Item = Sighting> {
+pub(crate) fn sightings(seed: u64, count: u64) -> impl Iterator<Item = Sighting> {
     let mut random = Random::new(seed);
     let seconds = (count / CALLS_PER_DAY + 1) * 86_400;
     let mut session = Session::begin(&mut random, seconds);
