@@ -55,12 +55,12 @@ fn append(folder: &Path, events: u64) {
     let mut done = 0u64;
     loop {
         // Making the calls is not what is measured.
-        let facts: Vec<Fact> = sightings.by_ref().take(BATCH_FACTS_MAX).map(|sighting| Fact::Seen(Box::new(sighting))).collect();
+        let mut facts: Vec<Fact> = sightings.by_ref().take(BATCH_FACTS_MAX).map(|sighting| Fact::Seen(Box::new(sighting))).collect();
         if facts.is_empty() {
             break;
         }
         spent.measure(|| {
-            let entries = log.append(&facts, Timestamp::from_secs(NOW_SECS)).expect("appends");
+            let entries = log.append(&mut facts, Timestamp::from_secs(NOW_SECS)).expect("appends");
             entries.iter().for_each(|entry| projections.apply(entry));
             done += entries.len() as u64;
         });
@@ -86,9 +86,9 @@ fn told_again(folder: &Path, events: u64) {
     let mut sightings = lifelike::sightings(1, events).take(200_000).peekable();
     let mut done = 0u64;
     while sightings.peek().is_some() {
-        let facts: Vec<Fact> = sightings.by_ref().take(BATCH_FACTS_MAX).map(|sighting| Fact::Seen(Box::new(sighting))).collect();
+        let mut facts: Vec<Fact> = sightings.by_ref().take(BATCH_FACTS_MAX).map(|sighting| Fact::Seen(Box::new(sighting))).collect();
         done += facts.len() as u64;
-        spent.measure(|| log.append(&facts, Timestamp::from_secs(NOW_SECS)).expect("appends"));
+        spent.measure(|| log.append(&mut facts, Timestamp::from_secs(NOW_SECS)).expect("appends"));
     }
     assert_eq!(log.last(), last, "a call that is told again is no entry");
     spent.tell("known calls told again", done);
@@ -136,9 +136,9 @@ fn calls_one_by_one() {
     let mut log = Log::open(folder.path(), "bench").expect("opens");
     let mut times: Vec<Duration> = lifelike::sightings(9, CALLS_ONE_BY_ONE)
         .map(|sighting| {
-            let facts = [Fact::Seen(Box::new(sighting))];
+            let mut facts = vec![Fact::Seen(Box::new(sighting))];
             let begun = Instant::now();
-            log.append(&facts, Timestamp::from_secs(NOW_SECS)).expect("appends");
+            log.append(&mut facts, Timestamp::from_secs(NOW_SECS)).expect("appends");
             begun.elapsed()
         })
         .collect();

@@ -3,6 +3,7 @@
 //! A batch is written to the journal and fsynced; then it is acknowledged; then it goes to the store. What the store lacks
 //! is replayed from the journal when the log is opened. One process opens a log; an entry, once written, is never changed.
 
+mod draft;
 mod folder;
 mod journal;
 mod keys;
@@ -11,14 +12,13 @@ pub(crate) mod segment;
 mod store;
 mod upkeep;
 
-use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Source, Span, Timestamp, Usage, wire};
+use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Timestamp, Usage, wire};
 use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, LineRef};
 use keys::KeyIndex;
 use segment::Columns;
 use std::{
-    borrow::Cow,
-    collections::{BTreeMap, HashMap, VecDeque},
+    collections::{BTreeMap, VecDeque},
     fs::{self, File},
     io,
     path::{Path, PathBuf},
@@ -35,6 +35,8 @@ pub use upkeep::{JournalReader, LogSize, Verified, archive, backup, devices};
 pub const BATCH_FACTS_MAX: usize = 4096;
 /// Fewer segments are folded before a second thread is up.
 const SEGMENTS_FOR_TWO_THREADS: u64 = 32;
+/// Smaller batches are written on one thread.
+const LINES_FOR_TWO_THREADS: usize = 1024;
 const DIGEST_BYTES: usize = 16;
 /// Segments that are kept read whole.
 const OPENED_SEGMENTS_MAX: usize = 4;
@@ -197,36 +199,59 @@ impl Log {
 
     /// Writes at most [`BATCH_FACTS_MAX`] facts and says what entries became of them. When it returns, they are on the disk.
     ///
-    /// On an error nothing was written.
-    pub fn append(&mut self, facts: &[Fact], now: Timestamp) -> Result<Vec<Entry>, LogError> {
+    /// Takes the facts out of the list. On an error nothing was written, and the list holds them again, as far as they were news.
+    pub fn append(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<Vec<Arc<Entry>>, LogError> {
         assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
         self.heal()?;
-        let lines = match self.lines(facts, now) {
-            Ok(lines) => lines,
+        let known = match self.all_known(facts) {
+            Ok(known) => known,
             // What is known of a call could not be read. Both are made from the journal, which can.
             Err(LogError::Keys(_)) => {
                 self.fresh_keys()?;
-                self.lines(facts, now)?
+                self.all_known(facts)?
             }
             Err(LogError::Store(error)) if self.store.works() => {
                 self.mended.push(error.to_string());
                 self.rebuild()?;
-                self.lines(facts, now)?
+                self.all_known(facts)?
             }
             Err(error) => return Err(error),
         };
-        let Some(last) = lines.last().map(|(entry, _)| entry.seq) else { return Ok(Vec::new()) };
-        let texts: Vec<LineRef<'_>> = lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref() }).collect();
-        self.write(&texts, now)?;
+        let lines = draft::lines(facts.drain(..).zip(known), &self.device, self.last, now);
+        match self.write_lines(&lines, now) {
+            Ok(()) => {}
+            Err(error) => {
+                facts.extend(lines.into_iter().map(draft::Line::into_fact));
+                return Err(error);
+            }
+        }
         // The batch is safe in the journal. What store and index fail to take, they get at the next batch or the next opening.
-        let entries: Vec<Entry> = lines.into_iter().map(|(entry, _)| entry).collect();
+        let entries: Vec<Arc<Entry>> = lines.into_iter().map(|line| line.entry).collect();
         for entry in &entries {
             // What cannot be written now stays in memory, and is tried with the next batch.
             let _ = self.keys.add(entry);
         }
-        self.last = last;
-        self.store.put(entries.clone());
+        self.last = Seq(self.last.0 + entries.len() as u64);
+        self.store.put(entries.iter().cloned());
         Ok(entries)
+    }
+
+    /// Writes lines to the journal. When it returns, they are on the disk. While the disk takes many, what the store will write of them is
+    /// made ready.
+    fn write_lines(&mut self, lines: &[draft::Line], now: Timestamp) -> Result<(), LogError> {
+        let texts: Vec<LineRef<'_>> = lines.iter().map(|line| LineRef { entry: &line.entry, said: line.said.as_ref() }).collect();
+        let Some(batch) = self.encoder.encode(&texts)? else { return Ok(()) };
+        let Log { journal, store, .. } = self;
+        if lines.len() < LINES_FOR_TWO_THREADS {
+            return Ok(journal.append(&batch, now)?);
+        }
+        let journaled = std::thread::scope(|scope| {
+            let ready = scope.spawn(|| store.make_ready(lines.iter().map(|line| &*line.entry)));
+            let journaled = journal.append(&batch, now);
+            ready.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+            journaled
+        });
+        Ok(journaled.inspect_err(|_| store.forget_ready())?)
     }
 
     /// Writes lines to the journal. When it returns, they are on the disk.
@@ -288,7 +313,7 @@ impl Log {
     /// One entry, whole; `None` where the journal lost it.
     fn entry(&self, seq: Seq) -> Result<Option<Entry>, LogError> {
         if let Some(entry) = self.store.fresh(seq) {
-            return Ok(Some(entry.clone()));
+            return Ok(Some(Entry::clone(entry)));
         }
         let Some(number) = self.store.segment_of(seq) else { return Ok(None) };
         let entries = self.segment(number)?;
@@ -436,99 +461,22 @@ impl Log {
 
     /// Writes out what is held in memory, so that the next opening has nothing to catch up on.
     pub fn flush(&mut self) -> Result<(), LogError> {
+        self.encoder.rest();
         self.store.flush()?;
         Ok(self.keys.settle()?)
     }
 
-    /// A call of this machine's own is not named by its device, whoever tells it: another machine's journal that has it by merging.
-    fn named_from_here<'u>(&self, seen: &'u Usage) -> Cow<'u, Usage> {
-        if seen.device.as_ref().is_some_and(|device| *device == self.device) {
-            return Cow::Owned(Usage { device: None, ..seen.clone() });
-        }
-        Cow::Borrowed(seen)
+    /// What the log holds of the calls that the facts speak of.
+    fn all_known(&self, facts: &[Fact]) -> Result<Vec<draft::Held>, LogError> {
+        let known = |key: RequestKey| {
+            Ok::<_, LogError>(match self.known(&key)? {
+                None => draft::Known::Not,
+                Some((_, None)) => draft::Known::Lost,
+                Some((_, Some(usage))) => draft::Known::As(Box::new(usage)),
+            })
+        };
+        facts.iter().map(|fact| draft::Held::of(fact, known)).collect()
     }
-
-    /// What entries the facts become, each with what was said.
-    fn lines(&self, facts: &[Fact], now: Timestamp) -> Result<Vec<(Entry, Option<Said>)>, LogError> {
-        let mut lines: Vec<(Entry, Option<Said>)> = Vec::with_capacity(facts.len());
-        // Which line of this batch speaks of a call, which the store does not know yet.
-        let mut said_here: HashMap<RequestKey, usize> = HashMap::with_capacity(facts.len());
-        let mut seq = self.last;
-        for fact in facts {
-            let known = |key: &RequestKey| match said_here.get(key).map(|line: &usize| &lines[*line].0.event) {
-                Some(Event::Used { usage } | Event::Restated { after: usage, .. }) => Ok(Known::As(usage.clone())),
-                Some(Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost) | None => {
-                    Ok::<_, LogError>(match self.known(key)? {
-                        None => Known::Not,
-                        Some((_, None)) => Known::Lost,
-                        Some((_, Some(usage))) => Known::As(Box::new(usage)),
-                    })
-                }
-            };
-            let (key, event, said) = match fact {
-                Fact::Event(event) => (None, event.clone(), None),
-                Fact::Seen(sighting) => match state(&self.named_from_here(&sighting.usage), known)? {
-                    Some((key, event)) => (Some(key), event, sighting.said.clone()),
-                    None => continue,
-                },
-                Fact::Remetered { key, after, said } => match known(key)? {
-                    Known::As(before) if before != *after => {
-                        (Some(*key), Event::Restated { before, after: after.clone() }, Some(said.clone()))
-                    }
-                    Known::As(_) | Known::Not | Known::Lost => continue,
-                },
-            };
-            seq = seq.next();
-            if let Some(key) = key {
-                said_here.insert(key, lines.len());
-            }
-            lines.push((Entry { seq, recorded_at: now, key, event }, said));
-        }
-        Ok(lines)
-    }
-}
-
-/// What the log holds under a key.
-enum Known {
-    Not,
-    /// It was seen, and what was written of it is destroyed: it is in every sum as it was, and stays so.
-    Lost,
-    As(Box<Usage>),
-}
-
-/// What a sighting adds to what is known of its call: the event to write; `None` for nothing new.
-///
-/// `known` says what the log holds under a key.
-fn state<E>(seen: &Usage, known: impl Fn(&RequestKey) -> Result<Known, E>) -> Result<Option<(RequestKey, Event)>, E> {
-    let Some(mut key) = seen.key() else {
-        return Ok(None);
-    };
-    let mut before = known(&key)?;
-    if let (Known::As(other), Some(carried)) = (&before, seen.carried)
-        && is_another_call(other, seen)
-    {
-        key = key.carried_by(carried);
-        before = known(&key)?;
-    }
-    let before = match before {
-        Known::Not => return Ok(Some((key, Event::Used { usage: Box::new(seen.clone()) }))),
-        Known::Lost => return Ok(None),
-        Known::As(before) => before,
-    };
-    // Nearly every sighting of a known call is the very same one, told again.
-    if *before == *seen {
-        return Ok(None);
-    }
-    let after = Box::new(before.merged(seen));
-    Ok((after != before).then_some((key, Event::Restated { before, after })))
-}
-
-/// Whether the proxy carried two calls to which a careless server gave one id (a local server that says `chatcmpl-0`, a stand-in).
-///
-/// Providers never give one id to two calls, and a second look at an answer (`GET`) is not marked as carried.
-fn is_another_call(known: &Usage, seen: &Usage) -> bool {
-    let by_proxy = |usage: &Usage| usage.sources.has(Source::Proxy) || usage.sources.has(Source::Connect);
-    by_proxy(known) && by_proxy(seen) && known.carried.is_some() && known.carried != seen.carried
 }
 
 /// Shows entries that follow each other as the columns that folding reads.

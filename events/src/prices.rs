@@ -19,8 +19,8 @@ pub use row::{Band, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
 use crate::{Certainty, Timestamp, Usage, Usd};
+use rustc_hash::FxHashMap;
 use std::{
-    collections::HashMap,
     ops::Range,
     sync::{Arc, LazyLock},
 };
@@ -36,7 +36,7 @@ pub struct PriceBook {
     /// Sorted by provider, model, tier and time.
     rows: Vec<Row>,
     /// Provider, then name or alias, to the rows of a model.
-    names: HashMap<String, HashMap<String, Range<usize>>>,
+    names: FxHashMap<String, FxHashMap<String, Range<usize>>>,
 }
 
 /// What a call costs, and by what.

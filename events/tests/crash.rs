@@ -93,7 +93,7 @@ fn worker() {
     let (mut log, mut projections) = open(Path::new(&folder));
     let mut out = std::io::stdout();
     for number in first.. {
-        for entry in log.append(&facts(number), written_at(number)).expect("appends") {
+        for entry in log.append(&mut facts(number), written_at(number)).expect("appends") {
             projections.apply(&entry);
         }
         writeln!(out, "\nacknowledged {number}").and_then(|()| out.flush()).expect("said");

@@ -48,7 +48,7 @@ fn fill(folder: &Path) -> Vec<Entry> {
         let facts: Vec<Fact> = (first..first + BATCH_CALLS).map(call).collect();
         // A month and a day pass half way through.
         let now = if first < CALLS / 2 { at(0) } else { at(32 * 86_400) };
-        log.append(&facts, now).expect("appends").iter().for_each(|entry| projections.apply(entry));
+        log.append(&mut facts.clone(), now).expect("appends").iter().for_each(|entry| projections.apply(entry));
         if first == CALLS / 4 * 3 / BATCH_CALLS * BATCH_CALLS {
             log.flush().expect("flushes");
             log.checkpoint(&mut projections).expect("written");
@@ -97,7 +97,7 @@ fn survive(whole: &Path, entries: &[Entry], file: &Path, damage: &dyn Fn(&Path),
     let total = question.answer(&view, at(99 * 86_400)).expect("answers").total;
     assert_eq!(total.calls, CALLS, "{place}: each call once");
     // And it goes on.
-    assert_eq!(log.append(&[call(1), call(CALLS)], at(40 * 86_400)).expect("appends").len(), 1, "{place}: it knows its calls");
+    assert_eq!(log.append(&mut vec![call(1), call(CALLS)], at(40 * 86_400)).expect("appends").len(), 1, "{place}: it knows its calls");
 }
 
 fn flip(at: usize) -> impl Fn(&Path) {

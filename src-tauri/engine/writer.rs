@@ -232,7 +232,6 @@ impl Owner {
         }
         match self.write(waiting) {
             Ok(_) => {
-                waiting.clear();
                 *self.trouble.lock().expect("nobody panics while holding it") = None;
             }
             Err(fault) => {
@@ -244,29 +243,39 @@ impl Owner {
         }
     }
 
-    /// Appends and folds facts, then whatever alerts they make due, and publishes the change.
-    fn write(&mut self, facts: &[Fact]) -> Result<Told, Fault> {
+    /// Appends and folds facts, then whatever alerts they make due, and publishes the change. On an error the list holds what was not written.
+    fn write(&mut self, facts: &mut Vec<Fact>) -> Result<Told, Fault> {
         let now = clock::now();
         let written = self.append(facts, now)?;
         if written == 0 {
             return Ok(Told { seq: self.log.last(), entries: 0 });
         }
         let alerts = self.projections.alerts_due(now, self.zone, self.log.device());
-        let raised: Vec<Fact> = alerts.iter().map(|alert| Fact::Event(Event::AlertRaised { alert: alert.clone() })).collect();
+        let mut raised: Vec<Fact> = alerts.iter().map(|alert| Fact::Event(Event::AlertRaised { alert: alert.clone() })).collect();
         // Nobody is told of an alert that the log did not take: it would be told again after a restart.
-        let alerts = if raised.is_empty() || self.append(&raised, now).is_ok() { alerts } else { Vec::new() };
+        let alerts = if raised.is_empty() || self.append(&mut raised, now).is_ok() { alerts } else { Vec::new() };
         self.flushed = false;
         // No listener is no fault.
         let _ = self.changes.send(Change { seq: self.log.last(), alerts: alerts.into() });
         Ok(Told { seq: self.log.last(), entries: written })
     }
 
-    fn append(&mut self, facts: &[Fact], now: events::Timestamp) -> Result<u64, Fault> {
+    fn append(&mut self, facts: &mut Vec<Fact>, now: events::Timestamp) -> Result<u64, Fault> {
         let mut written = 0;
-        for batch in facts.chunks(BATCH_FACTS_MAX) {
-            let entries = self.log.append(batch, now).map_err(|error| storage_fault(&error))?;
-            entries.iter().for_each(|entry| self.projections.apply(entry));
-            written += entries.len() as u64;
+        while !facts.is_empty() {
+            let rest = facts.split_off(facts.len().min(BATCH_FACTS_MAX));
+            let mut batch = std::mem::replace(facts, rest);
+            match self.log.append(&mut batch, now) {
+                Ok(entries) => {
+                    entries.iter().for_each(|entry| self.projections.apply(entry));
+                    written += entries.len() as u64;
+                }
+                Err(error) => {
+                    batch.append(facts);
+                    *facts = batch;
+                    return Err(storage_fault(&error));
+                }
+            }
         }
         Ok(written)
     }
@@ -276,8 +285,8 @@ impl Owner {
             self.log.rebuild().map_err(|error| storage_fault(&error))?;
             return Ok(Told { seq: self.log.last(), entries: 0 });
         }
-        let facts = decide(command, &self.projections)?;
-        self.write(&facts)
+        let mut facts = decide(command, &self.projections)?;
+        self.write(&mut facts)
     }
 
     fn answer<Q: Query>(&mut self, query: &Q) -> Result<Q::Answer, Fault> {

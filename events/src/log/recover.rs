@@ -10,7 +10,7 @@ use super::{
     store::{Store, StoreError},
 };
 use crate::{Entry, Event, Seq};
-use std::{fs, path::Path};
+use std::{fs, path::Path, sync::Arc};
 
 /// How often a store that failed is made anew before the next start: a disk that fails again and again is not helped by more.
 const HEALINGS_MAX: u32 = 16;
@@ -85,10 +85,10 @@ impl Log {
                 batch.push(line.entry);
             }
             if batch.len() >= BATCH_FACTS_MAX {
-                self.store.put(std::mem::take(&mut batch));
+                self.store.put(batch.drain(..).map(Arc::new));
             }
         }
-        self.store.put(batch);
+        self.store.put(batch.into_iter().map(Arc::new));
         Ok(())
     }
 

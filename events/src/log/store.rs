@@ -12,6 +12,7 @@ use std::{
     fs, io,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 const ENTRY: u8 = b'e';
@@ -92,11 +93,13 @@ pub(super) struct Store {
     /// None once sled failed: it then answers no more.
     tree: Option<sled::Db>,
     /// The newest entries, which are in no segment yet.
-    tail: VecDeque<Entry>,
+    tail: VecDeque<Arc<Entry>>,
     /// How many of the tail sled has.
     stored: usize,
     /// How many segments there are.
     segments: u64,
+    /// The next segments, made while the journal took their entries.
+    ready: VecDeque<Segment>,
     unflushed_entries: usize,
     encoder: Encoder,
 }
@@ -130,6 +133,7 @@ impl Store {
             tail: VecDeque::new(),
             stored: 0,
             segments,
+            ready: VecDeque::new(),
             unflushed_entries: 0,
             encoder: Encoder::new(),
         };
@@ -146,7 +150,7 @@ impl Store {
             let entry = wire::decode(&bytes)?;
             if entry.seq == next {
                 next = next.next();
-                tail.push_back(entry);
+                tail.push_back(Arc::new(entry));
             }
         }
         self.stored = tail.len();
@@ -192,9 +196,23 @@ impl Store {
         }
     }
 
+    /// Makes the segments that [`Store::put`] will write once these entries are in the journal.
+    pub(super) fn make_ready<'e>(&'e mut self, entries: impl Iterator<Item = &'e Entry>) {
+        if !self.works() {
+            return;
+        }
+        let all: Vec<&Entry> = self.tail.iter().map(|entry| &**entry).chain(entries).collect();
+        // One that cannot be made is tried again by `put`, which tells.
+        self.ready = all.chunks_exact(SEGMENT_ENTRIES).map_while(|entries| self.encoder.encode(entries).ok()).collect();
+    }
+
+    /// The entries did not come to be.
+    pub(super) fn forget_ready(&mut self) {
+        self.ready.clear();
+    }
+
     /// Takes a batch that the journal has. What sled does not take now stays in memory and goes with a later batch.
-    pub(super) fn put(&mut self, entries: Vec<Entry>) {
-        debug_assert!(entries.first().is_none_or(|first| first.seq == self.last().next()), "entries come without a gap");
+    pub(super) fn put(&mut self, entries: impl Iterator<Item = Arc<Entry>>) {
         self.tail.extend(entries);
         if self.works() && self.has_room() && self.write().is_err() {
             self.abandon();
@@ -208,7 +226,10 @@ impl Store {
         while self.tail.len() >= SEGMENT_ENTRIES {
             let mut batch = sled::Batch::default();
             let sealed = &self.tail.make_contiguous()[..SEGMENT_ENTRIES];
-            let Segment { hot, cold } = self.encoder.encode(sealed)?;
+            let Segment { hot, cold } = match self.ready.pop_front() {
+                Some(ready) => ready,
+                None => self.encoder.encode(sealed)?,
+            };
             batch.insert(&key(HOT, self.segments), hot);
             batch.insert(&key(COLD, self.segments), cold);
             if let Some(old) = self.segments.checked_sub(WHOLE_SEGMENTS) {
@@ -274,7 +295,7 @@ impl Store {
             }
         }
         if part == 0 && self.last() > after {
-            let tail: Vec<Entry> = self.tail.iter().filter(|entry| entry.seq > after).cloned().collect();
+            let tail: Vec<&Entry> = self.tail.iter().map(|entry| &**entry).filter(|entry| entry.seq > after).collect();
             for entries in tail.chunks(SEGMENT_ENTRIES) {
                 show(&Encoder::new().encode(entries)?.hot)?;
             }
@@ -292,7 +313,7 @@ impl Store {
             };
             entries.into_iter().map(Ok).chain(error)
         });
-        let all = sealed.chain(self.tail.iter().cloned().map(Ok));
+        let all = sealed.chain(self.tail.iter().map(|entry| Ok(Entry::clone(entry))));
         all.filter(move |entry| entry.as_ref().map_or(true, |entry| entry.seq > after))
     }
 
@@ -314,7 +335,7 @@ impl Store {
     }
 
     /// An entry that is not sealed yet.
-    pub(super) fn fresh(&self, seq: Seq) -> Option<&Entry> {
+    pub(super) fn fresh(&self, seq: Seq) -> Option<&Arc<Entry>> {
         let place = seq.0.checked_sub(self.sealed().0 + 1)?;
         self.tail.get(usize::try_from(place).ok()?)
     }
@@ -322,7 +343,7 @@ impl Store {
     /// Whether what it holds of an entry is what the journal says.
     pub(super) fn agrees(&self, entry: &Entry) -> Result<bool, StoreError> {
         if let Some(fresh) = self.fresh(entry.seq) {
-            return Ok(fresh == entry);
+            return Ok(**fresh == *entry);
         }
         let Some(number) = self.segment_of(entry.seq) else { return Ok(false) };
         if let Some(entries) = self.segment(number)? {

@@ -4,9 +4,10 @@
 
 use super::{PriceBook, Rates, Row, Schedule, Tier};
 use crate::Rate;
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 const FORMAT: &str = "tollbar-prices/1";
 const BOOK_BYTES_MAX: usize = 16 << 20;
@@ -180,8 +181,8 @@ fn check_rates(rates: &Rates) -> Result<(), RowFault> {
 }
 
 /// Every name and alias of every provider's models, to the rows of the model.
-fn names(rows: &[Row]) -> Result<HashMap<String, HashMap<String, std::ops::Range<usize>>>, PriceError> {
-    let mut names: HashMap<String, HashMap<String, std::ops::Range<usize>>> = HashMap::new();
+fn names(rows: &[Row]) -> Result<FxHashMap<String, FxHashMap<String, std::ops::Range<usize>>>, PriceError> {
+    let mut names: FxHashMap<String, FxHashMap<String, std::ops::Range<usize>>> = FxHashMap::default();
     let mut start = 0;
     for model in rows.chunk_by(|a, b| (&a.provider, &a.model) == (&b.provider, &b.model)) {
         let range = start..start + model.len();

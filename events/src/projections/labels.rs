@@ -5,8 +5,8 @@ use crate::{
     log::segment::Profile,
     query::{Dimension, Filter},
 };
+use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::HashMap;
 
 /// A combination of names, by its place in the table.
 pub(crate) type LabelId = u32;
@@ -92,8 +92,8 @@ struct Label {
 pub(crate) struct Labels {
     names: Vec<String>,
     labels: Vec<Label>,
-    name_ids: HashMap<String, NameId>,
-    label_ids: HashMap<Label, LabelId>,
+    name_ids: FxHashMap<String, NameId>,
+    label_ids: FxHashMap<Label, LabelId>,
 }
 
 impl Labels {

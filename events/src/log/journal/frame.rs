@@ -19,7 +19,7 @@ const FRAME_TEXT_BYTES: usize = 4 << 20;
 pub(super) const FRAME_BYTES_MAX: usize = 64 << 20;
 /// A frame whose text is longer than this is not ours. Version 1 put whole batches into one frame.
 pub(super) const FRAME_TEXT_BYTES_MAX: usize = 128 << 20;
-/// What a buffer may hold on to between batches.
+/// What a buffer may hold on to while nothing is written.
 const KEPT_BYTES_MAX: usize = 64 << 10;
 
 /// The first bytes of every frame.
@@ -101,6 +101,14 @@ pub(crate) struct Encoder {
 }
 
 impl Encoder {
+    /// Gives back what only large batches need.
+    pub(crate) fn rest(&mut self) {
+        self.halves.iter_mut().for_each(|half| {
+            half.text.clear();
+            half.text.shrink_to(KEPT_BYTES_MAX);
+        });
+    }
+
     /// The lines as frames; `None` where there are no lines. `Err` where a line is longer than can be read back.
     pub(crate) fn encode(&mut self, lines: &[LineRef<'_>]) -> Result<Option<Batch>, JournalError> {
         let (Some(first), Some(last)) = (lines.first(), lines.last()) else { return Ok(None) };
@@ -183,7 +191,6 @@ impl Half {
                 self.text.clear();
             }
         }
-        self.text.shrink_to(KEPT_BYTES_MAX);
         Ok(frames)
     }
 }

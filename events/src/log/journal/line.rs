@@ -5,11 +5,9 @@
 //! what was said names the tokens of the usage instead of saying their numbers again (`said_as`).
 
 use super::said;
-use crate::{
-    Alert, Budget, CallUuid, Certainty, Entry, Event, Fees, Project, RequestKey, Said, Seq, Sources, Timestamp, Tokens, Usage, Usd,
-};
+use crate::{Entry, Event, Project, RequestKey, Said, Seq, Timestamp, Tokens, Usage};
 use chrono::{Datelike, Timelike};
-use serde::{Deserialize, Serialize, Serializer};
+use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
 use std::io::Write;
 
@@ -72,7 +70,9 @@ fn usage(event: &Event) -> Option<&Usage> {
 pub(super) fn write_line(line: &LineRef<'_>, text: &mut Vec<u8>) {
     let LineRef { entry, said } = line;
     let usage = usage(&entry.event);
-    write!(text, "{{\"seq\":{},\"recorded_at\":\"", entry.seq.0).expect("memory takes it");
+    text.extend_from_slice(b"{\"seq\":");
+    write_count(entry.seq.0, text);
+    text.extend_from_slice(b",\"recorded_at\":\"");
     text.extend_from_slice(TimeText::of(entry.recorded_at).as_str().as_bytes());
     text.push(b'"');
     if let Some(key) = entry.key.filter(|key| usage.and_then(Usage::key) != Some(*key)) {
@@ -89,7 +89,7 @@ pub(super) fn write_line(line: &LineRef<'_>, text: &mut Vec<u8>) {
         }
     }
     text.extend_from_slice(b",\"event\":");
-    serde_json::to_writer(&mut *text, &EventText::of(&entry.event)).expect("an event holds only what JSON can hold, and memory takes it");
+    write_event(&entry.event, text);
     text.extend_from_slice(b"}\n");
 }
 
@@ -136,133 +136,149 @@ struct LineText<'a> {
     said_as: Option<&'a RawValue>,
 }
 
-/// [`Event`] in the order of fields that compresses best; read back by [`Event`] itself.
-// Made for one line at a time, on the stack: its size costs nothing.
-#[allow(clippy::large_enum_variant)]
-#[derive(Serialize)]
-#[serde(rename_all = "snake_case")]
-enum EventText<'a> {
-    Used { usage: UsageText<'a> },
-    Restated { before: UsageText<'a>, after: UsageText<'a> },
-    BudgetSet { budget: &'a Budget },
-    BudgetRemoved { name: &'a str },
-    AlertRaised { alert: &'a Alert },
-    Lost,
-}
-
-impl EventText<'_> {
-    fn of(event: &Event) -> EventText<'_> {
-        match event {
-            Event::Used { usage } => EventText::Used { usage: UsageText::of(usage) },
-            Event::Restated { before, after } => EventText::Restated { before: UsageText::of(before), after: UsageText::of(after) },
-            Event::BudgetSet { budget } => EventText::BudgetSet { budget },
-            Event::BudgetRemoved { name } => EventText::BudgetRemoved { name },
-            Event::AlertRaised { alert } => EventText::AlertRaised { alert },
-            Event::Lost => EventText::Lost,
+/// Writes an event; read back by [`Event`] itself.
+fn write_event(event: &Event, out: &mut Vec<u8>) {
+    match event {
+        Event::Used { usage } => {
+            out.extend_from_slice(b"{\"used\":{\"usage\":");
+            write_usage(usage, out);
+            out.extend_from_slice(b"}}");
         }
+        Event::Restated { before, after } => {
+            out.extend_from_slice(b"{\"restated\":{\"before\":");
+            write_usage(before, out);
+            out.extend_from_slice(b",\"after\":");
+            write_usage(after, out);
+            out.extend_from_slice(b"}}");
+        }
+        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => write_json(event, out),
     }
 }
 
-/// First what neighbouring calls share, then what every call has of its own: the shared part is one match for the compressor.
-#[derive(Serialize)]
-struct UsageText<'a> {
-    provider: &'a str,
-    family: &'a str,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    device: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    client: Option<&'a str>,
-    certainty: Certainty,
-    sources: Sources,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    status: Option<u16>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    tier: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    geo: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    project: Option<&'a Project>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    model: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    branch: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    session: Option<&'a str>,
-    #[serde(serialize_with = "write_time")]
-    at: Timestamp,
-    #[serde(skip_serializing_if = "Fees::is_none")]
-    fees: Fees,
-    tokens: &'a Tokens,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reported_cost: Option<Usd>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    latency_ms: Option<u32>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    carried: Option<CallUuid>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    request_id: Option<&'a str>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    call_id: Option<&'a str>,
+/// Writes a usage: first what neighbouring calls share, then what every call has of its own. The shared part is one match for the compressor.
+// Taken apart without `..`, so that a new field of `Usage` cannot be forgotten here.
+fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
+    let Usage {
+        at,
+        provider,
+        family,
+        model,
+        request_model,
+        call_id,
+        request_id,
+        carried,
+        device,
+        client,
+        project,
+        session,
+        branch,
+        tier,
+        geo,
+        tokens,
+        fees,
+        certainty,
+        reported_cost,
+        latency_ms,
+        status,
+        sources,
+    } = usage;
+    out.extend_from_slice(b"{\"provider\":");
+    write_text(provider, out);
+    out.extend_from_slice(b",\"family\":");
+    write_text(family, out);
+    write_name(b",\"device\":", device.as_deref(), out);
+    write_name(b",\"client\":", client.as_deref(), out);
+    out.extend_from_slice(b",\"certainty\":");
+    write_json(certainty, out);
+    out.extend_from_slice(b",\"sources\":");
+    write_json(sources, out);
+    write_some(b",\"status\":", status.as_ref(), out);
+    write_name(b",\"tier\":", tier.as_deref(), out);
+    write_name(b",\"geo\":", geo.as_deref(), out);
+    if let Some(Project { by, name }) = project {
+        out.extend_from_slice(b",\"project\":{\"by\":");
+        write_json(by, out);
+        out.extend_from_slice(b",\"name\":");
+        write_text(name, out);
+        out.push(b'}');
+    }
+    write_name(b",\"request_model\":", request_model.as_deref(), out);
+    write_name(b",\"model\":", model.as_deref(), out);
+    write_name(b",\"branch\":", branch.as_deref(), out);
+    write_name(b",\"session\":", session.as_deref(), out);
+    out.extend_from_slice(b",\"at\":\"");
+    out.extend_from_slice(TimeText::of(*at).as_str().as_bytes());
+    out.push(b'"');
+    write_some(b",\"fees\":", Some(fees).filter(|fees| !fees.is_none()), out);
+    out.extend_from_slice(b",\"tokens\":");
+    write_tokens(tokens, out);
+    write_some(b",\"reported_cost\":", reported_cost.as_ref(), out);
+    write_some(b",\"latency_ms\":", latency_ms.as_ref(), out);
+    write_some(b",\"carried\":", carried.as_ref(), out);
+    write_name(b",\"request_id\":", request_id.as_deref(), out);
+    write_name(b",\"call_id\":", call_id.as_deref(), out);
+    out.push(b'}');
 }
 
-impl UsageText<'_> {
-    // Taken apart without `..`, so that a new field of `Usage` cannot be forgotten here.
-    fn of(usage: &Usage) -> UsageText<'_> {
-        let Usage {
-            at,
-            provider,
-            family,
-            model,
-            request_model,
-            call_id,
-            request_id,
-            carried,
-            device,
-            client,
-            project,
-            session,
-            branch,
-            tier,
-            geo,
-            tokens,
-            fees,
-            certainty,
-            reported_cost,
-            latency_ms,
-            status,
-            sources,
-        } = usage;
-        UsageText {
-            provider,
-            family,
-            device: device.as_deref(),
-            client: client.as_deref(),
-            certainty: *certainty,
-            sources: *sources,
-            status: *status,
-            tier: tier.as_deref(),
-            geo: geo.as_deref(),
-            project: project.as_ref(),
-            request_model: request_model.as_deref(),
-            model: model.as_deref(),
-            branch: branch.as_deref(),
-            session: session.as_deref(),
-            at: *at,
-            fees: *fees,
-            tokens,
-            reported_cost: *reported_cost,
-            latency_ms: *latency_ms,
-            carried: *carried,
-            request_id: request_id.as_deref(),
-            call_id: call_id.as_deref(),
+fn write_tokens(tokens: &Tokens, out: &mut Vec<u8>) {
+    let mut sign = b'{';
+    for (name, count) in said::classes(tokens) {
+        if count > 0 {
+            out.extend_from_slice(&[sign, b'"']);
+            out.extend_from_slice(name.as_bytes());
+            out.extend_from_slice(b"\":");
+            write_count(count, out);
+            sign = b',';
         }
+    }
+    if sign == b'{' {
+        out.push(b'{');
+    }
+    out.push(b'}');
+}
+
+fn write_name(before: &[u8], name: Option<&str>, out: &mut Vec<u8>) {
+    if let Some(name) = name {
+        out.extend_from_slice(before);
+        write_text(name, out);
     }
 }
 
-fn write_time<S: Serializer>(at: &Timestamp, serializer: S) -> Result<S::Ok, S::Error> {
-    serializer.serialize_str(TimeText::of(*at).as_str())
+fn write_some<T: Serialize>(before: &[u8], value: Option<&T>, out: &mut Vec<u8>) {
+    if let Some(value) = value {
+        out.extend_from_slice(before);
+        write_json(value, out);
+    }
+}
+
+/// A string. Nearly none has a sign that must be written otherwise.
+fn write_text(text: &str, out: &mut Vec<u8>) {
+    // Without a way out before the end it is done on many bytes at once.
+    if text.bytes().fold(false, |is, byte| is | (byte < b' ') | (byte == b'"') | (byte == b'\\')) {
+        write_json(text, out);
+    } else {
+        out.push(b'"');
+        out.extend_from_slice(text.as_bytes());
+        out.push(b'"');
+    }
+}
+
+fn write_count(mut count: u64, out: &mut Vec<u8>) {
+    let mut digits = [0; 20];
+    let mut from = digits.len();
+    loop {
+        from -= 1;
+        digits[from] = b'0' + (count % 10) as u8;
+        count /= 10;
+        if count == 0 {
+            break;
+        }
+    }
+    out.extend_from_slice(&digits[from..]);
+}
+
+fn write_json<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+    serde_json::to_writer(out, value).expect("an event holds only what JSON can hold, and memory takes it");
 }
 
 /// A time as [`Timestamp`] shows itself. Made by hand where the year has four digits: chrono's formatting costs more than all else in a line.

@@ -6,7 +6,7 @@
 use crate::Tokens;
 
 /// The classes by name. Taken apart without `..`, so that a new class cannot be forgotten.
-fn classes(tokens: &Tokens) -> [(&'static str, u64); 13] {
+pub(super) fn classes(tokens: &Tokens) -> [(&'static str, u64); 13] {
     let Tokens {
         input,
         cache_read,
@@ -43,42 +43,45 @@ fn classes(tokens: &Tokens) -> [(&'static str, u64); 13] {
 ///
 /// `false`, and half a text behind, where a string of its own begins like a name: such a text is kept as it is.
 pub(super) fn write_in_tokens(text: &str, tokens: &Tokens, out: &mut Vec<u8>) -> bool {
-    let classes = classes(tokens);
-    let mut rest = text.as_bytes();
-    while let Some(&byte) = rest.first() {
+    let mut classes = classes(tokens);
+    // Few calls have more than four, and every number is looked up.
+    let counted = classes.iter().filter(|(_, count)| *count > 0).count();
+    classes.sort_by_key(|(_, count)| *count == 0);
+    let classes = &classes[..counted];
+    let text = text.as_bytes();
+    // What is copied as it stands is copied at once.
+    let (mut at, mut copied) = (0, 0);
+    while let Some(&byte) = text.get(at) {
         match byte {
             b'"' => {
-                let length = string_bytes(rest);
-                if rest.get(1) == Some(&b'=') {
+                if text.get(at + 1) == Some(&b'=') {
                     return false;
                 }
-                out.extend_from_slice(&rest[..length]);
-                rest = &rest[length..];
+                at += string_bytes(&text[at..]);
             }
             b'0'..=b'9' | b'-' => {
-                let length = rest.iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
-                let (number, behind) = rest.split_at(length);
-                match count(number).and_then(|count| classes.iter().find(|(_, class)| *class == count)) {
-                    Some((name, _)) => {
-                        out.extend_from_slice(b"\"=");
-                        out.extend_from_slice(name.as_bytes());
-                        out.push(b'"');
-                    }
-                    None => out.extend_from_slice(number),
+                let length = text[at..].iter().take_while(|byte| matches!(byte, b'0'..=b'9' | b'-' | b'+' | b'.' | b'e' | b'E')).count();
+                let number = &text[at..at + length];
+                if let Some((name, _)) = count(number).and_then(|count| classes.iter().find(|(_, class)| *class == count)) {
+                    out.extend_from_slice(&text[copied..at]);
+                    out.extend_from_slice(b"\"=");
+                    out.extend_from_slice(name.as_bytes());
+                    out.push(b'"');
+                    copied = at + length;
                 }
-                rest = behind;
+                at += length;
             }
             // Between the words of JSON a line's end is a space like any other.
             b'\n' | b'\r' => {
+                out.extend_from_slice(&text[copied..at]);
                 out.push(b' ');
-                rest = &rest[1..];
+                at += 1;
+                copied = at;
             }
-            _ => {
-                out.push(byte);
-                rest = &rest[1..];
-            }
+            _ => at += 1,
         }
     }
+    out.extend_from_slice(&text[copied..]);
     true
 }
 
@@ -110,14 +113,14 @@ pub(super) fn in_numbers(text: &str, tokens: &Tokens) -> Result<String, String> 
 /// The length of the string that the text begins with, quotes included; all of it where the string does not end.
 fn string_bytes(text: &[u8]) -> usize {
     let mut at = 1;
-    while let Some(step) = text[at.min(text.len())..].iter().position(|byte| matches!(byte, b'"' | b'\\')) {
-        at += step;
-        if text[at] == b'"' {
-            return at + 1;
+    loop {
+        match text.get(at) {
+            None => return text.len(),
+            Some(b'"') => return at + 1,
+            Some(b'\\') => at += 2,
+            Some(_) => at += 1,
         }
-        at += 2;
     }
-    text.len()
 }
 
 /// A count of tokens as it is written: digits, nothing before them, not zero (of which there are too many to mean a class).
@@ -125,7 +128,10 @@ fn count(number: &[u8]) -> Option<u64> {
     if !matches!(number.first(), Some(b'1'..=b'9')) {
         return None;
     }
-    std::str::from_utf8(number).ok()?.parse().ok()
+    number.iter().try_fold(0u64, |count, byte| match byte {
+        b'0'..=b'9' => count.checked_mul(10)?.checked_add(u64::from(byte - b'0')),
+        _ => None,
+    })
 }
 
 #[cfg(test)]

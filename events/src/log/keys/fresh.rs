@@ -2,14 +2,14 @@
 
 use super::print::{Mark, Print};
 use crate::Seq;
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
 
 /// The newest keys.
 #[derive(Debug, Default)]
 pub(super) struct Fresh {
-    newest: HashMap<Print, Seq>,
+    newest: FxHashMap<Print, Seq>,
     /// The earlier entries of calls that were restated, oldest first. Few are, so most prints cost no list.
-    earlier: HashMap<Print, Vec<Seq>>,
+    earlier: FxHashMap<Print, Vec<Seq>>,
     len: usize,
 }
 

@@ -10,7 +10,8 @@ use super::{
     tokens::put_tokens,
 };
 use crate::{Entry, Event, Span, Timestamp, Tokens, Usage, wire};
-use std::collections::HashMap;
+use rustc_hash::FxHashMap;
+use std::borrow::Borrow;
 
 /// Makes segments; kept, because it holds what compresses and its buffers.
 pub(in crate::log) struct Encoder {
@@ -40,11 +41,14 @@ impl Encoder {
     }
 
     /// Seals entries that follow each other. Fails only where they are too large for one segment; half of them may fit.
-    pub(in crate::log) fn encode(&mut self, entries: &[Entry]) -> Result<Segment, SegmentError> {
+    pub(in crate::log) fn encode<E: Borrow<Entry>>(&mut self, entries: &[E]) -> Result<Segment, SegmentError> {
         assert!(!entries.is_empty() && entries.len() <= ENTRIES_MAX, "a segment has entries, and a bound");
-        assert!(entries.windows(2).all(|pair| pair[1].seq == pair[0].seq.next()), "the entries of a segment follow each other");
+        assert!(
+            entries.windows(2).all(|pair| pair[1].borrow().seq == pair[0].borrow().seq.next()),
+            "the entries of a segment follow each other"
+        );
         let sorted = Sorted::new(entries);
-        let bounds = Bounds { first: entries[0].seq, entries: entries.len() as u32, span: span(&sorted.rows) };
+        let bounds = Bounds { first: entries[0].borrow().seq, entries: entries.len() as u32, span: span(&sorted.rows) };
         self.body.begin(&bounds);
         put_hot(&mut self.body, &sorted);
         let hot = self.packer.pack(Part::Hot, &bounds, &self.body)?;
@@ -56,9 +60,9 @@ impl Encoder {
 }
 
 impl<'e> Sorted<'e> {
-    fn new(entries: &'e [Entry]) -> Sorted<'e> {
+    fn new<E: Borrow<Entry>>(entries: &'e [E]) -> Sorted<'e> {
         let mut sorted = Sorted::default();
-        for entry in entries {
+        for entry in entries.iter().map(Borrow::borrow) {
             let kind = match &entry.event {
                 Event::Used { usage } => {
                     sorted.rows.push(usage);
@@ -117,7 +121,7 @@ fn put_hot(body: &mut Body, sorted: &Sorted<'_>) {
 
 /// Writes each profile once, and which one each row has; returns these, and how many there are.
 fn put_profiles(body: &mut Body, rows: &[&Usage]) -> (Vec<u32>, usize) {
-    let mut numbers: HashMap<Vec<u8>, u32> = HashMap::new();
+    let mut numbers: FxHashMap<Vec<u8>, u32> = FxHashMap::default();
     let (mut all, mut profile) = (Vec::new(), Vec::with_capacity(rows.len()));
     let (mut bytes, mut last, mut number) = (Vec::new(), Vec::new(), 0);
     for usage in rows {
@@ -161,7 +165,7 @@ fn put_cold(body: &mut Body, sorted: &Sorted<'_>) -> Result<(), SegmentError> {
 
 /// Each session once, and which one each row has: 0 for none.
 fn put_sessions(body: &mut Body, rows: &[&Usage]) {
-    let mut numbers: HashMap<&str, u64> = HashMap::new();
+    let mut numbers: FxHashMap<&str, u64> = FxHashMap::default();
     let (mut all, mut session) = (Vec::new(), Vec::new());
     let (mut last, mut number) = (None, 0);
     for usage in rows {
