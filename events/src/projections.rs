@@ -8,18 +8,16 @@ mod known;
 mod labels;
 mod packed;
 mod recent;
-#[cfg(test)]
-mod speed;
 mod spend;
 #[cfg(test)]
 mod tests;
 
 use crate::{
-    AsOf, Cost, Entry, Event, PriceBook, Seq, Timestamp, Usage,
+    Entry, Event, PriceBook, Seq, Timestamp, Usage,
     log::segment::{Columns, Side},
+    prices::Consumed,
 };
 use known::KnownProfiles;
-use spend::LastCell;
 use std::sync::Arc;
 
 pub(crate) use budgets::BudgetFold;
@@ -63,8 +61,9 @@ impl Projections {
         match &entry.event {
             Event::Used { usage } => self.add(entry.seq, usage),
             Event::Restated { before, after } => {
-                let (label, spend) = self.counted(before);
-                self.spend.subtract(before.at, label, &spend, &mut LastCell::default());
+                let known = self.known.of_usage(before, &mut self.spend, &self.book);
+                let spend = known.spend_of(&Consumed::of(before));
+                self.spend.subtract(before.at, known.label, &spend, &mut known.last);
                 self.add(entry.seq, after);
             }
             Event::BudgetSet { budget } => self.budgets.set(budget),
@@ -75,19 +74,11 @@ impl Projections {
     }
 
     fn add(&mut self, seq: Seq, usage: &Usage) {
-        let (label, spend) = self.counted(usage);
-        self.spend.add(usage.at, label, &spend, &mut LastCell::default());
+        let known = self.known.of_usage(usage, &mut self.spend, &self.book);
+        let spend = known.spend_of(&Consumed::of(usage));
+        self.spend.add(usage.at, known.label, &spend, &mut known.last);
         self.last_call_at = self.last_call_at.max(Some(usage.at));
         self.recent.insert(usage.at, seq);
-    }
-
-    /// Under which label a call is counted, and as what.
-    fn counted(&mut self, usage: &Usage) -> (LabelId, Spend) {
-        let cost = match self.book.cost_of(usage, AsOf::Call) {
-            Cost::Priced { usd, .. } => Some(usd),
-            Cost::Unpriced { .. } => None,
-        };
-        (self.spend.label(&Names::of(usage)), Spend::of(&usage.tokens, usage.certainty, cost))
     }
 
     /// Folds a segment in: the same as its entries one by one, and many times faster.
@@ -95,7 +86,7 @@ impl Projections {
         let mut known = self.known.of(columns, &mut self.spend, &self.book);
         for row in rows(columns) {
             let known = &mut known[row.profile];
-            let spend = Spend::of(row.call.tokens, known.certainty, known.rated.cost_of(&row.call, AsOf::Call));
+            let spend = known.spend_of(&row.call);
             match row.side {
                 Side::Taken => self.spend.subtract(row.call.at, known.label, &spend, &mut known.last),
                 Side::Added => {
