@@ -19,8 +19,8 @@ use keys::KeyIndex;
 use segment::Columns;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File},
-    io,
+    fs::File,
+    io::{self, Read},
     iter::Peekable,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
@@ -428,9 +428,10 @@ impl Log {
 
     /// The checkpoint on the disk, if it is one of this very log under this very book.
     fn read_checkpoint(&mut self, book: &Arc<PriceBook>) -> Option<Projections> {
-        let bytes = fs::read(self.checkpoint_path()).ok()?;
-        let (digest, body) = bytes.split_at_checked(DIGEST_BYTES)?;
-        let projections = Projections::from_checkpoint(book.clone(), body)?;
+        let mut file = File::open(self.checkpoint_path()).ok()?;
+        let mut digest = [0; DIGEST_BYTES];
+        file.read_exact(&mut digest).ok()?;
+        let projections = Projections::from_checkpoint(book.clone(), file)?;
         let up_to = projections.up_to();
         if up_to > self.last || digest != self.digest(up_to)? {
             return None;

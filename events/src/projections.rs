@@ -105,7 +105,7 @@ impl Projections {
     /// Adds what was folded from other entries of the same log, under the same book. Budgets and what was told of them must all have gone to one of the two.
     pub(crate) fn absorb(&mut self, other: Projections) {
         debug_assert_eq!(self.book.id(), other.book.id(), "amounts of two books are not added");
-        self.spend.absorb(&other.spend);
+        self.spend.absorb(other.spend);
         other.recent.newest().into_iter().for_each(|(at, seq)| self.recent.insert(at, seq));
         self.budgets.absorb(other.budgets);
         self.last_call_at = self.last_call_at.max(other.last_call_at);
