@@ -15,7 +15,7 @@ mod spend;
 mod tests;
 
 use crate::{
-    AsOf, Cost, Entry, Event, PriceBook, Seq, Timestamp, Usage,
+    AsOf, Entry, Event, PriceBook, Seq, Summary, Timestamp, Usage,
     log::segment::{Columns, Side},
 };
 use known::KnownProfiles;
@@ -70,7 +70,8 @@ impl Projections {
             Event::BudgetSet { budget } => self.budgets.set(budget),
             Event::BudgetRemoved { name } => self.budgets.remove(name),
             Event::AlertRaised { alert } => self.budgets.raised(alert),
-            Event::Lost => {}
+            Event::Summarised { summary } => self.add_summary(summary),
+            Event::Folded { .. } | Event::Lost => {}
         }
     }
 
@@ -81,12 +82,22 @@ impl Projections {
         self.recent.insert(usage.at, seq);
     }
 
+    fn add_summary(&mut self, summary: &Summary) {
+        let usage = &summary.usage;
+        let label = self.spend.label(&Names::of(usage));
+        let spend = Spend::of_calls(summary.calls, &usage.tokens, usage.certainty, self.book.cost_of_summary(summary, AsOf::Call).usd());
+        self.spend.add(usage.at, label, &spend, &mut LastCell::default());
+        self.last_call_at = self.last_call_at.max(Some(usage.at));
+    }
+
+    /// Whether all that can be asked of both is the same, but for the calls that are told singly.
+    pub(crate) fn totals_equal(&self, other: &Projections) -> bool {
+        self.spend.equals(&other.spend) && self.budgets == other.budgets
+    }
+
     /// Under which label a call is counted, and as what.
     fn counted(&mut self, usage: &Usage) -> (LabelId, Spend) {
-        let cost = match self.book.cost_of(usage, AsOf::Call) {
-            Cost::Priced { usd, .. } => Some(usd),
-            Cost::Unpriced { .. } => None,
-        };
+        let cost = self.book.cost_of(usage, AsOf::Call).usd();
         (self.spend.label(&Names::of(usage)), Spend::of(&usage.tokens, usage.certainty, cost))
     }
 

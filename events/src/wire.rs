@@ -98,7 +98,12 @@ mod tests {
         let entry = |(number, event)| {
             let key = match &event {
                 Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None::<RequestKey>,
+                Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost => None::<RequestKey>,
             };
             Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }
         };

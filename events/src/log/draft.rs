@@ -55,9 +55,16 @@ impl Line {
             (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => {
                 Fact::Seen(Box::new(Sighting { usage: *usage, said }))
             }
-            (event @ (Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost), _, _) => {
-                Fact::Event(event)
-            }
+            (
+                event @ (Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost),
+                _,
+                _,
+            ) => Fact::Event(event),
         }
     }
 }
@@ -105,7 +112,12 @@ impl Batch {
         let (key, held) = held?;
         let said_here = self.said_here.get(&key).and_then(|line| match &self.lines[*line].entry.event {
             Event::Used { usage } | Event::Restated { after: usage, .. } => Some(Known::As(usage.clone())),
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
+            Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Summarised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => None,
         });
         Some((key, said_here.unwrap_or(held)))
     }

@@ -46,8 +46,13 @@ pub struct Spend {
 impl Spend {
     /// What one call cost that consumed these tokens; `None` where it has no price.
     pub(super) fn of(tokens: &Tokens, certainty: Certainty, cost: Option<Usd>) -> Spend {
+        Spend::of_calls(1, tokens, certainty, cost)
+    }
+
+    /// What some calls cost that consumed these tokens together; `None` where none of them has a price.
+    pub(super) fn of_calls(calls: u64, tokens: &Tokens, certainty: Certainty, cost: Option<Usd>) -> Spend {
         let mut spend = Spend {
-            calls: 1,
+            calls,
             tokens_in: tokens.prompt(),
             tokens_cached: tokens.cache_read.saturating_add(tokens.cache_read_audio),
             tokens_out: tokens.produced(),
@@ -57,13 +62,13 @@ impl Spend {
             Some(usd) => {
                 spend.usd = usd;
                 if is_unsure(certainty) {
-                    spend.estimated_calls = 1;
+                    spend.estimated_calls = calls;
                     spend.estimated_usd = usd;
                 }
             }
-            None if certainty == Certainty::Unknown => spend.unknown_calls = 1,
+            None if certainty == Certainty::Unknown => spend.unknown_calls = calls,
             None => {
-                spend.unpriced_calls = 1;
+                spend.unpriced_calls = calls;
                 spend.unpriced_tokens = tokens.total();
             }
         }
@@ -192,15 +197,28 @@ impl SpendFold {
 
     /// Adds what was folded from other entries of the same log.
     pub(super) fn absorb(&mut self, other: &SpendFold) {
+        self.with_each(other, Spend::add);
+        self.calls = self.calls.wrapping_add(other.calls);
+    }
+
+    /// Whether every cell of both is the same.
+    pub(super) fn equals(&self, other: &SpendFold) -> bool {
+        let mut rest = self.clone();
+        rest.with_each(other, Spend::subtract);
+        rest.settle();
+        rest.packs.is_empty() && self.calls == other.calls
+    }
+
+    /// Does something to each cell with what another fold has in it.
+    fn with_each(&mut self, other: &SpendFold, change: impl Fn(&mut Spend, &Spend)) {
         let labels: Vec<LabelId> = other.labels.all().map(|names| self.labels.id(&names)).collect();
         let mut last = LastCell::default();
         other.each_cell(Span::ALWAYS, |place, spend| {
             // A label that its own table does not have is damage; there is nothing to count it under.
             if let Some(label) = labels.get(place.label as usize) {
-                self.cell(Place { label: *label, ..place }, &mut last).add(spend);
+                change(self.cell(Place { label: *label, ..place }, &mut last), spend);
             }
         });
-        self.calls = self.calls.wrapping_add(other.calls);
     }
 
     /// All calls.

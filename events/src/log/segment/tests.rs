@@ -309,7 +309,12 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let entry = |(seq, (key, recorded_at, event)): (u64, (Option<Option<RequestKey>>, i64, Event))| {
             let own = match &event {
                 Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
+                Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost => None,
             };
             Entry { seq: Seq(seq), recorded_at: Timestamp::from_micros(recorded_at), key: key.unwrap_or(own), event }
         };

@@ -60,7 +60,12 @@ fn every_kind() -> Vec<(Entry, Option<Said>)> {
         let key = match &event {
             Event::Used { usage } if number == 3 => usage.key().map(|key| key.carried_by(CallUuid(7))),
             Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None::<RequestKey>,
+            Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Summarised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => None::<RequestKey>,
         };
         (Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }, said)
     };
