@@ -19,8 +19,10 @@ pub use row::{Band, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
 use crate::{Certainty, Summary, Timestamp, Usage, Usd};
+use row::{CLASSES, classes};
 use rustc_hash::FxHashMap;
 use std::{
+    cmp::Ordering,
     ops::Range,
     sync::{Arc, LazyLock},
 };
@@ -109,7 +111,7 @@ pub enum AsOf {
     Instant(Timestamp),
 }
 
-/// What of a call decides its price by a book, beside its names and the classes of its tokens.
+/// What of a call decides by which rates of a book it is priced, beside its names.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Bracket {
     /// How many limits of bands its prompt exceeds.
@@ -118,6 +120,11 @@ pub(crate) struct Bracket {
     dated: usize,
     /// Which of the schedules it ended in.
     scheduled: Vec<bool>,
+    /// Which classes of tokens occur: a book may lack the rate of one.
+    classes: [bool; CLASSES],
+    web_search: bool,
+    /// Whether a cost was reported, and whether it is below zero, zero or above: zero may say nothing.
+    reported: Option<Ordering>,
 }
 
 /// Where a book's prices change.
@@ -129,19 +136,22 @@ pub(crate) struct Brackets<'book> {
 }
 
 impl Brackets<'_> {
-    /// Where a call lies that ended at `done`.
-    pub(crate) fn of(&self, usage: &Usage, done: Timestamp) -> Bracket {
-        let prompt = usage.tokens.prompt();
+    /// Where a call lies.
+    pub(crate) fn of(&self, usage: &Usage) -> Bracket {
+        let (prompt, done) = (usage.tokens.prompt(), usage.done_if_begun(usage.at));
         Bracket {
             prompt: self.prompts.partition_point(|above| prompt > *above),
             dated: self.instants.partition_point(|instant| usage.at >= *instant),
             scheduled: self.schedules.iter().map(|schedule| schedule.contains(done)).collect(),
+            classes: classes(&usage.tokens).map(|count| count > 0),
+            web_search: usage.fees.web_search > 0,
+            reported: usage.reported_cost.map(|cost| cost.cmp(&Usd::ZERO)),
         }
     }
 }
 
 impl PriceBook {
-    /// Where the prices change: calls in one bracket, with the same names and classes of tokens, are priced by the same rates.
+    /// Where the prices change: calls of one bracket and with the same names are priced by the same rates.
     pub(crate) fn brackets(&self) -> Brackets<'_> {
         let mut prompts: Vec<u64> = self.rows.iter().flat_map(|row| row.bands.iter().map(|band| band.above)).collect();
         let mut instants: Vec<Timestamp> = self.rows.iter().flat_map(|row| [row.span().from, row.span().until]).collect();
