@@ -110,7 +110,7 @@ fn assert_alike(one: &Totals, other: &Totals) {
 
 prop_compose! {
     fn usage()(
-        id in 0..60u8, at in -40..40i64, second in prop_oneof![0..4_000i64, 0..DAY],
+        id in 0..60u8, second in prop_oneof![0..4_000i64, 0..80_000i64],
         seller in prop::sample::select(vec![
             ("anthropic", "claude-sonnet-4-5"), ("anthropic", "claude-haiku-4-5"), ("deepseek", "deepseek-chat"), ("ollama", "llama3.2"),
             ("openai", "gpt-9"), ("openrouter", "a/b:free"), ("gemini", "gemini-2.5-pro"),
@@ -119,10 +119,11 @@ prop_compose! {
         tier in prop::option::of(prop::sample::select(vec!["batch", "flex", "odd"])), geo in prop::option::of(Just("us")),
         certainty in 0..4u8, input in prop_oneof![0..3u64, 100_000..300_000u64], cache_read in prop_oneof![8 => 0..200_000u64, 1 => any::<u64>()],
         output in 0..900u64, audio in prop_oneof![4 => Just(0u64), 1 => 1..9u64], reported in prop::option::of(-1..3i128),
-        latency_ms in prop::option::of(0..2_000_000u32), web_search in prop_oneof![4 => Just(0u32), 1 => 1..3u32],
+        latency_ms in prop::option::of(0..1_700_000u32), web_search in prop_oneof![4 => Just(0u32), 1 => 1..3u32],
     ) -> Usage {
         Usage {
-            at: day(at).plus_micros(second * 1_000_001),
+            // Sightings of one call disagree about its time by less than a day.
+            at: day(i64::from(id) - 30).plus_micros(second * 1_000_001),
             provider: seller.0.into(),
             family: seller.0.into(),
             model: Some(seller.1.into()),
@@ -146,10 +147,10 @@ prop_compose! {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(48))]
+    #![proptest_config(ProptestConfig::with_cases(24))]
 
     #[test]
-    fn every_total_outlasts_the_single_calls(usages in prop::collection::vec(usage(), 1..90), limits in prop::collection::vec(-39..42i64, 1..3)) {
+    fn every_total_outlasts_the_single_calls(usages in prop::collection::vec(usage(), 1..90), limits in prop::collection::vec(-29..33i64, 1..3)) {
         let (folder, log) = log_of(&usages);
         let mut latest = None;
         let mut log = Some(log);
