@@ -152,6 +152,11 @@ impl Projections {
         &self.book
     }
 
+    /// The quarter of an hour in which the first call began.
+    pub fn first_call_at(&self) -> Option<Timestamp> {
+        self.spend.first_at()
+    }
+
     /// When the newest call began.
     pub fn last_call_at(&self) -> Option<Timestamp> {
         self.last_call_at

@@ -1,5 +1,5 @@
 use super::{frame::Part, sweep::lifelike, *};
-use crate::{Alert, Budget, BudgetScope, CallUuid, Event, Fees, Period, Project, RequestKey, Source, Timestamp, Usage, Zone};
+use crate::{Alert, Budget, BudgetScope, CallUuid, Event, Fees, Period, Project, RequestKey, Source, Summary, Timestamp, Usage, Zone};
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
@@ -299,6 +299,11 @@ fn event() -> impl Strategy<Value = Event> {
         1 => budget,
         1 => "[ab]{0,2}".prop_map(|name| Event::BudgetRemoved { name }),
         1 => alert,
+        1 => any::<i64>().prop_map(|before| Event::Folded { before: Timestamp::from_micros(before) }),
+        2 => (usage(), any::<u64>(), any::<i128>()).prop_map(|(usage, calls, rounding)| {
+            let summary = Summary { usage: *usage, calls, rounding: Usd::from_pico(rounding) };
+            Event::Summarised { summary: Box::new(summary) }
+        }),
     ]
 }
 
