@@ -63,12 +63,18 @@ fn a_folding_says_what_is_lost_and_keeps_every_total() {
     assert_eq!((house.rows(), journal(&house)), (rows.clone(), bytes.clone()), "a plan changes nothing");
     let asked = house.run(&["ledger", "fold", "--older-than", "2y"]);
     asked.fails_with("20 calls made a day and more before 2024-11-01 lose their single records: ids, sessions");
-    assert!(asked.err.contains("KiB are freed. The journal as it is is not kept.") && asked.err.contains("--yes"), "{}", asked.err);
+    assert!(
+        asked.err.contains("KiB of the journal are freed. The journal as it is is not kept.") && asked.err.contains("--yes"),
+        "{}",
+        asked.err
+    );
     assert_eq!((house.rows(), journal(&house)), (rows.clone(), bytes), "who is not sure changes nothing");
 
     let done = fold(&house, &["--yes"]);
     assert_eq!((&done["done"], &done["calls"], &done["summaries"]), (&true.into(), &20.into(), &2.into()), "{done}");
     assert_eq!(totals(&house), before);
+    let sizes = journal(&house).values().map(Vec::len).sum::<usize>();
+    assert_eq!(done["folded_bytes"], sizes);
     let folded = house.rows();
     let count = |rows: &[Value]| rows.iter().map(|row| row["calls"].as_u64().unwrap()).sum::<u64>();
     assert_eq!((folded.len(), count(&folded), count(&rows)), (42, 60, 60));

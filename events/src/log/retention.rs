@@ -11,7 +11,7 @@ mod tests;
 use super::{
     BATCH_FACTS_MAX, Log, LogError,
     folder::{make_private_folder, sync_folder},
-    journal::{Encoder, Journal, JournalError, LineRef},
+    journal::{Encoder, Journal, JournalError, Line, LineRef},
 };
 use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Timestamp};
 use rustc_hash::FxHashMap;
@@ -36,9 +36,9 @@ pub struct Folding {
     pub summaries: u64,
     /// The entries that stay as they are.
     pub entries_kept: u64,
-    /// The log as it is, with all that is made from its journal.
-    pub log_bytes: u64,
-    /// The log as it will be.
+    /// The journal as it is. Store and key index shrink with it, in large pieces.
+    pub journal_bytes: u64,
+    /// The journal as it will be.
     pub folded_bytes: u64,
 }
 
@@ -68,7 +68,7 @@ impl Log {
         let fates = self.fates(before.plus_micros(-MARGIN_MICROS))?;
         let mut sums = Sums::new(book);
         let mut first_kept = None;
-        self.each_line(|entry, _| {
+        self.each_line(|Line { entry, .. }| {
             match (fates.of(&entry), &entry.event) {
                 (Fate::Summed, Event::Used { usage } | Event::Restated { after: usage, .. }) => sums.add(usage),
                 (Fate::Kept, _) => drop(first_kept.get_or_insert(entry.recorded_at)),
@@ -91,21 +91,25 @@ impl Log {
             writing.push(Event::Summarised { summary: Box::new(summary) }, None, now, None, month)?;
         }
         let mut entries_kept = 0;
-        self.each_line(|entry, said| {
-            if fates.of(&entry) == Fate::Kept {
+        self.each_line(|line| {
+            if fates.of(&line.entry) == Fate::Kept {
                 entries_kept += 1;
+                // What cannot be told of a saying costs the saying only.
+                let said = line.said().ok().flatten();
+                let entry = line.entry;
                 writing.push(entry.event, entry.key, entry.recorded_at, said, entry.recorded_at)?;
             }
             Ok(())
         })?;
         writing.write()?;
+        let folded_bytes = writing.journal.bytes();
         drop(writing);
-        let folded_bytes = self.verify_folded(book)?;
-        Ok(Some(Folding { before, calls, summaries, entries_kept, log_bytes: self.size().bytes(), folded_bytes }))
+        self.verify_folded(book)?;
+        Ok(Some(Folding { before, calls, summaries, entries_kept, journal_bytes: self.journal_bytes(), folded_bytes }))
     }
 
-    /// Opens what was built as any log is opened, and compares what it comes to. Returns its size.
-    fn verify_folded(&self, book: &Arc<PriceBook>) -> Result<u64, LogError> {
+    /// Opens what was built as any log is opened, and compares what it comes to.
+    fn verify_folded(&self, book: &Arc<PriceBook>) -> Result<(), LogError> {
         let folder = self.folder.join(swap::UNFINISHED);
         let (mut folded, mut projections) = Log::open_folded(&folder, &self.device, book)?;
         if !projections.totals_equal(&self.fold_all(book)?) {
@@ -116,19 +120,15 @@ impl Log {
         for part in [folder.join("journal"), folder] {
             sync_folder(&part).map_err(|source| LogError::Io { path: part, source })?;
         }
-        Ok(folded.size().bytes())
+        Ok(())
     }
 
-    /// Calls `visit` with every entry and what was said beside it. Of what damage took from the journal, with what the store has whole.
-    fn each_line(&self, mut visit: impl FnMut(Entry, Option<Said>) -> Result<(), LogError>) -> Result<(), LogError> {
+    /// Calls `visit` with every line. Of what damage took from the journal, with what the store has whole.
+    fn each_line(&self, mut visit: impl FnMut(Line) -> Result<(), LogError>) -> Result<(), LogError> {
         for line in self.journal.lines_after(Seq(0))? {
             match line {
-                Ok(line) => {
-                    // What cannot be told of a saying costs the saying only.
-                    let said = line.said().ok().flatten();
-                    visit(line.entry, said)?;
-                }
-                Err(error @ JournalError::Damaged { .. }) => self.kept(&error).0.into_iter().try_for_each(|entry| visit(entry, None))?,
+                Ok(line) => visit(line)?,
+                Err(error @ JournalError::Damaged { .. }) => self.kept(&error).0.into_iter().try_for_each(|entry| visit(entry.into()))?,
                 Err(error) => return Err(error.into()),
             }
         }
@@ -137,7 +137,7 @@ impl Log {
 
     fn fates(&self, cutoff: Timestamp) -> Result<Fates, LogError> {
         let mut fates = Fates { cutoff, restated: FxHashMap::default() };
-        self.each_line(|entry, _| {
+        self.each_line(|Line { entry, .. }| {
             if let (Some(key), Event::Restated { after, .. }) = (entry.key, &entry.event) {
                 fates.restated.insert(key, (entry.seq, after.at));
             }

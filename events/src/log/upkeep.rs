@@ -54,13 +54,6 @@ pub struct LogSize {
     pub checkpoint_bytes: u64,
 }
 
-impl LogSize {
-    /// All of it.
-    pub fn bytes(&self) -> u64 {
-        self.journal_bytes + self.store_bytes + self.keys_bytes + self.checkpoint_bytes
-    }
-}
-
 impl Log {
     /// Tries every checksum, reads every line, and compares the journal with the store and the key index, entry by entry:
     /// `entries` of them after `after`, so that whoever asks can show how far it is and others get their turn.

@@ -104,15 +104,15 @@ fn losing(folding: &Folding, day: &str, archive: Option<&PathBuf>) -> String {
     format!(
         "{calls} {day} {lose}: ids, sessions, branches, statuses, latencies, and what providers said of them. What they consumed and cost \
          stays, by quarter of an hour, model, project, client and device, in {}. Later sightings of calls made before {day} are not \
-         recorded any more. {} of {} KiB are freed. {kept}",
+         recorded any more. {} of {} KiB of the journal are freed. {kept}",
         words::counted(folding.summaries, "summary", "summaries"),
         freed(folding),
-        words::grouped(u128::from(folding.log_bytes.div_ceil(1024))),
+        words::grouped(u128::from(folding.journal_bytes.div_ceil(1024))),
     )
 }
 
 fn freed(folding: &Folding) -> String {
-    format!("{} KiB", words::grouped(u128::from(folding.log_bytes.saturating_sub(folding.folded_bytes) / 1024)))
+    format!("{} KiB", words::grouped(u128::from(folding.journal_bytes.saturating_sub(folding.folded_bytes) / 1024)))
 }
 
 /// Reads an age in whole months or years.

@@ -34,6 +34,13 @@ enum Kept {
     InTokens(Box<str>),
 }
 
+impl From<Entry> for Line {
+    /// Of an entry beside which nothing was said, as far as is known.
+    fn from(entry: Entry) -> Line {
+        Line { entry, kept: None }
+    }
+}
+
 impl Line {
     /// What the provider said, in its own words. `Err` says why it cannot be told.
     pub(crate) fn said(&self) -> Result<Option<Said>, String> {

@@ -56,9 +56,8 @@ impl<'book> Sums<'book> {
         let cost = self.book.cost_of(usage, AsOf::Call).usd();
         self.calls += 1;
         let sums = self.sums.entry(kind).or_default();
-        match sums.last_mut().and_then(|sum| Some((sum.with(usage, cost)?, sum))) {
-            Some((grown, sum)) => *sum = grown,
-            None => sums.push(Sum::of(common, usage, cost)),
+        if !sums.last_mut().is_some_and(|sum| sum.add(usage, cost)) {
+            sums.push(Sum::of(common, usage, cost));
         }
     }
 
@@ -83,19 +82,22 @@ impl Sum {
         }
     }
 
-    /// With one more call; `None` where a number would be more than can be counted, so that nothing is ever cut off.
-    fn with(&self, call: &Usage, cost: Option<Usd>) -> Option<Sum> {
-        let Summary { usage, calls, rounding } = &self.summary;
-        let (at, latency_ms) = (usage.at, usage.latency_ms).min((call.at, call.latency_ms));
-        let usage = Usage {
-            at,
-            latency_ms,
-            tokens: usage.tokens.checked_add(&call.tokens)?,
-            fees: Fees { web_search: usage.fees.web_search.checked_add(call.fees.web_search)? },
-            reported_cost: both(usage.reported_cost, call.reported_cost)?,
-            ..usage.clone()
+    /// Adds one more call, unless a number would be more than can be counted, so that nothing is ever cut off. Whether it did.
+    fn add(&mut self, call: &Usage, cost: Option<Usd>) -> bool {
+        let Summary { usage, calls, rounding: _ } = &mut self.summary;
+        let (Some(tokens), Some(web_search), Some(reported_cost), Some(cost)) = (
+            usage.tokens.checked_add(&call.tokens),
+            usage.fees.web_search.checked_add(call.fees.web_search),
+            both(usage.reported_cost, call.reported_cost),
+            both(self.cost, cost),
+        ) else {
+            return false;
         };
-        Some(Sum { summary: Summary { usage, calls: calls.checked_add(1)?, rounding: *rounding }, cost: both(self.cost, cost)? })
+        (usage.at, usage.latency_ms) = (usage.at, usage.latency_ms).min((call.at, call.latency_ms));
+        (usage.tokens, usage.fees, usage.reported_cost) = (tokens, Fees { web_search }, reported_cost);
+        *calls += 1;
+        self.cost = cost;
+        true
     }
 }
 

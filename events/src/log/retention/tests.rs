@@ -183,8 +183,9 @@ fn a_call_that_is_young_stays_to_the_letter_and_an_old_one_is_a_sum() {
     let (folder, log) = log_of(&[usages.clone(), twice].concat());
     let lines = |log: &Log| {
         let mut lines = Vec::new();
-        log.each_line(|entry, said| {
-            lines.push((entry.key, entry.recorded_at, entry.event, said));
+        log.each_line(|line| {
+            let said = line.said().expect("told");
+            lines.push((line.entry.key, line.entry.recorded_at, line.entry.event, said));
             Ok(())
         })
         .map(|()| lines)
@@ -384,4 +385,26 @@ fn what_no_number_can_hold_is_two_summaries() {
     let filter = Filter::default();
     let scope = crate::projections::Scope { filter: &filter, home: DEVICE };
     assert_eq!(open(folder.path()).1.spend.total(span, scope).calls, 3);
+}
+
+#[test]
+fn a_log_of_thousands_of_summaries_is_read_from_segments() {
+    let usages: Vec<Usage> = (0..5_000).map(|hour| call(&hour.to_string(), day(-300).plus_micros(hour * 3_600_000_000))).collect();
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut log = open(folder.path()).0;
+    for usages in usages.chunks(BATCH_FACTS_MAX) {
+        append(&mut log, usages);
+    }
+    let old = totals(&log, &log.fold_all(book()).expect("folds"));
+    // Four thousand hours, and the day that is kept.
+    let before = usages[4_024].at;
+    let folding = fold_away(log, before);
+    assert_eq!((folding.calls, folding.summaries, folding.entries_kept), (4_000, 4_000, 1_000));
+    let (mut log, projections) = open(folder.path());
+    assert!(log.store.segments() > 3, "sealed");
+    assert_eq!((totals(&log, &projections), log.folded_before()), (old, Some(before)));
+    assert_eq!(log.verify(Seq(0), u64::MAX).findings, [] as [String; 0]);
+    assert_eq!((append(&mut log, &usages[3_000..4_500]), log.refused()), (0, 1_000));
+    log.rebuild().expect("rebuilds");
+    assert_eq!(log.fold_all(book()).expect("folds").spend.calls(), 5_000);
 }

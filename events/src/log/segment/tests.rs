@@ -119,6 +119,27 @@ fn columns_say_what_the_entries_said() {
 }
 
 #[test]
+fn a_segment_need_not_hold_a_call() {
+    let other = |seq| Entry {
+        seq: Seq(seq),
+        recorded_at: Timestamp::default(),
+        key: None,
+        event: Event::Summarised {
+            summary: Box::new(Summary {
+                usage: Usage { at: Timestamp::from_micros(7), ..Usage::default() },
+                calls: seq,
+                rounding: Usd::ZERO,
+            }),
+        },
+    };
+    let entries: Vec<Entry> = (1..=1024).map(other).collect();
+    let segment = sealed(&entries);
+    assert_eq!(Unpacker::new().entries(&segment).expect("reads"), entries);
+    let span = Bounds::read(&segment.hot).expect("reads").span;
+    assert_eq!((span.from.micros(), span.until.micros()), (7, 8), "a question about some days finds it");
+}
+
+#[test]
 fn the_span_of_a_segment_holds_all_its_calls() {
     let segment = sealed(&every_kind());
     let span = Bounds::read(&segment.hot).expect("reads").span;
