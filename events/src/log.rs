@@ -15,13 +15,14 @@ mod upkeep;
 
 use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Timestamp, Usage, wire};
 use folder::{make_private_folder, private_options, take_lock, write_whole};
-use journal::{Encoder, Journal, LineRef};
+use journal::{Encoder, Journal, Line, LineRef, Lines};
 use keys::KeyIndex;
 use segment::Columns;
 use std::{
     collections::{BTreeMap, VecDeque},
-    fs::{self, File},
-    io,
+    fs::File,
+    io::{self, Read},
+    iter::Peekable,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
@@ -124,8 +125,8 @@ pub struct Log {
     encoder: Encoder,
     store: Store,
     keys: KeyIndex,
-    /// Segments that were read whole, for calls that are told again in the order in which they came.
-    opened: Mutex<VecDeque<(u64, Arc<Vec<Entry>>)>>,
+    /// For calls that are told again in the order in which they came.
+    opened: Mutex<Opened>,
     last: Seq,
     /// Calls made before then stand in summaries.
     folded_before: Option<Timestamp>,
@@ -139,6 +140,14 @@ pub struct Log {
     checkpointed: Seq,
     /// Held for as long as the log is open; the system lets go of it even if we are killed.
     _lock: File,
+}
+
+/// What was read whole, for what is asked next.
+#[derive(Default)]
+struct Opened {
+    segments: VecDeque<(u64, Arc<Vec<Entry>>)>,
+    /// The journal, read up to where this segment begins.
+    reading: Option<(u64, Peekable<Lines>)>,
 }
 
 impl Log {
@@ -379,30 +388,37 @@ impl Log {
     /// The entries of a sealed segment: from the store where it has them whole, else from the journal.
     fn segment(&self, number: u64) -> Result<Arc<Vec<Entry>>, LogError> {
         let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, entries)) = opened.iter().find(|(found, _)| *found == number) {
+        if let Some((_, entries)) = opened.segments.iter().find(|(found, _)| *found == number) {
             return Ok(entries.clone());
         }
         let entries = match self.store.segment(number)? {
             Some(entries) => entries,
-            None => self.journaled_segment(number)?,
+            None => self.journaled_segment(number, &mut opened.reading)?,
         };
         let entries = Arc::new(entries);
-        opened.truncate(OPENED_SEGMENTS_MAX - 1);
-        opened.push_front((number, entries.clone()));
+        opened.segments.truncate(OPENED_SEGMENTS_MAX - 1);
+        opened.segments.push_front((number, entries.clone()));
         Ok(entries)
     }
 
-    fn journaled_segment(&self, number: u64) -> Result<Vec<Entry>, LogError> {
+    /// Reads on where the segment before was read: what is told again comes in the order in which it came first.
+    fn journaled_segment(&self, number: u64, reading: &mut Option<(u64, Peekable<Lines>)>) -> Result<Vec<Entry>, LogError> {
         let first = number * SEGMENT_ENTRIES as u64 + 1;
+        let mut lines = match reading.take() {
+            Some((next, lines)) if next == number => lines,
+            Some(_) | None => self.journal.lines_after(Seq(first - 1))?.peekable(),
+        };
         let mut entries = Vec::with_capacity(SEGMENT_ENTRIES);
-        for line in self.journal.lines_after(Seq(first - 1))? {
+        let is_behind =
+            |line: &Result<Line, JournalError>| line.as_ref().is_ok_and(|line| line.entry.seq.0 >= first + SEGMENT_ENTRIES as u64);
+        while let Some(line) = lines.next_if(|line| !is_behind(line)) {
             match line {
-                Ok(line) if line.entry.seq.0 >= first + SEGMENT_ENTRIES as u64 => break,
                 Ok(line) => entries.push(line.entry),
                 Err(JournalError::Damaged { .. }) => {}
                 Err(error) => return Err(error.into()),
             }
         }
+        *reading = Some((number + 1, lines));
         Ok(entries)
     }
 
@@ -468,9 +484,10 @@ impl Log {
 
     /// The checkpoint on the disk, if it is one of this very log under this very book.
     fn read_checkpoint(&mut self, book: &Arc<PriceBook>) -> Option<Projections> {
-        let bytes = fs::read(self.checkpoint_path()).ok()?;
-        let (digest, body) = bytes.split_at_checked(DIGEST_BYTES)?;
-        let projections = Projections::from_checkpoint(book.clone(), body)?;
+        let mut file = File::open(self.checkpoint_path()).ok()?;
+        let mut digest = [0; DIGEST_BYTES];
+        file.read_exact(&mut digest).ok()?;
+        let projections = Projections::from_checkpoint(book.clone(), file)?;
         let up_to = projections.up_to();
         if up_to > self.last || digest != self.digest(up_to)? {
             return None;
@@ -518,6 +535,7 @@ impl Log {
     /// Writes out what is held in memory, so that the next opening has nothing to catch up on.
     pub fn flush(&mut self) -> Result<(), LogError> {
         self.encoder.rest();
+        *self.opened.get_mut().unwrap_or_else(PoisonError::into_inner) = Opened::default();
         self.store.flush()?;
         Ok(self.keys.settle()?)
     }

@@ -8,8 +8,6 @@ mod known;
 mod labels;
 mod packed;
 mod recent;
-#[cfg(test)]
-mod speed;
 mod spend;
 #[cfg(test)]
 mod tests;
@@ -17,6 +15,7 @@ mod tests;
 use crate::{
     AsOf, Entry, Event, PriceBook, Seq, Summary, Timestamp, Usage,
     log::segment::{Columns, Side},
+    prices::Consumed,
 };
 use known::KnownProfiles;
 use spend::LastCell;
@@ -63,8 +62,9 @@ impl Projections {
         match &entry.event {
             Event::Used { usage } => self.add(entry.seq, usage),
             Event::Restated { before, after } => {
-                let (label, spend) = self.counted(before);
-                self.spend.subtract(before.at, label, &spend, &mut LastCell::default());
+                let known = self.known.of_usage(before, &mut self.spend, &self.book);
+                let spend = known.spend_of(&Consumed::of(before));
+                self.spend.subtract(before.at, known.label, &spend, &mut known.last);
                 self.add(entry.seq, after);
             }
             Event::BudgetSet { budget } => self.budgets.set(budget),
@@ -76,8 +76,9 @@ impl Projections {
     }
 
     fn add(&mut self, seq: Seq, usage: &Usage) {
-        let (label, spend) = self.counted(usage);
-        self.spend.add(usage.at, label, &spend, &mut LastCell::default());
+        let known = self.known.of_usage(usage, &mut self.spend, &self.book);
+        let spend = known.spend_of(&Consumed::of(usage));
+        self.spend.add(usage.at, known.label, &spend, &mut known.last);
         self.last_call_at = self.last_call_at.max(Some(usage.at));
         self.recent.insert(usage.at, seq);
     }
@@ -95,18 +96,12 @@ impl Projections {
         self.spend.equals(&other.spend) && self.budgets == other.budgets
     }
 
-    /// Under which label a call is counted, and as what.
-    fn counted(&mut self, usage: &Usage) -> (LabelId, Spend) {
-        let cost = self.book.cost_of(usage, AsOf::Call).usd();
-        (self.spend.label(&Names::of(usage)), Spend::of(&usage.tokens, usage.certainty, cost))
-    }
-
     /// Folds a segment in: the same as its entries one by one, and many times faster.
     pub(crate) fn apply_columns(&mut self, columns: &Columns<'_>) {
         let mut known = self.known.of(columns, &mut self.spend, &self.book);
         for row in rows(columns) {
             let known = &mut known[row.profile];
-            let spend = Spend::of(row.call.tokens, known.certainty, known.rated.cost_of(&row.call, AsOf::Call));
+            let spend = known.spend_of(&row.call);
             match row.side {
                 Side::Taken => self.spend.subtract(row.call.at, known.label, &spend, &mut known.last),
                 Side::Added => {
@@ -125,7 +120,7 @@ impl Projections {
     /// Adds what was folded from other entries of the same log, under the same book. Budgets and what was told of them must all have gone to one of the two.
     pub(crate) fn absorb(&mut self, other: Projections) {
         debug_assert_eq!(self.book.id(), other.book.id(), "amounts of two books are not added");
-        self.spend.absorb(&other.spend);
+        self.spend.absorb(other.spend);
         other.recent.newest().into_iter().for_each(|(at, seq)| self.recent.insert(at, seq));
         self.budgets.absorb(other.budgets);
         self.last_call_at = self.last_call_at.max(other.last_call_at);

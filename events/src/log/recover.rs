@@ -10,7 +10,11 @@ use super::{
     store::{Store, StoreError},
 };
 use crate::{Entry, Event, Seq};
-use std::{fs, path::Path, sync::Arc};
+use std::{
+    fs,
+    path::Path,
+    sync::{Arc, Mutex},
+};
 
 /// How often a store that failed is made anew before the next start: a disk that fails again and again is not helped by more.
 const HEALINGS_MAX: u32 = 16;
@@ -188,6 +192,7 @@ impl Log {
     fn fresh_store(&mut self, why: &str) -> Result<(), LogError> {
         let folder = self.folder.join("store");
         self.store.abandon();
+        self.opened = Mutex::default();
         let aside = set_aside(&folder)?;
         self.store = Store::open(&folder)?;
         // It was a copy of the journal; what is damaged in it helps nobody.

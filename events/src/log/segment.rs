@@ -30,6 +30,7 @@ use std::io;
 
 pub(in crate::log) use encode::Encoder;
 pub(in crate::log) use frame::Unpacker;
+pub(crate) use profile::put_profile;
 pub(in crate::log) use whole::Whole;
 
 /// Why bytes are no segment, or entries cannot become one.

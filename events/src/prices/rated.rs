@@ -6,7 +6,7 @@ use super::{
     AsOf, Factor, PriceBook, Row, Schedule, Tier, credible, is_free, is_local, rounded,
     row::{CLASSES, classes},
 };
-use crate::{Certainty, Rate, Span, Timestamp, Tokens, Usage, Usd};
+use crate::{Certainty, Rate, Span, Timestamp, Tokens, Usage, Usd, log::segment::Profile};
 
 /// What decides which rows price a call.
 #[derive(Clone, Copy, Debug)]
@@ -28,6 +28,19 @@ pub(crate) struct Consumed<'a> {
     pub(crate) web_search: u32,
     pub(crate) latency_ms: Option<u32>,
     pub(crate) reported_cost: Option<Usd>,
+}
+
+impl<'a> Consumed<'a> {
+    /// What a call adds.
+    pub(crate) fn of(usage: &'a Usage) -> Consumed<'a> {
+        Consumed {
+            at: usage.at,
+            tokens: &usage.tokens,
+            web_search: usage.fees.web_search,
+            latency_ms: usage.latency_ms,
+            reported_cost: usage.reported_cost,
+        }
+    }
 }
 
 /// The prices of all calls with the same [`Terms`].
@@ -66,6 +79,19 @@ struct ClassRates {
 }
 
 impl<'a> Terms<'a> {
+    /// Those of a profile's calls.
+    pub(crate) fn of_profile(profile: &Profile<'a>) -> Terms<'a> {
+        Terms {
+            provider: profile.provider,
+            family: profile.family,
+            model: profile.model,
+            request_model: profile.request_model,
+            tier: profile.tier,
+            geo: profile.geo,
+            certainty: profile.certainty,
+        }
+    }
+
     /// Those of a call.
     pub(crate) fn of(usage: &'a Usage) -> Terms<'a> {
         Terms {

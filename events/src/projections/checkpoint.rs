@@ -12,7 +12,7 @@ use crate::{PriceBook, Seq, Timestamp};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
-    io::{Cursor, Read, Write},
+    io::{BufReader, Read, Write},
     sync::Arc,
 };
 
@@ -23,6 +23,9 @@ const FOLD_VERSION: u32 = 1;
 const LEVEL: i32 = 1;
 /// Far above what the calls of a lifetime take.
 const BYTES_MAX: u64 = 1 << 30;
+/// More than nearly every pack has.
+const PACK_BYTES_USUAL: usize = 1 << 20;
+const READ_BYTES: usize = 1 << 16;
 
 #[derive(Serialize, Deserialize)]
 struct Head {
@@ -79,24 +82,26 @@ impl Projections {
     }
 
     /// What a checkpoint holds, if it is one of this fold under this book, and whole.
-    pub fn from_checkpoint(book: Arc<PriceBook>, bytes: &[u8]) -> Option<Projections> {
-        let mut whole = Vec::new();
-        let frame = zstd::Decoder::with_buffer(bytes).ok()?.single_frame();
-        let read = frame.take(BYTES_MAX).read_to_end(&mut whole).ok()? as u64;
-        if read == BYTES_MAX {
-            return None;
-        }
-        let mut rest = Cursor::new(&whole[..]);
-        let head: Head = rmp_serde::from_read(&mut rest).ok()?;
+    pub fn from_checkpoint(book: Arc<PriceBook>, file: impl Read) -> Option<Projections> {
+        let frame = zstd::Decoder::new(file).ok()?.single_frame();
+        let mut whole = BufReader::with_capacity(READ_BYTES, frame.take(BYTES_MAX));
+        let head: Head = rmp_serde::from_read(&mut whole).ok()?;
         if head.magic != MAGIC || head.version != FOLD_VERSION || head.book != book.id() {
             return None;
         }
-        let mut rest = whole.get(usize::try_from(rest.position()).ok()?..)?;
         let mut packs = BTreeMap::new();
         for PackHead { stretch, cells, first, bytes } in head.packs {
-            let (own, others) = rest.split_at_checked(bytes as usize)?;
-            rest = others;
+            // Damage that says a great length shall not take the memory before it is found out.
+            let mut own = Vec::with_capacity((bytes as usize).min(PACK_BYTES_USUAL));
+            whole.by_ref().take(bytes.into()).read_to_end(&mut own).ok()?;
+            if own.len() != bytes as usize {
+                return None;
+            }
             packs.insert(stretch, Pack { cells, first, bytes: own.into() });
+        }
+        // The checksum stands behind the last byte.
+        if whole.read(&mut [0]).ok()? != 0 {
+            return None;
         }
         let mut recent = RecentFold::default();
         head.recent.into_iter().for_each(|(at, seq)| recent.insert(at, seq));

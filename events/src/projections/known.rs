@@ -2,11 +2,11 @@
 
 use super::{
     labels::{LabelId, Names},
-    spend::{LastCell, SpendFold},
+    spend::{LastCell, Spend, SpendFold},
 };
 use crate::{
-    Certainty, PriceBook, Seq, Timestamp,
-    log::segment::{Columns, Profile, Side},
+    AsOf, Certainty, PriceBook, Seq, Timestamp, Usage,
+    log::segment::{Columns, Profile, Side, put_profile},
     prices::{Consumed, Rated, Terms},
 };
 use rustc_hash::FxHashMap;
@@ -24,12 +24,21 @@ pub(super) struct Known {
     pub(super) last: LastCell,
 }
 
+impl Known {
+    /// What one call of the profile adds to the sums.
+    pub(super) fn spend_of(&self, call: &Consumed<'_>) -> Spend {
+        Spend::of(call.tokens, self.certainty, self.rated.cost_of(call, AsOf::Call))
+    }
+}
+
 /// The profiles that were met, by their bytes.
 #[derive(Clone, Debug, Default)]
 pub(super) struct KnownProfiles {
     profiles: FxHashMap<Box<[u8]>, Known>,
     /// Profiles that differ in project or branch have the same prices.
     rated: RatedTerms,
+    /// Room for the profile of one call.
+    bytes: Vec<u8>,
 }
 
 impl KnownProfiles {
@@ -41,13 +50,32 @@ impl KnownProfiles {
         columns.profiles.iter().map(|profile| self.known(profile, spend, book)).collect()
     }
 
+    /// What is known of a call's profile.
+    pub(super) fn of_usage(&mut self, usage: &Usage, spend: &mut SpendFold, book: &PriceBook) -> &mut Known {
+        self.bytes.clear();
+        put_profile(&mut self.bytes, usage);
+        if !self.profiles.contains_key(&self.bytes[..]) {
+            if self.profiles.len() > PROFILES_MAX {
+                self.profiles.clear();
+            }
+            let known = Known {
+                label: spend.label(&Names::of(usage)),
+                rated: self.rated.of(&Terms::of(usage), book),
+                certainty: usage.certainty,
+                last: LastCell::default(),
+            };
+            self.profiles.insert(self.bytes[..].into(), known);
+        }
+        self.profiles.get_mut(&self.bytes[..]).expect("it was put there just now, if it was not there")
+    }
+
     fn known(&mut self, profile: &Profile<'_>, spend: &mut SpendFold, book: &PriceBook) -> Known {
         if let Some(known) = self.profiles.get(profile.bytes) {
             return known.clone();
         }
         let known = Known {
             label: spend.label(&Names::of_profile(profile)),
-            rated: self.rated.of(profile, book),
+            rated: self.rated.of(&Terms::of_profile(profile), book),
             certainty: profile.certainty,
             last: LastCell::default(),
         };
@@ -67,19 +95,10 @@ type TermsKey = ([Option<String>; 6], Certainty);
 
 impl RatedTerms {
     /// What the book says of a profile's calls.
-    pub(crate) fn of(&mut self, profile: &Profile<'_>, book: &PriceBook) -> Arc<Rated> {
-        let terms = Terms {
-            provider: profile.provider,
-            family: profile.family,
-            model: profile.model,
-            request_model: profile.request_model,
-            tier: profile.tier,
-            geo: profile.geo,
-            certainty: profile.certainty,
-        };
+    pub(crate) fn of(&mut self, terms: &Terms<'_>, book: &PriceBook) -> Arc<Rated> {
         let names = [Some(terms.provider), Some(terms.family), terms.model, terms.request_model, terms.tier, terms.geo];
         let key = (names.map(|name| name.map(str::to_owned)), terms.certainty);
-        self.rated.entry(key).or_insert_with(|| Arc::new(book.rated(&terms))).clone()
+        self.rated.entry(key).or_insert_with(|| Arc::new(book.rated(terms))).clone()
     }
 }
 

@@ -90,8 +90,8 @@ impl Packing {
         // What was taken away to the last call is gone.
         self.run.retain(|cell| cell.spend != Spend::default());
         let Some(label) = self.run.first().map(|cell| cell.label) else { return };
-        let empty = self.run.iter().map(|cell| empty_places(cell.spend.usd).min(empty_places(cell.spend.estimated_usd)));
-        let places = empty.min().unwrap_or_default();
+        let amounts = self.run.iter().flat_map(|cell| [cell.spend.usd, cell.spend.estimated_usd]);
+        let places = amounts.fold(PLACES_MAX, empty_places);
         let unit = unit(places);
         put(&mut self.bytes, u128::from(u64::from(label) - self.next_label));
         put(&mut self.bytes, self.run.len() as u128);
@@ -241,15 +241,10 @@ fn unit(places: u32) -> i64 {
     10i64.pow(places.min(PLACES_MAX))
 }
 
-/// How many decimal places an amount leaves empty, from the pico-dollar up. Rates do: a token costs no single pico-dollars.
-fn empty_places(usd: Usd) -> u32 {
-    let Ok(mut pico) = i64::try_from(usd.pico()) else { return 0 };
-    let mut places = 0;
-    while places < PLACES_MAX && pico % 10 == 0 {
-        pico /= 10;
-        places += 1;
-    }
-    places
+/// How many of so many decimal places an amount leaves empty, from the pico-dollar up. Rates do: a token costs no single pico-dollars.
+fn empty_places(places: u32, usd: Usd) -> u32 {
+    let Ok(pico) = i64::try_from(usd.pico()) else { return 0 };
+    (0..=places).rev().find(|places| pico % unit(*places) == 0).unwrap_or_default()
 }
 
 fn in_units(usd: Usd, unit: i64) -> i128 {

@@ -14,8 +14,10 @@ use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
-/// How many cells are kept unpacked. More make folding an unsorted past faster and take more memory: 130 bytes each.
-const LOOSE_CELLS_MAX: usize = 131_072;
+/// How many cells are kept unpacked where few are packed. More make folding an unsorted past faster and take more memory: 130 bytes each.
+const LOOSE_CELLS_MIN: usize = 131_072;
+/// How many are kept unpacked at most: with half as many as are packed, none is packed again and again.
+const LOOSE_CELLS_MAX: usize = 524_288;
 
 /// What some calls cost, and how sure that is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -126,14 +128,28 @@ struct Place {
 pub(super) struct LastCell(u32);
 
 /// Spend per quarter of an hour and label.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub(crate) struct SpendFold {
     labels: Labels,
     loose: Vec<(Place, Spend)>,
+    loose_max: usize,
     places: FxHashMap<Place, u32>,
     /// By the number of their stretch of days since 1970.
     packs: BTreeMap<i64, Pack>,
     calls: u64,
+}
+
+impl Default for SpendFold {
+    fn default() -> SpendFold {
+        SpendFold {
+            labels: Labels::default(),
+            loose: Vec::new(),
+            loose_max: LOOSE_CELLS_MIN,
+            places: FxHashMap::default(),
+            packs: BTreeMap::new(),
+            calls: 0,
+        }
+    }
 }
 
 impl SpendFold {
@@ -164,7 +180,7 @@ impl SpendFold {
         if let Some(found) = self.places.get(&place) {
             return *found;
         }
-        if self.loose.len() >= LOOSE_CELLS_MAX {
+        if self.loose.len() >= self.loose_max {
             self.pack();
         }
         let new = u32::try_from(self.loose.len()).expect("there are at most LOOSE_CELLS_MAX of them");
@@ -185,40 +201,40 @@ impl SpendFold {
         self.loose.sort_unstable_by_key(|(place, _)| (stretch(place.quarter), place.label, place.quarter));
         for cells in self.loose.chunk_by(|(one, _), (other, _)| stretch(one.quarter) == stretch(other.quarter)) {
             let Some((first, _)) = cells.first() else { continue };
-            let stretch = stretch(first.quarter);
-            let pack = self.packs.entry(stretch).or_default();
-            *pack = pack.with(cells.iter().map(|(place, spend)| in_pack(*place, spend)));
-            if pack.cells == 0 {
-                self.packs.remove(&stretch);
-            }
+            let more = cells.iter().map(|(place, spend)| in_pack(*place, spend));
+            add_to_pack(&mut self.packs, stretch(first.quarter), more);
         }
         self.loose.clear();
+        let packed: usize = self.packs.values().map(|pack| pack.cells as usize).sum();
+        self.loose_max = (packed / 2).clamp(LOOSE_CELLS_MIN, LOOSE_CELLS_MAX);
     }
 
     /// Adds what was folded from other entries of the same log.
-    pub(super) fn absorb(&mut self, other: &SpendFold) {
-        self.with_each(other, Spend::add);
+    pub(super) fn absorb(&mut self, mut other: SpendFold) {
+        other.pack();
+        let labels: Vec<LabelId> = other.labels.all().map(|names| self.labels.id(&names)).collect();
+        for (stretch, pack) in other.packs {
+            // A label that its own table does not have is damage; there is nothing to count it under.
+            let own = |cell: Cell| labels.get(cell.label as usize).map(|label| Cell { label: *label, ..cell });
+            let mut cells: Vec<Cell> = pack.cells().filter_map(own).collect();
+            cells.sort_unstable_by_key(|cell| (cell.label, cell.quarter));
+            add_to_pack(&mut self.packs, stretch, cells.into_iter());
+        }
         self.calls = self.calls.wrapping_add(other.calls);
     }
 
     /// Whether every cell of both is the same.
     pub(super) fn equals(&self, other: &SpendFold) -> bool {
         let mut rest = self.clone();
-        rest.with_each(other, Spend::subtract);
-        rest.settle();
-        rest.packs.is_empty() && self.calls == other.calls
-    }
-
-    /// Does something to each cell with what another fold has in it.
-    fn with_each(&mut self, other: &SpendFold, change: impl Fn(&mut Spend, &Spend)) {
-        let labels: Vec<LabelId> = other.labels.all().map(|names| self.labels.id(&names)).collect();
+        let labels: Vec<LabelId> = other.labels.all().map(|names| rest.labels.id(&names)).collect();
         let mut last = LastCell::default();
-        other.each_cell(Span::ALWAYS, |place, spend| {
-            // A label that its own table does not have is damage; there is nothing to count it under.
-            if let Some(label) = labels.get(place.label as usize) {
-                change(self.cell(Place { label: *label, ..place }, &mut last), spend);
-            }
+        let mut is_sound = true;
+        other.each_cell(Span::ALWAYS, |place, spend| match labels.get(place.label as usize) {
+            Some(label) => rest.cell(Place { label: *label, ..place }, &mut last).subtract(spend),
+            None => is_sound = false,
         });
+        rest.settle();
+        is_sound && rest.packs.is_empty() && self.calls == other.calls
     }
 
     /// All calls.
@@ -300,6 +316,15 @@ impl SpendFold {
 
     pub(super) fn from_parts(labels: Labels, packs: BTreeMap<i64, Pack>, calls: u64) -> SpendFold {
         SpendFold { labels, packs, calls, ..SpendFold::default() }
+    }
+}
+
+/// Adds sorted cells to what a stretch has.
+fn add_to_pack(packs: &mut BTreeMap<i64, Pack>, stretch: i64, more: impl Iterator<Item = Cell>) {
+    let pack = packs.entry(stretch).or_default();
+    *pack = pack.with(more);
+    if pack.cells == 0 {
+        packs.remove(&stretch);
     }
 }
 

@@ -119,7 +119,7 @@ proptest! {
                 3 => {
                     now.iter().for_each(|entry| projections.apply(entry));
                     let bytes = projections.to_checkpoint();
-                    projections = Projections::from_checkpoint(PriceBook::bundled().clone(), &bytes).expect("a checkpoint is read back");
+                    projections = Projections::from_checkpoint(PriceBook::bundled().clone(), &bytes[..]).expect("a checkpoint is read back");
                 }
                 _ => {
                     projections.settle();
@@ -154,7 +154,7 @@ proptest! {
         let mut flipped = bytes.clone();
         flipped[at.index(bytes.len())] ^= flip;
         // The few bits of a frame's head that change nothing are no damage.
-        if let Some(read) = Projections::from_checkpoint(book.clone(), &flipped) {
+        if let Some(read) = Projections::from_checkpoint(book.clone(), &flipped[..]) {
             prop_assert_eq!(told(&read), told(&projections));
         }
         prop_assert!(Projections::from_checkpoint(book.clone(), &bytes[..cut.index(bytes.len())]).is_none());
@@ -163,7 +163,7 @@ proptest! {
         let place = at.index(inside.len());
         inside[place] ^= flip;
         let forged = zstd::encode_all(&inside[..], 1).expect("a frame");
-        if let Some(mut read) = Projections::from_checkpoint(book.clone(), &forged) {
+        if let Some(mut read) = Projections::from_checkpoint(book.clone(), &forged[..]) {
             told(&read);
             log.iter().for_each(|entry| read.apply(entry));
             read.settle();
@@ -173,9 +173,9 @@ proptest! {
     #[test]
     fn no_bytes_make_a_checkpoint_panic(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
         let book = PriceBook::bundled();
-        prop_assert!(Projections::from_checkpoint(book.clone(), &bytes).is_none());
+        prop_assert!(Projections::from_checkpoint(book.clone(), &bytes[..]).is_none());
         let frame = zstd::encode_all(&bytes[..], 1).expect("a frame");
-        prop_assert!(Projections::from_checkpoint(book.clone(), &frame).is_none());
+        prop_assert!(Projections::from_checkpoint(book.clone(), &frame[..]).is_none());
     }
 }
 
@@ -186,9 +186,9 @@ fn a_checkpoint_under_another_book_is_none() {
     let bytes = new().to_checkpoint();
     let other = PriceBook::from_json(text.as_bytes());
     if let Ok(other) = other {
-        assert!(Projections::from_checkpoint(Arc::new(other), &bytes).is_none());
+        assert!(Projections::from_checkpoint(Arc::new(other), &bytes[..]).is_none());
     }
-    assert!(Projections::from_checkpoint(PriceBook::bundled().clone(), &bytes).is_some());
+    assert!(Projections::from_checkpoint(PriceBook::bundled().clone(), &bytes[..]).is_some());
 }
 
 #[test]

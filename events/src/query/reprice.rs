@@ -4,7 +4,7 @@ use super::{Dimension, Fault, Filter, Query, View, days::Days, spend_by, storage
 use crate::{
     AsOf, Day, Event, PriceBook, Span, Summary, Timestamp, Usd,
     log::segment::{Columns, Profile, Side},
-    prices::Rated,
+    prices::{Rated, Terms},
     projections::{LabelId, Labels, Names, RatedTerms, Scope, rows},
 };
 use rustc_hash::FxHashMap;
@@ -151,7 +151,7 @@ struct Sum {
 
 impl Prices<'_> {
     fn of(&mut self, profile: &Profile<'_>) -> Arc<Rated> {
-        self.rated.of(profile, self.book)
+        self.rated.of(&Terms::of_profile(profile), self.book)
     }
 }
 

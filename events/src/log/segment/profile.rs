@@ -42,7 +42,7 @@ const fn source_number(source: Source) -> u8 {
 }
 
 /// The bytes of a usage's profile: the same for equal profiles, wherever and whenever they are written.
-pub(super) fn put_profile(out: &mut Vec<u8>, usage: &Usage) {
+pub(crate) fn put_profile(out: &mut Vec<u8>, usage: &Usage) {
     put_bytes(out, usage.provider.as_bytes());
     put_bytes(out, usage.family.as_bytes());
     for text in [&usage.model, &usage.request_model, &usage.device, &usage.client] {
