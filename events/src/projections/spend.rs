@@ -15,7 +15,7 @@ use std::collections::BTreeMap;
 
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 /// How many cells are kept unpacked where few are packed. More make folding an unsorted past faster and take more memory: 130 bytes each.
-const LOOSE_CELLS_MIN: usize = 131_072;
+const LOOSE_CELLS_MIN: usize = 262_144;
 /// How many are kept unpacked at most: with half as many as are packed, none is packed again and again.
 const LOOSE_CELLS_MAX: usize = 524_288;
 
