@@ -18,17 +18,20 @@ mod today;
 mod version;
 
 use crate::{
+    clock,
     config::{Config, Home},
     engine::Ledger,
+    words,
 };
 use clap::{Args, Parser, Subcommand};
 use events::{
-    Day,
+    Day, Zone,
     query::{Fault, Filter},
 };
 use serde::Serialize;
 use std::{
     io::{self, IsTerminal as _, Write as _},
+    path::PathBuf,
     process::ExitCode,
 };
 
@@ -74,7 +77,7 @@ enum Command {
     Reprice(reprice::Reprice),
     /// Run today's meters over what providers said in the past, and restate what changed
     Remeter(remeter::Remeter),
-    /// Try, rebuild, copy and merge the log
+    /// Try, rebuild, copy, merge and fold the log
     #[command(subcommand)]
     Ledger(ledger::Ledger),
     /// Archive the log and begin a new one
@@ -168,6 +171,24 @@ fn confirmed(what: &str, word: &str) -> Result<(), Fault> {
     let mut typed = String::new();
     let read = io::stdin().read_line(&mut typed);
     if read.is_ok() && typed.trim() == word { Ok(()) } else { Err(Fault::refused("nothing was done", format!("type {word:?} to go on"))) }
+}
+
+/// What is said of calls that were seen and not recorded, since they may stand in summaries; nothing where there are none.
+fn refused(calls: u64) -> String {
+    match calls {
+        0 => String::new(),
+        calls => format!(", {} not taken again: the log was folded and may have them in summaries", words::counted(calls, "call", "calls")),
+    }
+}
+
+/// A folder for a copy of the log as it is today, that does not exist yet.
+fn free_archive(home: &Home) -> PathBuf {
+    let day = Zone::default().day(clock::now());
+    let named = |number: u32| {
+        let name = if number == 1 { format!("log-{day}") } else { format!("log-{day}-{number}") };
+        home.data.join("archive").join(name)
+    };
+    (1..).map(named).find(|folder| !folder.exists()).expect("there are more numbers than folders")
 }
 
 /// A bar for long work, on a terminal.

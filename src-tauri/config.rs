@@ -20,6 +20,8 @@ use std::{
 pub const PROXY_PORT: u16 = 8655;
 /// The port of the dashboard and control API if it is free and the configuration does not name another.
 pub const CONTROL_PORT: u16 = 8656;
+/// The most months after which the log can be told to fold: a hundred years.
+pub const FOLD_MONTHS_MAX: u32 = 1_200;
 /// A configuration file larger than this is not one.
 const CONFIG_BYTES_MAX: u64 = 1 << 20;
 
@@ -71,6 +73,8 @@ pub struct Config {
     pub control_port: u16,
     /// Whether the engine reads AI clients' logs and watches them.
     pub watch_logs: bool,
+    /// After how many months calls are added up and no longer told apart, when the engine starts; never, if not named.
+    pub fold_after_months: Option<u32>,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
 }
@@ -83,6 +87,7 @@ struct ConfigFile {
     proxy: ProxySection,
     dashboard: DashboardSection,
     logs: LogsSection,
+    ledger: LedgerSection,
     upstreams: BTreeMap<String, UpstreamSection>,
 }
 
@@ -102,6 +107,12 @@ struct DashboardSection {
 #[serde(deny_unknown_fields, default)]
 struct LogsSection {
     watch: Option<bool>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct LedgerSection {
+    fold_after_months: Option<u32>,
 }
 
 impl Config {
@@ -139,11 +150,15 @@ impl Config {
             }
             None => SocketAddr::from(([127, 0, 0, 1], PROXY_PORT)),
         };
+        if let Some(months) = file.ledger.fold_after_months.filter(|months| !(1..=FOLD_MONTHS_MAX).contains(months)) {
+            return Err(format!("ledger.fold_after_months is {months} (name 1 to {FOLD_MONTHS_MAX}, or leave it out to keep every call)"));
+        }
         Ok(Config {
             zone,
             proxy,
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),
+            fold_after_months: file.ledger.fold_after_months,
             upstreams: Upstreams::new(&file.upstreams)?,
         })
     }
@@ -167,6 +182,11 @@ mod tests {
         let cause = |text| Config::parse(text).expect_err("refused");
         assert!(cause("\n[proxy]\nlisten = \"localhost\"").contains("proxy.listen is no address"));
         assert!(cause("zone = \"Mars/Base\"").contains("no such time zone"));
+        assert!(cause("ledger.fold_after_months = 0").contains("ledger.fold_after_months is 0"));
+        assert_eq!(
+            (config.fold_after_months, Config::parse("ledger.fold_after_months = 24").ok().and_then(|c| c.fold_after_months)),
+            (None, Some(24))
+        );
         assert!(cause("\n\nsurprise = 1").starts_with("line 3: unknown field `surprise`"));
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));

@@ -1,12 +1,14 @@
 //! What runs: one thread owns the log, everybody else asks and tells it.
 
 pub mod control;
+mod folding;
 mod importing;
 mod ledger;
 mod run;
 mod writer;
 
 pub use control::ControlClient;
+pub use folding::ToFold;
 pub use ledger::Ledger;
 pub use run::{Engine, Running};
 pub use writer::{Change, Told, Writer, WriterHandle};

@@ -40,6 +40,16 @@ pub enum Event {
         /// What was told.
         alert: Alert,
     },
+    /// Calls that are no longer told apart: what they consumed together.
+    Summarised {
+        /// The calls.
+        summary: Box<Summary>,
+    },
+    /// Calls made long ago stand in summaries. Only ever the first entry of a log.
+    Folded {
+        /// A call from before then that the log does not know singly is in a summary, if it was ever seen: it is not counted again.
+        before: Timestamp,
+    },
     /// What stood here was destroyed: the journal was damaged, and nothing else had it. Only ever in the store, where the journal has a gap.
     Lost,
 }
@@ -218,6 +228,11 @@ impl Usage {
         }
     }
 
+    /// When the call would have ended if it had begun at an instant.
+    pub(crate) fn done_if_begun(&self, at: Timestamp) -> Timestamp {
+        at.plus_micros(i64::from(self.latency_ms.unwrap_or(0)) * 1_000)
+    }
+
     /// Of two sightings of one call, the best of each. Commutative, associative and idempotent, so that the order in which
     /// sources report does not matter.
     #[must_use]
@@ -272,6 +287,34 @@ fn least<T: Ord + Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
     match (one, other) {
         (Some(one), Some(other)) => Some(one.min(other).clone()),
         (known, None) | (None, known) => known.clone(),
+    }
+}
+
+/// What some calls of one quarter of an hour consumed together, which had all in common that a sum or a price depends on: names, device,
+/// tier, place, certainty, the classes of tokens that occur, the band of prices that their prompts lie in, and who saw them.
+///
+/// Their price is that of the sum, and [`rounding`](Summary::rounding).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Summary {
+    /// What they have in common, with sums of tokens, fees and reported cost (where all have one). `at` and `latency_ms` are those of the
+    /// first of them; what tells a call from others is gone: ids, session, branch and status.
+    pub usage: Usage,
+    /// How many they are.
+    pub calls: u64,
+    /// What they cost together less what the sum costs, by the book with which they were summed: each call is rounded, and the sum is once.
+    #[serde(default, skip_serializing_if = "Usd::is_zero")]
+    pub rounding: Usd,
+}
+
+impl Summary {
+    /// What tells it from every other summary.
+    pub fn key(&self) -> RequestKey {
+        RequestKey::of_bytes(&rmp_serde::to_vec_named(self).expect("a summary holds only what MessagePack can hold"))
+    }
+
+    /// The mean prompt. It lies in the band in which all of their prompts lie.
+    pub fn prompt(&self) -> u64 {
+        self.usage.tokens.prompt() / self.calls.max(1)
     }
 }
 

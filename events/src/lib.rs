@@ -25,7 +25,7 @@ pub mod query;
 pub use command::{Command, Remetered, decide};
 pub use event::{
     Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Said, Seq, Sighting, Source,
-    Sources, Usage,
+    Sources, Summary, Usage,
 };
 pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};

@@ -8,6 +8,7 @@ mod folder;
 mod journal;
 mod keys;
 mod recover;
+mod retention;
 pub(crate) mod segment;
 mod store;
 mod upkeep;
@@ -29,6 +30,7 @@ use store::{SEGMENT_ENTRIES, Store};
 
 pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
+pub use retention::{FoldedLog, Folding};
 pub use store::StoreError;
 pub use upkeep::{JournalReader, LogSize, Verified, archive, backup, devices};
 
@@ -88,6 +90,12 @@ pub enum LogError {
     /// The store cannot be read or written, and rebuilding it did not help.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// What was made of the log comes to other totals, and was thrown away.
+    #[error("the log in {folder} does not come to the same totals when it is folded, and stays as it is")]
+    Unequal {
+        /// The folder of the log.
+        folder: PathBuf,
+    },
 }
 
 impl LogError {
@@ -100,6 +108,9 @@ impl LogError {
             LogError::Keys(_) => "make room on the disk that holds it, or remove the folder `keys`, which is made again".into(),
             LogError::Store(error) if error.is_no_room() => {
                 "make room on the disk that holds it; nothing that was acknowledged is lost".into()
+            }
+            LogError::Unequal { .. } => {
+                "run `tollbar ledger verify`, then `tollbar ledger rebuild`: journal and store may not agree".into()
             }
             LogError::Store(_) => "the journal is whole; move the folder `store` aside and start again to rebuild it".into(),
         }
@@ -117,6 +128,10 @@ pub struct Log {
     /// For calls that are told again in the order in which they came.
     opened: Mutex<Opened>,
     last: Seq,
+    /// Calls made before then stand in summaries.
+    folded_before: Option<Timestamp>,
+    /// How many sightings of them were refused since the log was opened.
+    refused: u64,
     mended: Vec<String>,
     /// While the store is made anew: what the old one had of entries that the journal lost.
     rescued: BTreeMap<Seq, Entry>,
@@ -144,6 +159,9 @@ impl Log {
         make_private_folder(folder)?;
         let lock = take_lock(folder)?;
         let mut mended = Vec::new();
+        if retention::finish(folder)? {
+            mended.push("what an interrupted folding of the log had left was put in order".to_owned());
+        }
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
         let store = recover::open_store(&folder.join("store"), &mut mended)?;
         let keys = KeyIndex::open(&folder.join("keys"), journal.last().max(store.last()))?;
@@ -156,6 +174,8 @@ impl Log {
             keys,
             opened: Mutex::default(),
             last: Seq(0),
+            folded_before: None,
+            refused: 0,
             mended,
             rescued: BTreeMap::new(),
             healings: 0,
@@ -163,7 +183,32 @@ impl Log {
             _lock: lock,
         };
         log.catch_up()?;
+        log.folded_before = log.read_folded_before()?;
         Ok(log)
+    }
+
+    /// What the first entry says, if it speaks of that.
+    fn read_folded_before(&mut self) -> Result<Option<Timestamp>, LogError> {
+        let first = match self.store.first() {
+            Ok(first) => first,
+            Err(_) => {
+                self.rebuild()?;
+                self.store.first()?
+            }
+        };
+        Ok(match first.map(|entry| entry.event) {
+            Some(Event::Folded { before }) => Some(before),
+            Some(
+                Event::Used { .. }
+                | Event::Restated { .. }
+                | Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Lost,
+            )
+            | None => None,
+        })
     }
 
     /// Opens the log and folds it: from the checkpoint on if there is one that fits, else from the beginning.
@@ -201,6 +246,16 @@ impl Log {
         &self.device
     }
 
+    /// How many sightings were refused since the log was opened: of calls that it does not know, and that may stand in summaries.
+    pub fn refused(&self) -> u64 {
+        self.refused
+    }
+
+    /// Closes the log, and stays the one who may open it.
+    fn into_lock(self) -> File {
+        self._lock
+    }
+
     /// The bytes of the journal on disk.
     pub fn journal_bytes(&self) -> u64 {
         self.journal.bytes()
@@ -226,7 +281,7 @@ impl Log {
             }
             Err(error) => return Err(error),
         };
-        let lines = draft::lines(facts.drain(..).zip(known), &self.device, self.last, now);
+        let draft::Drafted { lines, refused } = draft::lines(facts.drain(..).zip(known), &self.device, self.folded_before, self.last, now);
         match self.write_lines(&lines, now) {
             Ok(()) => {}
             Err(error) => {
@@ -234,6 +289,7 @@ impl Log {
                 return Err(error);
             }
         }
+        self.refused += refused;
         // The batch is safe in the journal. What store and index fail to take, they get at the next batch or the next opening.
         let entries: Vec<Arc<Entry>> = lines.into_iter().map(|line| line.entry).collect();
         for entry in &entries {

@@ -30,6 +30,11 @@ impl Usd {
         self.0
     }
 
+    /// Whether it is nothing.
+    pub const fn is_zero(&self) -> bool {
+        self.0 == 0
+    }
+
     /// From atto-dollars (1e-18 USD), rounded half to even: the one place where money is rounded.
     pub const fn from_atto(atto: i128) -> Usd {
         // Nearly every call costs less than eighteen dollars, and a division of 128 bits takes longer than all the rest of pricing it.

@@ -18,9 +18,11 @@ pub use read::{PriceError, RowFault};
 pub use row::{Band, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
-use crate::{Certainty, Timestamp, Usage, Usd};
+use crate::{Certainty, Summary, Timestamp, Usage, Usd};
+use row::{CLASSES, classes};
 use rustc_hash::FxHashMap;
 use std::{
+    cmp::Ordering,
     ops::Range,
     sync::{Arc, LazyLock},
 };
@@ -54,6 +56,16 @@ pub enum Cost<'book> {
         /// Why.
         reason: Unpriced,
     },
+}
+
+impl Cost<'_> {
+    /// The amount, if there is one.
+    pub fn usd(&self) -> Option<Usd> {
+        match self {
+            Cost::Priced { usd, .. } => Some(*usd),
+            Cost::Unpriced { .. } => None,
+        }
+    }
 }
 
 /// Who says what a call costs.
@@ -99,7 +111,57 @@ pub enum AsOf {
     Instant(Timestamp),
 }
 
+/// What of a call decides by which rates of a book it is priced, beside its names.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Bracket {
+    /// How many limits of bands its prompt exceeds.
+    prompt: usize,
+    /// How many beginnings and ends of prices lie before it.
+    dated: usize,
+    /// Which of the schedules it ended in.
+    scheduled: Vec<bool>,
+    /// Which classes of tokens occur: a book may lack the rate of one.
+    classes: [bool; CLASSES],
+    web_search: bool,
+    /// Whether a cost was reported, and whether it is below zero, zero or above: zero may say nothing.
+    reported: Option<Ordering>,
+}
+
+/// Where a book's prices change.
+#[derive(Clone, Debug)]
+pub(crate) struct Brackets<'book> {
+    prompts: Vec<u64>,
+    instants: Vec<Timestamp>,
+    schedules: &'book [Schedule],
+}
+
+impl Brackets<'_> {
+    /// Where a call lies.
+    pub(crate) fn of(&self, usage: &Usage) -> Bracket {
+        let (prompt, done) = (usage.tokens.prompt(), usage.done_if_begun(usage.at));
+        Bracket {
+            prompt: self.prompts.partition_point(|above| prompt > *above),
+            dated: self.instants.partition_point(|instant| usage.at >= *instant),
+            scheduled: self.schedules.iter().map(|schedule| schedule.contains(done)).collect(),
+            classes: classes(&usage.tokens).map(|count| count > 0),
+            web_search: usage.fees.web_search > 0,
+            reported: usage.reported_cost.map(|cost| cost.cmp(&Usd::ZERO)),
+        }
+    }
+}
+
 impl PriceBook {
+    /// Where the prices change: calls of one bracket and with the same names are priced by the same rates.
+    pub(crate) fn brackets(&self) -> Brackets<'_> {
+        let mut prompts: Vec<u64> = self.rows.iter().flat_map(|row| row.bands.iter().map(|band| band.above)).collect();
+        let mut instants: Vec<Timestamp> = self.rows.iter().flat_map(|row| [row.span().from, row.span().until]).collect();
+        prompts.sort_unstable();
+        prompts.dedup();
+        instants.sort_unstable();
+        instants.dedup();
+        Brackets { prompts, instants, schedules: &self.schedules }
+    }
+
     /// The book that the program ships with. Read once, on first use.
     pub fn bundled() -> &'static Arc<PriceBook> {
         static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
@@ -124,12 +186,25 @@ impl PriceBook {
     /// As of the call, a reported cost is the bill. As of another time the book comes first, since the report speaks of then.
     /// A reported zero for tokens is no price (provider-usage 0, rule 9: own key, hosted elsewhere), except for `:free` models.
     pub fn cost_of(&self, usage: &Usage, as_of: AsOf) -> Cost<'_> {
+        self.cost_of_all(usage, usage.tokens.prompt(), as_of)
+    }
+
+    /// What the calls of a summary cost together: as of themselves to the pico-dollar what they cost one by one by the book with which they
+    /// were summed; as of another time, or by a book with other prices, up to the rounding, of half a pico-dollar for each.
+    pub fn cost_of_summary(&self, summary: &Summary, as_of: AsOf) -> Cost<'_> {
+        match (self.cost_of_all(&summary.usage, summary.prompt(), as_of), as_of) {
+            (Cost::Priced { usd, by }, AsOf::Call) => Cost::Priced { usd: usd + summary.rounding, by },
+            (cost, AsOf::Call | AsOf::Instant(_)) => cost,
+        }
+    }
+
+    fn cost_of_all(&self, usage: &Usage, prompt: u64, as_of: AsOf) -> Cost<'_> {
         let idle = usage.certainty != Certainty::Unknown && usage.tokens.total() == 0 && usage.fees.is_none();
         let reported = credible(usage.reported_cost, is_free(usage.model.as_deref()), idle);
         let reported = reported.map(|usd| Cost::Priced { usd, by: By::Reported });
         match as_of {
-            AsOf::Call => reported.unwrap_or_else(|| self.cost(usage, usage.at)),
-            AsOf::Instant(at) => match (self.cost(usage, at), reported) {
+            AsOf::Call => reported.unwrap_or_else(|| self.listed(usage, prompt, usage.at)),
+            AsOf::Instant(at) => match (self.listed(usage, prompt, at), reported) {
                 (Cost::Unpriced { .. }, Some(reported)) => reported,
                 (cost, _) => cost,
             },
@@ -138,13 +213,17 @@ impl PriceBook {
 
     /// What a call costs by this book, as if made at an instant. Rounded once, half to even, to the pico-dollar.
     pub fn cost(&self, usage: &Usage, at: Timestamp) -> Cost<'_> {
-        match self.priced(usage, at) {
+        self.listed(usage, usage.tokens.prompt(), at)
+    }
+
+    fn listed(&self, usage: &Usage, prompt: u64, at: Timestamp) -> Cost<'_> {
+        match self.priced(usage, prompt, at) {
             Ok((usd, by)) => Cost::Priced { usd, by },
             Err(reason) => Cost::Unpriced { reason },
         }
     }
 
-    fn priced(&self, usage: &Usage, at: Timestamp) -> Result<(Usd, By<'_>), Unpriced> {
+    fn priced(&self, usage: &Usage, prompt: u64, at: Timestamp) -> Result<(Usd, By<'_>), Unpriced> {
         let terms = Terms::of(usage);
         if is_local(&terms) {
             return Ok((Usd::ZERO, By::Local));
@@ -155,10 +234,10 @@ impl PriceBook {
         let (rows, exact) = self.rows_for(&terms).ok_or(Unpriced::UnknownModel)?;
         let tier = Tier::of(usage.tier.as_deref()).ok_or(Unpriced::NoRow)?;
         let row = rows.iter().find(|row| row.tier == tier && row.span().contains(at)).ok_or(Unpriced::NoRow)?;
-        let (tokens, fees) = row.cost_atto(&usage.tokens, usage.fees.web_search).map_err(Unpriced::NoRate)?;
+        let (tokens, fees) = row.cost_atto(prompt, &usage.tokens, usage.fees.web_search).map_err(Unpriced::NoRate)?;
         let geo = usage.geo.as_deref().and_then(|geo| row.geo.get(geo)).copied().unwrap_or(Factor::ONE);
         // The hour of completion decides (provider-usage 9).
-        let done = at.plus_micros(i64::from(usage.latency_ms.unwrap_or(0)) * 1_000);
+        let done = usage.done_if_begun(at);
         Ok((rounded(tokens, fees, geo, self.factor(row, done)), By::Row { row, exact }))
     }
 

@@ -13,11 +13,12 @@ mod spend;
 mod tests;
 
 use crate::{
-    Entry, Event, PriceBook, Seq, Timestamp, Usage,
+    AsOf, Entry, Event, PriceBook, Seq, Summary, Timestamp, Usage,
     log::segment::{Columns, Side},
     prices::Consumed,
 };
 use known::KnownProfiles;
+use spend::LastCell;
 use std::sync::Arc;
 
 pub(crate) use budgets::BudgetFold;
@@ -69,7 +70,8 @@ impl Projections {
             Event::BudgetSet { budget } => self.budgets.set(budget),
             Event::BudgetRemoved { name } => self.budgets.remove(name),
             Event::AlertRaised { alert } => self.budgets.raised(alert),
-            Event::Lost => {}
+            Event::Summarised { summary } => self.add_summary(summary),
+            Event::Folded { .. } | Event::Lost => {}
         }
     }
 
@@ -79,6 +81,19 @@ impl Projections {
         self.spend.add(usage.at, known.label, &spend, &mut known.last);
         self.last_call_at = self.last_call_at.max(Some(usage.at));
         self.recent.insert(usage.at, seq);
+    }
+
+    fn add_summary(&mut self, summary: &Summary) {
+        let usage = &summary.usage;
+        let label = self.spend.label(&Names::of(usage));
+        let spend = Spend::of_calls(summary.calls, &usage.tokens, usage.certainty, self.book.cost_of_summary(summary, AsOf::Call).usd());
+        self.spend.add(usage.at, label, &spend, &mut LastCell::default());
+        self.last_call_at = self.last_call_at.max(Some(usage.at));
+    }
+
+    /// Whether all that can be asked of both is the same, but for the calls that are told singly.
+    pub(crate) fn totals_equal(&self, other: &Projections) -> bool {
+        self.spend.equals(&other.spend) && self.budgets == other.budgets
     }
 
     /// Folds a segment in: the same as its entries one by one, and many times faster.
@@ -130,6 +145,11 @@ impl Projections {
     /// The book that prices are taken from.
     pub fn book(&self) -> &Arc<PriceBook> {
         &self.book
+    }
+
+    /// The quarter of an hour in which the first call began.
+    pub fn first_call_at(&self) -> Option<Timestamp> {
+        self.spend.first_at()
     }
 
     /// When the newest call began.

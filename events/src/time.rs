@@ -218,6 +218,12 @@ impl Zone {
         })
     }
 
+    /// The first instant of the month that is so many months before the one that the instant lies in.
+    pub fn months_before(self, at: Timestamp, months: u32) -> Timestamp {
+        let first = self.period_start(Period::Month, self.day(at));
+        self.midnight(Day(first.0.checked_sub_months(Months::new(months)).unwrap_or(NaiveDate::MIN)))
+    }
+
     /// The period that the instant lies in.
     pub fn period_span(self, period: Period, at: Timestamp) -> Span {
         let first = self.period_start(period, self.day(at));
@@ -259,6 +265,15 @@ mod tests {
         let zone = zone("Asia/Beirut");
         let day: Day = "2026-03-29".parse().expect("a day");
         assert_eq!(zone.day(zone.midnight(day)), day);
+    }
+
+    #[test]
+    fn months_are_counted_back_to_the_first_of_one() {
+        let zone = zone("America/New_York");
+        let back = |months| zone.months_before(at("2026-03-01T03:00:00Z"), months).to_string();
+        assert_eq!(back(0), "2026-02-01T05:00:00.000000Z");
+        assert_eq!(back(3), "2025-11-01T04:00:00.000000Z");
+        assert!(zone.months_before(at("2026-03-01T03:00:00Z"), u32::MAX) < at("0001-01-01T00:00:00Z"));
     }
 
     #[test]

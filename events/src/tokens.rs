@@ -29,6 +29,16 @@ macro_rules! token_classes {
                 0u64 $(.saturating_add(self.$class))+
             }
 
+            /// Another call's tokens added, class by class; `None` where a class or the total is more than can be counted.
+            pub(crate) fn checked_add(&self, other: &Tokens) -> Option<Tokens> {
+                let sum = Tokens {
+                    $($class: self.$class.checked_add(other.$class)?,)+
+                    reasoning: self.reasoning.checked_add(other.reasoning)?,
+                };
+                let total = Some(0u64)$(.and_then(|total| total.checked_add(sum.$class)))+;
+                total.map(|_| sum)
+            }
+
             /// Adds another call's tokens, class by class.
             pub fn add(&mut self, other: &Tokens) {
                 $(self.$class = self.$class.saturating_add(other.$class);)+

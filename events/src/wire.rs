@@ -41,7 +41,7 @@ mod tests {
     use super::*;
     use crate::{
         Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Fees, Period, Project, ProjectBy, RequestKey, Seq, Source, Sources,
-        Timestamp, Tokens, Usage, Usd,
+        Summary, Timestamp, Tokens, Usage, Usd,
     };
     use std::{fs, path::Path};
 
@@ -98,11 +98,28 @@ mod tests {
         let entry = |(number, event)| {
             let key = match &event {
                 Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None::<RequestKey>,
+                Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost => None::<RequestKey>,
             };
             Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }
         };
         (1..).zip(kinds).map(entry).collect()
+    }
+
+    /// What a folded log begins with. The match above makes the compiler ask for a new kind here, or there.
+    fn every_kind_of_a_folding() -> Vec<Entry> {
+        let sum = Usage { call_id: None, request_id: None, carried: None, session: None, branch: None, status: None, ..usage() };
+        let summaries = [(3, -1), (1, 0)].map(|(calls, rounding)| {
+            let rounding = Usd::from_pico(rounding);
+            Event::Summarised { summary: Box::new(Summary { usage: sum.clone(), calls, rounding }) }
+        });
+        let folded = Event::Folded { before: Timestamp::from_secs(1_730_000_000) };
+        let entry = |(number, event)| Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key: None, event };
+        (1..).zip([folded].into_iter().chain(summaries)).map(entry).collect()
     }
 
     fn golden(name: &str) -> std::path::PathBuf {
@@ -111,8 +128,12 @@ mod tests {
 
     #[test]
     fn every_entry_of_version_1_is_read_for_ever() {
-        let path = golden("entries-v1.msgpack");
-        let entries = every_kind();
+        check_golden("entries-v1.msgpack", &every_kind());
+        check_golden("entries-v1-folded.msgpack", &every_kind_of_a_folding());
+    }
+
+    fn check_golden(name: &str, entries: &[Entry]) {
+        let path = golden(name);
         if !path.exists() {
             // Only ever written once: an existing golden file is never overwritten.
             fs::write(&path, rmp_serde::to_vec(&entries.iter().map(encode).collect::<Vec<_>>()).expect("packs")).expect("written");

@@ -189,7 +189,12 @@ fn check(folder: &Path, right: &HashMap<RequestKey, u64>, next: u64, place: &str
                 let known = found.insert(entry.key.expect("a call"), after.tokens.output);
                 assert_eq!(known, Some(before.tokens.output), "{place}: what is taken away is what was there");
             }
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => {
+            Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Summarised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => {
                 panic!("{place}: an event that nobody wrote: {:?}", entry.event)
             }
         }

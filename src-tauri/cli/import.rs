@@ -3,6 +3,7 @@
 use super::{ledger, print, print_json, progress_bar};
 use crate::{
     attribution::Projects,
+    engine::Told,
     logs::{self, Client, Cursors, Progress},
 };
 use clap::Args;
@@ -30,6 +31,7 @@ struct Done {
     bytes_read: u64,
     calls_seen: usize,
     entries: u64,
+    refused: u64,
     skipped: Vec<Skipped>,
 }
 
@@ -57,8 +59,8 @@ impl Import {
             let roots = self.root.clone().map_or_else(|| logs::usual_roots(client, &|name| std::env::var(name).ok()), |root| vec![root]);
             // From the beginning, every time: the log knows what it has, and a cursor of another log would hide what it lacks.
             let mut cursors = Cursors::default();
-            let mut entries = 0;
-            let mut sink = |sightings| ledger.log_usage(sightings).map(|written| entries += written);
+            let mut told = Told::default();
+            let mut sink = |sightings| ledger.log_usage(sightings).map(|written| told = told.and(written));
             let mut progress = |progress: Progress| {
                 bar.set_length(progress.files as u64);
                 bar.set_position(progress.files_done as u64);
@@ -67,7 +69,8 @@ impl Import {
             done.files += report.files;
             done.bytes_read += report.bytes_read;
             done.calls_seen += report.calls;
-            done.entries += entries;
+            done.entries += told.entries;
+            done.refused += told.refused;
             done.skipped.extend(report.skipped.into_iter().map(|(path, reason)| Skipped { path, reason }));
         }
         bar.finish_and_clear();
@@ -77,6 +80,7 @@ impl Import {
         for Skipped { path, reason } in &done.skipped {
             eprintln!("skipped {}: {reason}", path.display());
         }
-        print(&format!("{} files read, {} calls seen, {} entries new\n", done.files, done.calls_seen, done.entries))
+        let refused = super::refused(done.refused);
+        print(&format!("{} files read, {} calls seen, {} entries new{refused}\n", done.files, done.calls_seen, done.entries))
     }
 }

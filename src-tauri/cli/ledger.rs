@@ -1,7 +1,9 @@
-//! `tollbar ledger verify|rebuild|backup|merge|size`
+//! `tollbar ledger verify|rebuild|backup|merge|fold|size`
+
+mod fold;
 
 use super::{ledger, print, print_json, table::Table};
-use crate::{config::Home, words};
+use crate::{config::Home, engine::Told, words};
 use clap::{Args, Subcommand};
 use events::{
     Command, Event, LogError, Seq, Sighting,
@@ -21,6 +23,8 @@ pub(super) enum Ledger {
     Backup(Backup),
     /// Take in another machine's calls from its data folder, a backup or a synced copy of either
     Merge(Merge),
+    /// Add up the calls of long ago and no longer tell them apart, so that the log does not grow without bound
+    Fold(fold::Fold),
     /// How large the log is, and where its bytes are
     Size(Size),
 }
@@ -71,6 +75,7 @@ impl Ledger {
             Ledger::Rebuild(command) => command.run(),
             Ledger::Backup(command) => command.run(),
             Ledger::Merge(command) => command.run(),
+            Ledger::Fold(command) => command.run(),
             Ledger::Size(command) => command.run(),
         }
     }
@@ -145,7 +150,9 @@ impl Merge {
         let devices = devices(&folder).map_err(|source| storage_fault(&LogError::Io { path: folder.clone(), source }))?;
         let ledger = ledger()?;
         let bar = super::progress_bar("bytes");
-        let (mut read, mut entries, mut damage) = (0u64, 0, Vec::new());
+        let (mut read, mut told, mut damage) = (0u64, Told::default(), Vec::new());
+        // Calls in summaries: which they are nobody knows, so they could be counted twice.
+        let mut summarised = 0;
         for (device, journal) in &devices {
             let mut reader = JournalReader::open(journal).map_err(|error| storage_fault(&error))?;
             bar.set_length(reader.bytes());
@@ -156,16 +163,24 @@ impl Merge {
                 match line {
                     Some(Ok((entry, said))) => {
                         read += 1;
-                        if let Event::Used { mut usage } | Event::Restated { after: mut usage, .. } = entry.event {
-                            usage.device.get_or_insert_with(|| device.clone());
-                            batch.push(Sighting { usage: *usage, said });
+                        match entry.event {
+                            Event::Used { mut usage } | Event::Restated { after: mut usage, .. } => {
+                                usage.device.get_or_insert_with(|| device.clone());
+                                batch.push(Sighting { usage: *usage, said });
+                            }
+                            Event::Summarised { summary } => summarised += summary.calls,
+                            Event::BudgetSet { .. }
+                            | Event::BudgetRemoved { .. }
+                            | Event::AlertRaised { .. }
+                            | Event::Folded { .. }
+                            | Event::Lost => {}
                         }
                     }
                     Some(Err(error)) => damage.push(error.to_string()),
                     None => {}
                 }
                 if batch.len() == BATCH_FACTS_MAX || (is_end && !batch.is_empty()) {
-                    entries += ledger.tell(Command::LogUsage { sightings: std::mem::take(&mut batch) })?.entries;
+                    told = told.and(ledger.tell(Command::LogUsage { sightings: std::mem::take(&mut batch) })?);
                     bar.set_position(reader.bytes_read());
                 }
                 if is_end {
@@ -175,11 +190,19 @@ impl Merge {
         }
         bar.finish_and_clear();
         damage.iter().for_each(|damage| eprintln!("skipped: {damage}"));
+        let Told { entries, refused, .. } = told;
         if self.json {
-            return print_json(&serde_json::json!({ "devices": devices.len(), "read": read, "entries": entries, "damage": damage }));
+            return print_json(&serde_json::json!({
+                "devices": devices.len(), "read": read, "entries": entries, "refused": refused, "summarised": summarised, "damage": damage,
+            }));
+        }
+        if summarised > 0 {
+            let calls = words::counted(summarised, "call", "calls");
+            eprintln!("skipped: {calls} in summaries; to have them again, put this journal in the place of an empty log's");
         }
         let devices = words::counted(devices.len() as u64, "device", "devices");
-        print(&format!("{} of {devices} read, {} new here\n", self::entries(Seq(read)), words::grouped(entries.into())))
+        let refused = super::refused(refused);
+        print(&format!("{} of {devices} read, {} new here{refused}\n", self::entries(Seq(read)), words::grouped(entries.into())))
     }
 }
 

@@ -92,6 +92,10 @@ impl Log {
             ..Usage::default()
         };
         let told = ledger()?.tell(events::Command::LogUsage { sightings: vec![Sighting::from(usage)] })?;
+        if told.refused > 0 {
+            let cause = format!("a call made at {at} may stand in a summary of this log, which was folded");
+            return Err(Fault::refused(cause, "give the time of a later call; a call made so long ago is not recorded any more"));
+        }
         match (self.json, told.entries) {
             (true, _) => print_json(&told),
             (false, 0) => print("nothing new: the log has this call already\n"),

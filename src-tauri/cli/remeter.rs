@@ -122,7 +122,15 @@ fn read() -> Result<Lines, Fault> {
                     calls.entry(key).or_default().push((*usage, said));
                 }
                 (None, Event::Used { .. } | Event::Restated { .. })
-                | (_, Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost) => {}
+                | (
+                    _,
+                    Event::BudgetSet { .. }
+                    | Event::BudgetRemoved { .. }
+                    | Event::AlertRaised { .. }
+                    | Event::Summarised { .. }
+                    | Event::Folded { .. }
+                    | Event::Lost,
+                ) => {}
             }
         }
     }

@@ -1,10 +1,9 @@
 //! `tollbar reset`
 
-use super::{confirmed, print, print_json};
-use crate::{clock, config::Home, engine::ControlClient};
+use super::{confirmed, free_archive, print, print_json};
+use crate::{config::Home, engine::ControlClient};
 use clap::Args;
 use events::{
-    Zone,
     log::archive,
     query::{Fault, FaultCode},
 };
@@ -29,12 +28,7 @@ impl Reset {
         if !home.log().exists() {
             return Err(Fault::new(FaultCode::NotFound, "there is no log yet", "nothing needs to be done"));
         }
-        let day = Zone::default().day(clock::now());
-        let free = |number: u32| {
-            let name = if number == 1 { format!("log-{day}") } else { format!("log-{day}-{number}") };
-            home.data.join("archive").join(name)
-        };
-        let archived = (1..).map(free).find(|folder| !folder.exists()).expect("there are more numbers than folders");
+        let archived = free_archive(&home);
         if !self.yes {
             let what = format!("The log is moved to {} and a new, empty one begins. Budgets begin anew as well.", archived.display());
             confirmed(&what, "reset")?;

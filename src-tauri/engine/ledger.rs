@@ -52,15 +52,15 @@ impl Ledger {
         }
     }
 
-    /// Tells any number of sightings, in batches; returns how many entries they became.
-    pub fn log_usage(&self, sightings: Vec<Sighting>) -> Result<u64, Fault> {
-        let mut entries = 0;
+    /// Tells any number of sightings, in batches; returns what became of all.
+    pub fn log_usage(&self, sightings: Vec<Sighting>) -> Result<Told, Fault> {
+        let mut all = Told::default();
         let mut sightings = sightings.into_iter().peekable();
         while sightings.peek().is_some() {
             let batch = sightings.by_ref().take(BATCH_FACTS_MAX).collect();
-            entries += self.tell(Command::LogUsage { sightings: batch })?.entries;
+            all = all.and(self.tell(Command::LogUsage { sightings: batch })?);
         }
-        Ok(entries)
+        Ok(all)
     }
 }
 

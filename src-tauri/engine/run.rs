@@ -3,8 +3,9 @@
 use super::{
     Change, Writer, WriterHandle,
     control::{self, Control},
+    folding::find_folded,
     importing::{Troubles, watch_clients},
-    ledger::{Found, find, write_private},
+    ledger::{Found, write_private},
 };
 use crate::{
     clock,
@@ -51,7 +52,8 @@ impl Engine {
     /// Opens the log and starts everything. An error leaves nothing running.
     pub fn start(self) -> Result<Running, Fault> {
         let Engine { home, config } = self;
-        let (log, projections) = match find(&home)? {
+        let (found, unfolded) = find_folded(&home, &config)?;
+        let (log, projections) = match found {
             Found::Log(log, projections) => (log, projections),
             Found::Owner(running) => {
                 let cause = format!("tollbar runs already (pid {})", running.pid());
@@ -59,7 +61,7 @@ impl Engine {
             }
         };
         let proxy_listener = listen_for_calls(config.proxy)?;
-        let mended = log.mended().to_vec();
+        let mended: Vec<String> = log.mended().iter().cloned().chain(unfolded).collect();
         let writer = Writer::start(*log, *projections, config.zone);
 
         let control_listener = listen_for_control(config.control_port)?;

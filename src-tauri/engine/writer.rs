@@ -49,6 +49,17 @@ pub struct Told {
     pub seq: Seq,
     /// How many entries the command became.
     pub entries: u64,
+    /// How many calls it told of that the log does not know and that may stand in summaries: they are not counted again.
+    #[serde(default)]
+    pub refused: u64,
+}
+
+impl Told {
+    /// What became of this command and a later one.
+    #[must_use]
+    pub fn and(self, later: Told) -> Told {
+        Told { seq: later.seq, entries: self.entries + later.entries, refused: self.refused + later.refused }
+    }
 }
 
 type Answering = Box<dyn FnOnce(&mut Owner) + Send>;
@@ -246,9 +257,11 @@ impl Owner {
     /// Appends and folds facts, then whatever alerts they make due, and publishes the change. On an error the list holds what was not written.
     fn write(&mut self, facts: &mut Vec<Fact>) -> Result<Told, Fault> {
         let now = clock::now();
+        let refused_before = self.log.refused();
         let written = self.append(facts, now)?;
+        let refused = self.log.refused() - refused_before;
         if written == 0 {
-            return Ok(Told { seq: self.log.last(), entries: 0 });
+            return Ok(Told { seq: self.log.last(), entries: 0, refused });
         }
         let alerts = self.projections.alerts_due(now, self.zone, self.log.device());
         let mut raised: Vec<Fact> = alerts.iter().map(|alert| Fact::Event(Event::AlertRaised { alert: alert.clone() })).collect();
@@ -257,7 +270,7 @@ impl Owner {
         self.flushed = false;
         // No listener is no fault.
         let _ = self.changes.send(Change { seq: self.log.last(), alerts: alerts.into() });
-        Ok(Told { seq: self.log.last(), entries: written })
+        Ok(Told { seq: self.log.last(), entries: written, refused })
     }
 
     fn append(&mut self, facts: &mut Vec<Fact>, now: events::Timestamp) -> Result<u64, Fault> {
@@ -283,7 +296,7 @@ impl Owner {
     fn tell(&mut self, command: Command) -> Result<Told, Fault> {
         if let Command::Rebuild {} = command {
             self.log.rebuild().map_err(|error| storage_fault(&error))?;
-            return Ok(Told { seq: self.log.last(), entries: 0 });
+            return Ok(Told { seq: self.log.last(), ..Told::default() });
         }
         let mut facts = decide(command, &self.projections)?;
         self.write(&mut facts)

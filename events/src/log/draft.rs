@@ -55,16 +55,37 @@ impl Line {
             (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => {
                 Fact::Seen(Box::new(Sighting { usage: *usage, said }))
             }
-            (event @ (Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost), _, _) => {
-                Fact::Event(event)
-            }
+            (
+                event @ (Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost),
+                _,
+                _,
+            ) => Fact::Event(event),
         }
     }
 }
 
-/// What entries the facts become, after `last`, in the log of `device`.
-pub(super) fn lines(facts: impl ExactSizeIterator<Item = (Fact, Held)>, device: &str, last: Seq, now: Timestamp) -> Vec<Line> {
-    let mut batch = Batch { lines: Vec::with_capacity(facts.len()), said_here: FxHashMap::default() };
+/// What became of facts.
+pub(super) struct Drafted {
+    pub(super) lines: Vec<Line>,
+    /// Sightings of unknown calls that were made before the log was folded: summaries may have them.
+    pub(super) refused: u64,
+}
+
+/// What entries the facts become, after `last`, in the log of `device`, in which calls from before `folded_before` stand in summaries.
+pub(super) fn lines(
+    facts: impl ExactSizeIterator<Item = (Fact, Held)>,
+    device: &str,
+    folded_before: Option<Timestamp>,
+    last: Seq,
+    now: Timestamp,
+) -> Drafted {
+    let lines = Vec::with_capacity(facts.len());
+    let mut batch = Batch { lines, said_here: FxHashMap::default(), folded_before, refused: 0 };
     for (fact, held) in facts {
         let (key, event, said, remetered) = match (fact, held) {
             (Fact::Event(event), _) => (None, event, None, false),
@@ -90,11 +111,13 @@ pub(super) fn lines(facts: impl ExactSizeIterator<Item = (Fact, Held)>, device: 
         let seq = Seq(last.0 + batch.lines.len() as u64 + 1);
         batch.lines.push(Line { entry: Arc::new(Entry { seq, recorded_at: now, key, event }), said, remetered });
     }
-    batch.lines
+    Drafted { lines: batch.lines, refused: batch.refused }
 }
 
 struct Batch {
     lines: Vec<Line>,
+    folded_before: Option<Timestamp>,
+    refused: u64,
     /// Which line of this batch speaks of a call, which the log does not know yet.
     said_here: FxHashMap<RequestKey, usize>,
 }
@@ -105,13 +128,18 @@ impl Batch {
         let (key, held) = held?;
         let said_here = self.said_here.get(&key).and_then(|line| match &self.lines[*line].entry.event {
             Event::Used { usage } | Event::Restated { after: usage, .. } => Some(Known::As(usage.clone())),
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
+            Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Summarised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => None,
         });
         Some((key, said_here.unwrap_or(held)))
     }
 
     /// What a sighting adds to what is known of its call: the event to write; `None` for nothing new.
-    fn state(&self, seen: Usage, held: Held) -> Option<(RequestKey, Event)> {
+    fn state(&mut self, seen: Usage, held: Held) -> Option<(RequestKey, Event)> {
         let (mut key, mut before) = self.known(held.key)?;
         if matches!(&before, Known::As(other) if is_another_call(other, &seen))
             && let Some(apart) = self.known(held.apart)
@@ -119,6 +147,11 @@ impl Batch {
             (key, before) = apart;
         }
         let before = match before {
+            // Missing a call that was never seen is better than counting one twice.
+            Known::Not if self.folded_before.is_some_and(|before| seen.at < before) => {
+                self.refused += 1;
+                return None;
+            }
             Known::Not => return Some((key, Event::Used { usage: Box::new(seen) })),
             Known::Lost => return None,
             Known::As(before) => before,

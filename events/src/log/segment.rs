@@ -11,7 +11,7 @@
 //!       token classes that occur: a column each           call_id, request_id: shared with the one before, rest
 //!       web_search, latency_ms where they occur           carried, where it occurs
 //!       reported_cost, where it occurs
-//!       entries that speak of no call (`wire`)
+//!       entries that speak of no single call (`wire`)
 //! ```
 //!
 //! Version 1 stays readable for ever: the golden file in `tests/golden` is never edited.
@@ -66,7 +66,7 @@ pub(in crate::log) struct Bounds {
     pub(in crate::log) first: Seq,
     /// How many entries there are.
     pub(in crate::log) entries: u32,
-    /// Holds the `at` of every row; empty where there is no row.
+    /// Holds the `at` of every row and every summary; empty where there is none.
     pub(in crate::log) span: Span,
 }
 
@@ -125,7 +125,7 @@ pub(crate) struct Columns<'a> {
     pub(crate) web_search: Vec<u32>,
     pub(crate) latency_ms: Vec<Option<u32>>,
     pub(crate) reported_cost: Vec<Option<Usd>>,
-    /// The entries that speak of no call, in order.
+    /// The entries that speak of no single call, in order.
     pub(crate) others: Vec<Entry>,
 }
 
@@ -137,7 +137,7 @@ enum Kind {
     Used = 0,
     /// A `Restated`: two rows.
     Restated = 1,
-    /// Anything that speaks of no call: no row.
+    /// Anything that speaks of no single call: no row.
     Other = 2,
 }
 

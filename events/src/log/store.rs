@@ -340,6 +340,16 @@ impl Store {
         self.tail.get(usize::try_from(place).ok()?)
     }
 
+    /// The first entry, if it speaks of no single call.
+    pub(super) fn first(&self) -> Result<Option<Entry>, StoreError> {
+        if self.segments == 0 {
+            return Ok(self.tail.front().map(|entry| Entry::clone(entry)));
+        }
+        let mut body = Vec::new();
+        Unpacker::new().unpack_hot(&self.value(HOT, 0)?, &mut body)?;
+        Ok(Columns::read(&body)?.others.into_iter().next().filter(|entry| entry.seq == first_of(0)))
+    }
+
     /// Whether what it holds of an entry is what the journal says.
     pub(super) fn agrees(&self, entry: &Entry) -> Result<bool, StoreError> {
         if let Some(fresh) = self.fresh(entry.seq) {

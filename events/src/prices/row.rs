@@ -53,11 +53,11 @@ impl Row {
         Span { from: self.from.unwrap_or(Span::ALWAYS.from), until: self.until.unwrap_or(Span::ALWAYS.until) }
     }
 
-    /// What tokens and searches cost at this row's rates, in atto-dollars (1e-18 USD) before regional and hourly factors: `(tokens, fees)`.
+    /// What tokens and searches of calls with such a prompt cost at this row's rates, in atto-dollars (1e-18 USD) before regional and
+    /// hourly factors: `(tokens, fees)`.
     ///
     /// The error names a class that was consumed and has no rate.
-    pub(super) fn cost_atto(&self, tokens: &Tokens, web_searches: u32) -> Result<(i128, i128), &'static str> {
-        let prompt = tokens.prompt();
+    pub(super) fn cost_atto(&self, prompt: u64, tokens: &Tokens, web_searches: u32) -> Result<(i128, i128), &'static str> {
         let band = self.bands.iter().rev().find(|band| prompt > band.above).map(|band| &band.rates);
         let rates = &self.rates;
         rates.cost_atto(band.unwrap_or(rates), tokens, web_searches)

@@ -48,8 +48,13 @@ pub struct Spend {
 impl Spend {
     /// What one call cost that consumed these tokens; `None` where it has no price.
     pub(super) fn of(tokens: &Tokens, certainty: Certainty, cost: Option<Usd>) -> Spend {
+        Spend::of_calls(1, tokens, certainty, cost)
+    }
+
+    /// What some calls cost that consumed these tokens together; `None` where none of them has a price.
+    pub(super) fn of_calls(calls: u64, tokens: &Tokens, certainty: Certainty, cost: Option<Usd>) -> Spend {
         let mut spend = Spend {
-            calls: 1,
+            calls,
             tokens_in: tokens.prompt(),
             tokens_cached: tokens.cache_read.saturating_add(tokens.cache_read_audio),
             tokens_out: tokens.produced(),
@@ -59,13 +64,13 @@ impl Spend {
             Some(usd) => {
                 spend.usd = usd;
                 if is_unsure(certainty) {
-                    spend.estimated_calls = 1;
+                    spend.estimated_calls = calls;
                     spend.estimated_usd = usd;
                 }
             }
-            None if certainty == Certainty::Unknown => spend.unknown_calls = 1,
+            None if certainty == Certainty::Unknown => spend.unknown_calls = calls,
             None => {
-                spend.unpriced_calls = 1;
+                spend.unpriced_calls = calls;
                 spend.unpriced_tokens = tokens.total();
             }
         }
@@ -216,6 +221,20 @@ impl SpendFold {
             add_to_pack(&mut self.packs, stretch, cells.into_iter());
         }
         self.calls = self.calls.wrapping_add(other.calls);
+    }
+
+    /// Whether every cell of both is the same.
+    pub(super) fn equals(&self, other: &SpendFold) -> bool {
+        let mut rest = self.clone();
+        let labels: Vec<LabelId> = other.labels.all().map(|names| rest.labels.id(&names)).collect();
+        let mut last = LastCell::default();
+        let mut is_sound = true;
+        other.each_cell(Span::ALWAYS, |place, spend| match labels.get(place.label as usize) {
+            Some(label) => rest.cell(Place { label: *label, ..place }, &mut last).subtract(spend),
+            None => is_sound = false,
+        });
+        rest.settle();
+        is_sound && rest.packs.is_empty() && self.calls == other.calls
     }
 
     /// All calls.

@@ -1,18 +1,18 @@
-//! Every call, one row each: the export.
+//! Every call, one row each: the export. Calls that are no longer told apart stand in it by summaries.
 
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
-    AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Timestamp, Usage, Usd,
+    AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Summary, Timestamp, Usage, Usd,
     projections::{Names, Scope},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
 
-/// One row per call. The names are an interface that scripts rely on.
+/// One row per call, or per summary of several. The names are an interface that scripts rely on.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct CallRow {
-    /// The identity of the call in the log.
+    /// The identity of the call in the log, or of the summary.
     pub key: RequestKey,
     /// The provider's id of the answer.
     pub call_id: Option<String>,
@@ -72,6 +72,10 @@ pub struct CallRow {
     pub status: Option<u16>,
     /// The machine that made the call, by the name of its part of the journal.
     pub device: String,
+    /// How many calls the row is of: one, if it is no summary.
+    pub calls: u64,
+    /// Whether it is a summary: sums, and no ids, session, branch, status and latency.
+    pub summary: bool,
 }
 
 /// Where a cost comes from.
@@ -121,28 +125,46 @@ impl Query for Calls {
                 view.zone.days_span(first, last)
             }
         };
-        let calls = calls(view.log, span, view.scope(&self.filter))?;
-        let row = |(key, usage): &(_, _)| CallRow::new(*key, usage, view.projections.book(), view.log.device());
-        Ok(CallsAnswer { calls: calls.iter().map(row).collect() })
+        let found = Found::replayed(view.log, span, view.scope(&self.filter))?;
+        let (book, home) = (view.projections.book(), view.log.device());
+        let calls = found.calls.iter().map(|(key, usage)| CallRow::new(*key, usage, book, home));
+        let mut rows: Vec<CallRow> = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, book, home))).collect();
+        rows.sort_by_key(|row| (row.at, row.key));
+        Ok(CallsAnswer { calls: rows })
     }
 }
 
-/// Replays the log: each call in the span as it now stands, by its own time.
-fn calls(log: &Log, span: Span, scope: Scope<'_>) -> Result<Vec<(RequestKey, Usage)>, Fault> {
-    let mut calls: HashMap<RequestKey, Usage> = HashMap::new();
-    for entry in log.replay() {
-        let entry = entry.map_err(|error| storage_fault(&error))?;
-        match (entry.key, entry.event) {
-            (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
-                calls.insert(key, *usage);
+/// What a question about single calls is answered from.
+#[derive(Default)]
+struct Found {
+    /// Each call as it now stands.
+    calls: HashMap<RequestKey, Usage>,
+    summaries: Vec<Summary>,
+}
+
+impl Found {
+    /// Replays the log and takes what is in the span, by its own time.
+    fn replayed(log: &Log, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
+        let mut found = Found::default();
+        for entry in log.replay() {
+            let entry = entry.map_err(|error| storage_fault(&error))?;
+            match (entry.key, entry.event) {
+                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
+                    found.calls.insert(key, *usage);
+                }
+                (_, Event::Summarised { summary }) => found.summaries.push(*summary),
+                (None, Event::Used { .. } | Event::Restated { .. })
+                | (
+                    _,
+                    Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Folded { .. } | Event::Lost,
+                ) => {}
             }
-            (None, Event::Used { .. } | Event::Restated { .. })
-            | (_, Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost) => {}
         }
+        let wanted = |usage: &Usage| span.contains(usage.at) && scope.has(&Names::of(usage));
+        found.calls.retain(|_, usage| wanted(usage));
+        found.summaries.retain(|summary| wanted(&summary.usage));
+        Ok(found)
     }
-    let mut calls: Vec<_> = calls.into_iter().filter(|(_, usage)| span.contains(usage.at) && scope.has(&Names::of(usage))).collect();
-    calls.sort_by_key(|(key, usage)| (usage.at, *key));
-    Ok(calls)
 }
 
 /// Who made a cost, in words.
@@ -162,14 +184,22 @@ impl CallRow {
     }
 
     pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook, home: &str) -> CallRow {
+        CallRow::costing(key, usage, &book.cost_of(usage, AsOf::Call), home)
+    }
+
+    fn of_summary(summary: &Summary, book: &PriceBook, home: &str) -> CallRow {
+        let row = CallRow::costing(summary.key(), &summary.usage, &book.cost_of_summary(summary, AsOf::Call), home);
+        // The latency of one call, which is kept for prices by the hour, is not that of all.
+        CallRow { calls: summary.calls, summary: true, latency_ms: None, ..row }
+    }
+
+    fn costing(key: RequestKey, usage: &Usage, cost: &Cost<'_>, home: &str) -> CallRow {
         let tokens = &usage.tokens;
-        let (cost_usd, cost_basis, cost_note) = match book.cost_of(usage, AsOf::Call) {
-            Cost::Priced { usd, by } => {
-                let (basis, note) = told(by);
-                (Some(usd), basis, note)
-            }
-            Cost::Unpriced { reason } => (None, CostBasis::Unpriced, reason.to_string()),
+        let (cost_basis, cost_note) = match cost {
+            Cost::Priced { by, .. } => told(*by),
+            Cost::Unpriced { reason } => (CostBasis::Unpriced, reason.to_string()),
         };
+        let cost_usd = cost.usd();
         let usage = usage.clone();
         CallRow {
             key,
@@ -202,6 +232,8 @@ impl CallRow {
             branch: usage.branch,
             tier: usage.tier,
             device: usage.device.unwrap_or_else(|| home.to_owned()),
+            calls: 1,
+            summary: false,
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::{Dimension, Fault, Filter, Query, View, days::Days, spend_by, storage_fault};
 use crate::{
-    AsOf, Day, PriceBook, Span, Timestamp, Usd,
+    AsOf, Day, Event, PriceBook, Span, Summary, Timestamp, Usd,
     log::segment::{Columns, Profile, Side},
     prices::{Rated, Terms},
     projections::{LabelId, Labels, Names, RatedTerms, Scope, rows},
@@ -176,10 +176,34 @@ impl Sums<'_> {
             let costs = (then.cost_of(&row.call, self.then.as_of), now.cost_of(&row.call, self.now.as_of));
             let sum = self.sums.entry((self.days.day(row.call.at), *label)).or_default();
             match row.side {
-                Side::Added => sum.add(&Sum::of(costs)),
-                Side::Taken => sum.subtract(&Sum::of(costs)),
+                Side::Added => sum.add(&Sum::of(1, costs)),
+                Side::Taken => sum.subtract(&Sum::of(1, costs)),
             }
         }
+        for entry in &columns.others {
+            match &entry.event {
+                Event::Summarised { summary } => self.fold_summary(summary),
+                Event::Used { .. }
+                | Event::Restated { .. }
+                | Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Folded { .. }
+                | Event::Lost => {}
+            }
+        }
+    }
+
+    /// Summaries are priced as sums, each at the rates of the band that its calls lie in.
+    fn fold_summary(&mut self, summary: &Summary) {
+        let names = Names::of(&summary.usage);
+        if !self.scope.has(&names) || !self.span.contains(summary.usage.at) {
+            return;
+        }
+        let cost = |prices: &Prices<'_>| prices.book.cost_of_summary(summary, prices.as_of).usd();
+        let costs = (cost(&self.then), cost(&self.now));
+        let place = (self.days.day(summary.usage.at), self.labels.id(&names));
+        self.sums.entry(place).or_default().add(&Sum::of(summary.calls, costs));
     }
 
     /// All of it, and a row for each combination of names.
@@ -197,11 +221,12 @@ impl Sums<'_> {
 }
 
 impl Sum {
-    /// One call, which costs so much then and now.
-    fn of(costs: (Option<Usd>, Option<Usd>)) -> Sum {
+    /// Some calls, which cost so much then and now.
+    fn of(calls: u64, costs: (Option<Usd>, Option<Usd>)) -> Sum {
+        let calls = i64::try_from(calls).unwrap_or(i64::MAX);
         match costs {
-            (Some(then_usd), Some(now_usd)) => Sum { calls: 1, then_usd, now_usd, unpriced_calls: 0 },
-            (None, _) | (_, None) => Sum { calls: 1, unpriced_calls: 1, ..Sum::default() },
+            (Some(then_usd), Some(now_usd)) => Sum { calls, then_usd, now_usd, unpriced_calls: 0 },
+            (None, _) | (_, None) => Sum { calls, unpriced_calls: calls, ..Sum::default() },
         }
     }
 

@@ -107,11 +107,11 @@ export type BudgetsAnswer = {
 budgets: Array<BudgetState>, };
 
 /**
- * One row per call. The names are an interface that scripts rely on.
+ * One row per call, or per summary of several. The names are an interface that scripts rely on.
  */
 export type CallRow = { 
 /**
- * The identity of the call in the log.
+ * The identity of the call in the log, or of the summary.
  */
 key: RequestKey, 
 /**
@@ -229,7 +229,15 @@ status: number | null,
 /**
  * The machine that made the call, by the name of its part of the journal.
  */
-device: string, };
+device: string, 
+/**
+ * How many calls the row is of: one, if it is no summary.
+ */
+calls: number, 
+/**
+ * Whether it is a summary: sums, and no ids, session, branch, status and latency.
+ */
+summary: boolean, };
 
 /**
  * The proxy's own name for a call that it carried.

@@ -5,7 +5,7 @@
 //! what was said names the tokens of the usage instead of saying their numbers again (`said_as`).
 
 use super::said;
-use crate::{Entry, Event, Project, RequestKey, Said, Seq, Timestamp, Tokens, Usage};
+use crate::{Entry, Event, Project, RequestKey, Said, Seq, Summary, Timestamp, Tokens, Usage};
 use chrono::{Datelike, Timelike};
 use serde::{Deserialize, Serialize};
 use serde_json::value::RawValue;
@@ -32,6 +32,13 @@ pub(crate) struct Line {
 enum Kept {
     Plain(Box<str>),
     InTokens(Box<str>),
+}
+
+impl From<Entry> for Line {
+    /// Of an entry beside which nothing was said, as far as is known.
+    fn from(entry: Entry) -> Line {
+        Line { entry, kept: None }
+    }
 }
 
 impl Line {
@@ -62,7 +69,12 @@ pub(super) enum LineFault {
 fn usage(event: &Event) -> Option<&Usage> {
     match event {
         Event::Used { usage } | Event::Restated { after: usage, .. } => Some(usage),
-        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
+        Event::BudgetSet { .. }
+        | Event::BudgetRemoved { .. }
+        | Event::AlertRaised { .. }
+        | Event::Summarised { .. }
+        | Event::Folded { .. }
+        | Event::Lost => None,
     }
 }
 
@@ -151,7 +163,18 @@ fn write_event(event: &Event, out: &mut Vec<u8>) {
             write_usage(after, out);
             out.extend_from_slice(b"}}");
         }
-        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => write_json(event, out),
+        Event::Summarised { summary } => {
+            let Summary { usage, calls, rounding } = &**summary;
+            out.extend_from_slice(b"{\"summarised\":{\"summary\":{\"usage\":");
+            write_usage(usage, out);
+            out.extend_from_slice(b",\"calls\":");
+            write_count(*calls, out);
+            write_some(b",\"rounding\":", Some(rounding).filter(|rounding| !rounding.is_zero()), out);
+            out.extend_from_slice(b"}}}");
+        }
+        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Folded { .. } | Event::Lost => {
+            write_json(event, out)
+        }
     }
 }
 

@@ -48,7 +48,7 @@ impl Encoder {
             "the entries of a segment follow each other"
         );
         let sorted = Sorted::new(entries);
-        let bounds = Bounds { first: entries[0].borrow().seq, entries: entries.len() as u32, span: span(&sorted.rows) };
+        let bounds = Bounds { first: entries[0].borrow().seq, entries: entries.len() as u32, span: sorted.span() };
         self.body.begin(&bounds);
         put_hot(&mut self.body, &sorted);
         let hot = self.packer.pack(Part::Hot, &bounds, &self.body)?;
@@ -74,7 +74,12 @@ impl<'e> Sorted<'e> {
                     sorted.calls.push(Call { entry, usage: after });
                     Kind::Restated
                 }
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => {
+                Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost => {
                     sorted.others.push(entry);
                     Kind::Other
                 }
@@ -83,13 +88,24 @@ impl<'e> Sorted<'e> {
         }
         sorted
     }
-}
 
-fn span(rows: &[&Usage]) -> Span {
-    let instants = || rows.iter().map(|usage| usage.at);
-    match (instants().min(), instants().max()) {
-        (Some(first), Some(last)) => Span { from: first, until: last.plus_micros(1) },
-        (None, _) | (_, None) => Span { from: Timestamp::default(), until: Timestamp::default() },
+    /// Holds the `at` of every row, and of every summary.
+    fn span(&self) -> Span {
+        let summaries = self.others.iter().filter_map(|entry| match &entry.event {
+            Event::Summarised { summary } => Some(summary.usage.at),
+            Event::Used { .. }
+            | Event::Restated { .. }
+            | Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => None,
+        });
+        let instants: Vec<Timestamp> = self.rows.iter().map(|usage| usage.at).chain(summaries).collect();
+        match (instants.iter().min(), instants.iter().max()) {
+            (Some(first), Some(last)) => Span { from: *first, until: last.plus_micros(1) },
+            (None, _) | (_, None) => Span { from: Timestamp::default(), until: Timestamp::default() },
+        }
     }
 }
 

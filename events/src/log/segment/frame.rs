@@ -135,8 +135,12 @@ impl Unpacker {
 pub(super) fn begin_body(body: &[u8]) -> Result<((Seq, u32), Reader<'_>), SegmentError> {
     let mut reader = Reader::new(body);
     let first = Seq(reader.varint()?);
-    let entries = reader.count(ENTRIES_MAX)?;
-    Ok(((first, entries as u32), reader))
+    // Not all of them have a byte in either value: a sum has none among the ids.
+    let entries = reader.small()?;
+    if entries as usize > ENTRIES_MAX {
+        return Err(SegmentError::Damaged("a count is too large"));
+    }
+    Ok(((first, entries), reader))
 }
 
 /// What the header of a part says, without unpacking it.

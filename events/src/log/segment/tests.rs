@@ -1,5 +1,5 @@
 use super::{frame::Part, sweep::lifelike, *};
-use crate::{Alert, Budget, BudgetScope, CallUuid, Event, Fees, Period, Project, RequestKey, Source, Timestamp, Usage, Zone};
+use crate::{Alert, Budget, BudgetScope, CallUuid, Event, Fees, Period, Project, RequestKey, Source, Summary, Timestamp, Usage, Zone};
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
@@ -116,6 +116,27 @@ fn columns_say_what_the_entries_said() {
     assert_eq!(columns.profile, [0, 1, 0, 0, 0, 1]);
     assert_eq!(columns.profiles[0].project, Some((ProjectBy::Header, "web")));
     assert_eq!(columns.latency_ms[..2], [Some(1234), None]);
+}
+
+#[test]
+fn a_segment_need_not_hold_a_call() {
+    let other = |seq| Entry {
+        seq: Seq(seq),
+        recorded_at: Timestamp::default(),
+        key: None,
+        event: Event::Summarised {
+            summary: Box::new(Summary {
+                usage: Usage { at: Timestamp::from_micros(7), ..Usage::default() },
+                calls: seq,
+                rounding: Usd::ZERO,
+            }),
+        },
+    };
+    let entries: Vec<Entry> = (1..=1024).map(other).collect();
+    let segment = sealed(&entries);
+    assert_eq!(Unpacker::new().entries(&segment).expect("reads"), entries);
+    let span = Bounds::read(&segment.hot).expect("reads").span;
+    assert_eq!((span.from.micros(), span.until.micros()), (7, 8), "a question about some days finds it");
 }
 
 #[test]
@@ -299,6 +320,11 @@ fn event() -> impl Strategy<Value = Event> {
         1 => budget,
         1 => "[ab]{0,2}".prop_map(|name| Event::BudgetRemoved { name }),
         1 => alert,
+        1 => any::<i64>().prop_map(|before| Event::Folded { before: Timestamp::from_micros(before) }),
+        2 => (usage(), any::<u64>(), any::<i128>()).prop_map(|(usage, calls, rounding)| {
+            let summary = Summary { usage: *usage, calls, rounding: Usd::from_pico(rounding) };
+            Event::Summarised { summary: Box::new(summary) }
+        }),
     ]
 }
 
@@ -309,7 +335,12 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
         let entry = |(seq, (key, recorded_at, event)): (u64, (Option<Option<RequestKey>>, i64, Event))| {
             let own = match &event {
                 Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-                Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None,
+                Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost => None,
             };
             Entry { seq: Seq(seq), recorded_at: Timestamp::from_micros(recorded_at), key: key.unwrap_or(own), event }
         };

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Alert, Budget, BudgetScope, CallUuid, Fees, Period, Project, ProjectBy, Sources, Usd};
+use crate::{Alert, Budget, BudgetScope, CallUuid, Fees, Period, Project, ProjectBy, Sources, Summary, Usd};
 
 fn usage() -> Usage {
     Usage {
@@ -60,7 +60,12 @@ fn every_kind() -> Vec<(Entry, Option<Said>)> {
         let key = match &event {
             Event::Used { usage } if number == 3 => usage.key().map(|key| key.carried_by(CallUuid(7))),
             Event::Used { usage } | Event::Restated { after: usage, .. } => usage.key(),
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Lost => None::<RequestKey>,
+            Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Summarised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => None::<RequestKey>,
         };
         (Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }, said)
     };
@@ -71,10 +76,27 @@ fn golden(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
 }
 
+/// The lines with which the journal of a folded log begins.
+fn every_kind_of_a_folding() -> Vec<(Entry, Option<Said>)> {
+    let usage = Usage { call_id: None, request_id: None, carried: None, session: None, branch: None, status: None, ..usage() };
+    let summary = |rounding| Summary { usage: usage.clone(), calls: 3, rounding: Usd::from_pico(rounding) };
+    let kinds = [
+        Event::Folded { before: Timestamp::from_secs(1_730_000_000) },
+        Event::Summarised { summary: Box::new(summary(-1)) },
+        Event::Summarised { summary: Box::new(summary(0)) },
+    ];
+    let line = |(number, event)| Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key: None, event };
+    (1..).zip(kinds).map(|numbered| (line(numbered), None)).collect()
+}
+
 #[test]
 fn lines_of_version_2_are_read_for_ever() {
-    let path = golden("journal-v2.jsonl");
-    let kinds = every_kind();
+    check_golden("journal-v2.jsonl", &every_kind());
+    check_golden("journal-v2-folded.jsonl", &every_kind_of_a_folding());
+}
+
+fn check_golden(name: &str, kinds: &[(Entry, Option<Said>)]) {
+    let path = golden(name);
     let mut text = Vec::new();
     kinds.iter().for_each(|(entry, said)| line::write_line(&LineRef { entry, said: said.as_ref() }, &mut text));
     let text = String::from_utf8(text).expect("text");

@@ -1,0 +1,73 @@
+//! Adds up the calls of long ago, while nobody else has the log: by command, or when the engine starts.
+
+use super::ledger::{Found, find, storage_fault};
+use crate::{
+    clock,
+    config::{Config, Home},
+};
+use events::{
+    Log, PriceBook, Timestamp,
+    log::{FoldedLog, Folding},
+    query::Fault,
+};
+
+/// A log and what it will be when it is folded. Nothing has changed yet.
+pub struct ToFold {
+    log: Log,
+    folded: FoldedLog,
+}
+
+impl ToFold {
+    /// Builds the folded log beside the log of a home; `None` where no call is old enough. The engine must not run.
+    pub fn build(home: &Home, before: Timestamp) -> Result<Option<ToFold>, Fault> {
+        match find(home)? {
+            Found::Owner(running) => {
+                let cause = format!("the engine runs (pid {}) and has the log open", running.pid());
+                Err(Fault::refused(cause, "stop it with `tollbar stop`, then fold"))
+            }
+            Found::Log(log, _) => build(*log, before).map_err(|error| storage_fault(&error)),
+        }
+    }
+
+    /// What it does.
+    pub fn folding(&self) -> Folding {
+        self.folded.folding()
+    }
+
+    /// Puts the folded log in the place of the other, which is gone thereafter.
+    pub fn put_in_place(self) -> Result<(), Fault> {
+        self.folded.replace(self.log).map_err(|error| storage_fault(&error))
+    }
+
+    /// Leaves the log as it is.
+    pub fn discard(self) -> Result<(), Fault> {
+        self.folded.discard().map_err(|error| storage_fault(&error))
+    }
+}
+
+fn build(log: Log, before: Timestamp) -> Result<Option<ToFold>, events::LogError> {
+    let folded = log.folded(before, clock::now(), PriceBook::bundled())?;
+    Ok(folded.map(|folded| ToFold { log, folded }))
+}
+
+/// Who has the log, folded before if the configuration asks for it: where the limit has moved on since, which it does with the month.
+///
+/// A log that cannot be folded is taken as it is, and the warning says why.
+pub(super) fn find_folded(home: &Home, config: &Config) -> Result<(Found, Option<String>), Fault> {
+    let found = find(home)?;
+    let Some(before) = config.fold_after_months.map(|months| config.zone.months_before(clock::now(), months)) else {
+        return Ok((found, None));
+    };
+    let (log, projections) = match found {
+        Found::Log(log, projections) => (log, projections),
+        owner @ Found::Owner(_) => return Ok((owner, None)),
+    };
+    let is_due = log.folded_before() < Some(before) && projections.first_call_at().is_some_and(|first| first < before);
+    if !is_due {
+        return Ok((Found::Log(log, projections), None));
+    }
+    drop(projections);
+    let folded = build(*log, before).map_err(|error| storage_fault(&error)).and_then(|built| built.map_or(Ok(()), ToFold::put_in_place));
+    let warning = folded.err().map(|fault| format!("the log was not folded: {fault}; {}", fault.hint));
+    Ok((find(home)?, warning))
+}
