@@ -1,6 +1,6 @@
 //! Anthropic's dialect: messages, whole or streamed, and the results of their batches. Vertex, Foundry and others speak it, too.
 
-use super::Heard;
+use super::reply::Heard;
 use super::document::Document;
 use super::frames::Frame;
 use super::said::{self, Reading, Said, count, name};
@@ -31,11 +31,11 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     heard.said.name("model", model.or(start_model).or(result_model));
     // The usage of a stream: that of its start, overlaid with those of its deltas, which are cumulative (provider-usage, section 3).
     usage.or(start_usage).or(result_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
-    heard.erred |= kind == "error" || error.is_some();
+    heard.erred |= kind == "error" || error.is_some() || frame == Frame::Exception;
     heard.done |= match frame {
         Frame::Event => kind == "message_stop",
         Frame::Value => usage.is_some() || result_usage.is_some(),
-        Frame::Rest => false,
+        Frame::Exception | Frame::Rest => false,
     };
 }
 

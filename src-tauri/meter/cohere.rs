@@ -1,6 +1,6 @@
 //! Cohere's own dialect: chat of both versions, embed and rerank.
 
-use super::Heard;
+use super::reply::Heard;
 use super::document::Document;
 use super::said::{Reading, Said, at, count};
 use events::Tokens;

@@ -1,6 +1,6 @@
 //! Ollama's own dialect: chat and generate, as lines of JSON or one object, and embed.
 
-use super::Heard;
+use super::reply::Heard;
 use super::document::Document;
 use super::said::{Reading, Said, count};
 use events::Tokens;

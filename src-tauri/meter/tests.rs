@@ -1,5 +1,6 @@
 //! Requests and replies in, sightings out, through one door. The bodies are written by hand, after the providers' formats.
 
+use super::document::REQUEST_BYTES_MAX;
 use super::*;
 use events::Usd;
 use proptest::prelude::*;
@@ -21,7 +22,7 @@ impl Wire<'_> {
     fn sightings(&self, reply: &[u8]) -> Vec<Sighting> {
         let at = Timestamp::from_secs(1);
         let Wire { provider, method, path, .. } = *self;
-        let call = Call { provider, method, path, encoding: None, at, uuid: CallUuid(7), source: Source::Proxy };
+        let call = Call { provider, method, path, encoding: None, at, uuid: CallUuid(7), source: Source::Proxy, websocket: false };
         let Some(mut meter) = Meter::start(&call) else { return Vec::new() };
         self.request.chunks(self.piece_bytes).for_each(|piece| meter.request(piece));
         meter.head(self.status, |name| (name == "request-id").then_some("req_1"));

@@ -10,7 +10,7 @@ use crate::{
     meter::{Call, Ending, Meter},
     upstreams::Upstream,
 };
-use events::{CallUuid, Project, ProjectBy, Source, Timestamp};
+use events::{CallUuid, Project, ProjectBy, Sighting, Source, Timestamp};
 use hyper::{HeaderMap, StatusCode, body::Bytes, header};
 use std::{
     collections::HashMap,
@@ -135,6 +135,7 @@ impl ObserverHandle {
             method: head.method,
             path: head.path,
             encoding: text(head.headers, header::CONTENT_ENCODING.as_str()),
+            websocket: head.headers.contains_key(header::UPGRADE),
             at: head.at,
             uuid: head.uuid,
             source: Source::Proxy,
@@ -226,6 +227,12 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
                         Side::Request => call.meter.request(&bytes),
                         Side::Reply => call.meter.reply(&bytes),
                     }
+                    if call.meter.converses() {
+                        let settled = call.meter.settled(clock::now());
+                        if !settled.is_empty() {
+                            writer.seen(call.own(settled));
+                        }
+                    }
                 }
             }
             Message::Head(uuid, status, headers) => {
@@ -234,8 +241,9 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
                 }
             }
             Message::Ended(uuid, ending, at) => {
-                if let Some(call) = calls.remove(&uuid) {
-                    writer.seen(conclude(*call, ending, at));
+                if let Some(mut call) = calls.remove(&uuid) {
+                    let sightings = call.meter.finish(ending, at);
+                    writer.seen(call.own(sightings));
                 }
             }
             Message::Lost(uuid) => drop(calls.remove(&uuid)),
@@ -243,20 +251,23 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
         }
     }
     let now = clock::now();
-    calls.into_values().for_each(|call| writer.seen(conclude(*call, Ending::ClientGone, now)));
+    for mut call in calls.into_values() {
+        let sightings = call.meter.finish(Ending::ClientGone, now);
+        writer.seen(call.own(sightings));
+    }
 }
 
-/// What was seen of a call, with whose it is.
-fn conclude(call: Watched, ending: Ending, at: Timestamp) -> Vec<events::Sighting> {
-    let Watched { meter, upstream, project, client, session } = call;
-    let mut sightings = meter.finish(ending, at);
-    for sighting in &mut sightings {
-        sighting.usage.provider.clone_from(&upstream);
-        sighting.usage.project.clone_from(&project);
-        sighting.usage.client.clone_from(&client);
-        sighting.usage.session.clone_from(&session);
+impl Watched {
+    /// What was seen of a call, with whose it is.
+    fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
+        for Sighting { usage, .. } in &mut sightings {
+            usage.provider.clone_from(&self.upstream);
+            usage.project.clone_from(&self.project);
+            usage.client.clone_from(&self.client);
+            usage.session.clone_from(&self.session);
+        }
+        sightings
     }
-    sightings
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
