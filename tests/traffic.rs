@@ -22,9 +22,6 @@ use std::{
     },
 };
 
-/// Whose recordings must all be met, on which surfaces.
-const EXACT_PROVIDERS: [&str; 3] = ["openai", "anthropic", "azure"];
-const EXACT_SURFACES: [&str; 3] = ["openai.chat", "openai.responses", "anthropic.messages"];
 /// Clients that call at the same time.
 const CLIENTS: usize = 4;
 /// Names an exchange to the stand-in. It passes like any other header.
@@ -98,8 +95,10 @@ impl Exchange {
         bytes
     }
 
-    fn asserted(&self) -> bool {
-        EXACT_PROVIDERS.contains(&self.text("provider")) && EXACT_SURFACES.contains(&self.text("surface"))
+    /// The provider's id of what is fetched again: a run of an assistant, a response.
+    fn fetched_id(&self) -> Option<String> {
+        let reply: Value = serde_json::from_slice(&self.reply).ok().filter(|_| self.text("method") == "GET")?;
+        Some(reply["id"].as_str()?.to_owned())
     }
 
     /// What is wrong with the rows of this exchange, if anything.
@@ -108,6 +107,10 @@ impl Exchange {
         let tokens = |row: &Value| ["input", "cache_read", "cache_write_5m", "cache_write_1h", "output"].map(|class| count(row, class));
         // A batch's results are fetched, not asked for: they are billed once, however often they are fetched.
         let batch = self.text("surface") == "anthropic.batch_results";
+        // The computed figures pass over Google's batches, whose answers are billed (ai.google.dev/gemini-api/docs/batch-api).
+        if self.text("provider") == "gemini" && self.text("path").contains("/batches/") {
+            return rows.iter().find(|row| row["tier"] != "batch").map(|row| format!("no result of a batch: {row}"));
+        }
         if expected["has_usage"] != true || expected["billable"] == false && !batch {
             let counted = rows.iter().find(|row| tokens(row).iter().sum::<u64>() > 0);
             return counted.map(|row| format!("usage from nowhere: {:?}", tokens(row)));
@@ -133,7 +136,9 @@ impl Exchange {
         if model.is_some() && main[0]["model"].as_str() != model {
             return Some(format!("model: {}, not {model:?}", main[0]["model"]));
         }
-        (main[0]["certainty"] != "reported").then(|| format!("certainty: {}", main[0]["certainty"]))
+        // Pages are billed, not tokens, and the ledger has no price for them: what it cost is not known, rather than nothing.
+        let known = if expected["extras"]["pages_processed"].is_u64() { "unknown" } else { "reported" };
+        (main[0]["certainty"] != known).then(|| format!("certainty: {}", main[0]["certainty"]))
     }
 }
 
@@ -228,8 +233,16 @@ fn recorded_exchanges_pass_untouched_and_become_the_rows_that_were_computed_inde
     assert_eq!(health["engine"]["proxy"]["unobserved"], 0, "{health}");
     house.stop();
     let rows = house.rows();
+    // What was fetched again is the call that it was when it was asked for: its row may stand with that exchange, and is looked up by its id.
+    let fetched: BTreeSet<String> = exchanges.iter().filter_map(Exchange::fetched_id).collect();
+    let is_fetched = |row: &Value| row["call_id"].as_str().is_some_and(|id| fetched.contains(id));
     let mut by_exchange: HashMap<&str, Vec<&Value>> = HashMap::new();
-    rows.iter().for_each(|row| by_exchange.entry(row["project"].as_str().unwrap()).or_default().push(row));
+    for row in rows.iter().filter(|row| !is_fetched(row)) {
+        by_exchange.entry(row["project"].as_str().unwrap()).or_default().push(row);
+    }
+    for (exchange, id) in exchanges.iter().filter_map(|exchange| Some((exchange, exchange.fetched_id()?))) {
+        by_exchange.insert(exchange.text("id"), rows.iter().filter(|row| row["call_id"] == id).collect());
+    }
 
     let mut score: BTreeMap<(&str, &str), (usize, usize)> = BTreeMap::new();
     let mut wrong = Vec::new();
@@ -240,8 +253,7 @@ fn recorded_exchanges_pass_untouched_and_become_the_rows_that_were_computed_inde
         *all += 1;
         *right += usize::from(fault.is_none());
         if let Some(fault) = fault {
-            println!("{id} {surface}: {fault}");
-            wrong.extend(exchange.asserted().then_some(format!("{id} {surface}: {fault}")));
+            wrong.push(format!("{id} {surface}: {fault}"));
         }
     }
     for ((provider, surface), (right, all)) in &score {
@@ -249,6 +261,6 @@ fn recorded_exchanges_pass_untouched_and_become_the_rows_that_were_computed_inde
     }
     let (right, all) = score.values().fold((0, 0), |sum, (right, all)| (sum.0 + right, sum.1 + all));
     println!("{right} of {all} exchanges are right, {} rows", rows.len());
-    assert!(wrong.is_empty(), "every exchange on {EXACT_SURFACES:?} with {EXACT_PROVIDERS:?} is right: {wrong:#?}");
+    assert!(wrong.is_empty(), "every exchange is right: {wrong:#?}");
     assert!(changed.is_empty(), "everything passes as it was sent");
 }

@@ -85,7 +85,12 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
         return None;
     }
     if before.contains(&"threads") {
-        return if matches!(last, "runs" | "submit_tool_outputs") { to(Some(Surface::OpenAi)) } else { None };
+        return match last {
+            "runs" => to(Some(Surface::OpenAi)),
+            // The run goes on, and is the same.
+            "submit_tool_outputs" | "cancel" => again(Surface::OpenAi),
+            _ => None,
+        };
     }
     if matches!(last, "converse" | "converse-stream" | "invoke" | "invoke-with-response-stream") && before.contains(&"model") {
         return Some(Route { surface: Some(Surface::Bedrock), retrieval: false, model: bedrock::model(before) });
