@@ -95,9 +95,10 @@ impl Exchange {
         bytes
     }
 
-    /// The provider's id of what is fetched again: a run of an assistant, a response.
+    /// The provider's id of what is fetched again when it is over: a run of an assistant, a response.
     fn fetched_id(&self) -> Option<String> {
-        let reply: Value = serde_json::from_slice(&self.reply).ok().filter(|_| self.text("method") == "GET")?;
+        let over = self.text("method") == "GET" && self.facts["expected"]["has_usage"] == true;
+        let reply: Value = serde_json::from_slice(&self.reply).ok().filter(|_| over)?;
         Some(reply["id"].as_str()?.to_owned())
     }
 
