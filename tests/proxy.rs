@@ -296,17 +296,6 @@ fn an_answer_that_is_fetched_again_is_the_same_call() {
 }
 
 #[test]
-fn a_websocket_is_refused_at_once_so_that_clients_go_on_over_http() {
-    let house = House::before(&Upstream::saying(json("{}")));
-    let mut client = house.client();
-    let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "eA==")];
-    client.send(&request("GET", "/openai/v1/responses", &upgrade, b""));
-    let reply = client.reply();
-    assert_eq!(reply.status, 426, "{}", reply.text());
-    assert!(reply.text().contains("WebSocket"));
-}
-
-#[test]
 fn fifty_megabytes_pass_each_way_in_flat_memory() {
     const BYTES: usize = 50 << 20;
     let upstream = Upstream::start(|heard, out| {

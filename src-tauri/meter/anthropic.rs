@@ -1,8 +1,8 @@
 //! Anthropic's dialect: messages, whole or streamed, and the results of their batches. Vertex, Foundry and others speak it, too.
 
-use super::reply::Heard;
 use super::document::Document;
 use super::frames::Frame;
+use super::reply::Heard;
 use super::said::{self, Reading, Said, count, name};
 use events::{Fees, Tokens};
 use serde_json::{Map, Value};

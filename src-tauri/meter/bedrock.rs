@@ -1,8 +1,8 @@
 //! Bedrock's dialect: converse and invoke, whole or streamed. A model whose own dialect is known is left to it (`meter.rs`, `hear`).
 
-use super::reply::Heard;
 use super::document::Document;
 use super::frames::Frame;
+use super::reply::Heard;
 use super::said::{self, Reading, Said, count, name};
 use events::Tokens;
 use serde::Deserialize;

@@ -2,8 +2,8 @@
 //!
 //! Nothing is held but the decoder's own window. A body that cannot be decoded is not observed further; that is no error of the call.
 
-use brotli_decompressor::DecompressorWriter;
 use super::websocket::{Sender, WebSocket};
+use brotli_decompressor::DecompressorWriter;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::io::{self, Write};
 

@@ -35,8 +35,13 @@ pub(super) struct EventStream {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Stage {
     Prelude,
-    Headers { bytes: usize, payload: usize },
-    Payload { left: usize },
+    Headers {
+        bytes: usize,
+        payload: usize,
+    },
+    Payload {
+        left: usize,
+    },
     Checksum,
     /// What came is no such message: nothing after it can be found.
     Broken,
@@ -44,13 +49,7 @@ enum Stage {
 
 impl Default for EventStream {
     fn default() -> EventStream {
-        EventStream {
-            stage: Stage::Prelude,
-            part: Vec::new(),
-            crc: Crc::new(),
-            document: Document::new(REPLY_BYTES_MAX),
-            exception: false,
-        }
+        EventStream { stage: Stage::Prelude, part: Vec::new(), crc: Crc::new(), document: Document::new(REPLY_BYTES_MAX), exception: false }
     }
 }
 

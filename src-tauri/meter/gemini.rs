@@ -1,7 +1,7 @@
 //! Google's dialect: generateContent, as one object, an array or a stream, embedContent, and interactions. Vertex speaks it, too.
 
-use super::reply::Heard;
 use super::document::{Document, REPLY_BYTES_MAX};
+use super::reply::Heard;
 use super::said::{Reading, Said, count, name};
 use events::{Fees, Tokens};
 use serde::Deserialize;
@@ -100,7 +100,12 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
             ..Tokens::default()
         },
         fees: Fees::default(),
-        tier: said.get("batch").map(|_| "batch").or_else(|| name(usage, "serviceTier")).or_else(|| name(usage, "trafficType")).map(str::to_owned),
+        tier: said
+            .get("batch")
+            .map(|_| "batch")
+            .or_else(|| name(usage, "serviceTier"))
+            .or_else(|| name(usage, "trafficType"))
+            .map(str::to_owned),
         geo: None,
         reported_cost: None,
     })

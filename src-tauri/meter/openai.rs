@@ -1,8 +1,8 @@
 //! OpenAI's dialect, which most providers speak: chat completions, completions, embeddings and responses.
 
-use super::reply::Heard;
 use super::document::Document;
 use super::frames::Frame;
+use super::reply::Heard;
 use super::said::{self, Reading, Said, at, count, dollars, name};
 use events::{Fees, Tokens, Usd};
 use serde_json::{Map, Value};

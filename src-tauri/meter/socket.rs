@@ -2,8 +2,8 @@
 //!
 //! OpenAI's realtime and responses, and Google's live. What is said in between (sound, deltas) is passed over.
 
-use super::reply::Heard;
 use super::document::Document;
+use super::reply::Heard;
 use super::said;
 use super::surface::Surface;
 use serde_json::value::RawValue;

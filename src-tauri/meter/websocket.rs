@@ -51,7 +51,8 @@ impl<W: Write> WebSocket<W> {
     /// `extensions` is the header `sec-websocket-extensions` of the server's answer.
     pub(super) fn new(extensions: Option<&str>, sender: Sender, sink: W) -> WebSocket<W> {
         let deflate = extensions.and_then(|extensions| {
-            let agreed = extensions.split(',').map(str::trim).find(|it| it.split(';').next().map(str::trim) == Some("permessage-deflate"))?;
+            let agreed =
+                extensions.split(',').map(str::trim).find(|it| it.split(';').next().map(str::trim) == Some("permessage-deflate"))?;
             let forgets = match sender {
                 Sender::Client => "client_no_context_takeover",
                 Sender::Server => "server_no_context_takeover",

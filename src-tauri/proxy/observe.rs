@@ -3,7 +3,7 @@
 //! What passes is handed over without waiting. If the observer falls behind its bounds, calls go unobserved and are counted,
 //! and nobody else notices.
 
-use super::Stats;
+use super::{Stats, tunnel::is_websocket};
 use crate::{
     attribution, clock,
     engine::WriterHandle,
@@ -135,7 +135,7 @@ impl ObserverHandle {
             method: head.method,
             path: head.path,
             encoding: text(head.headers, header::CONTENT_ENCODING.as_str()),
-            websocket: head.headers.contains_key(header::UPGRADE),
+            websocket: is_websocket(head.headers),
             at: head.at,
             uuid: head.uuid,
             source: Source::Proxy,
