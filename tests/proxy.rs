@@ -431,7 +431,7 @@ fn a_client_that_waits_to_be_told_to_go_on_is_told() {
 }
 
 #[test]
-fn trailers_do_not_break_a_stream() {
+fn trailers_pass_with_the_stream_that_they_end() {
     let frames = chat_frames("chatcmpl-1", "gpt-4.1", 3, 2);
     let mut reply = STREAM.replace("Transfer", "Trailer: X-Checksum\r\nTransfer").into_bytes();
     frames.iter().for_each(|frame| reply.extend(chunk(frame)));
@@ -441,6 +441,7 @@ fn trailers_do_not_break_a_stream() {
     for _ in 0..2 {
         let reply = client.post(CHAT, &[("TE", "trailers")], ASK.as_bytes());
         assert_eq!((reply.text(), reply.whole), (frames.concat(), true));
+        assert_eq!(reply.trailers.to_ascii_lowercase(), "x-checksum: abc\r\n");
     }
     assert_eq!(said(&house.rows_when(1)[0]), ("gpt-4.1", 3, 2, "reported"));
 }
@@ -575,4 +576,23 @@ fn what_is_no_http_is_answered_or_dropped_and_the_proxy_goes_on() {
     }
     assert_eq!(house.post(CHAT, ASK).status, 200);
     assert_eq!(house.rows_when(1).len(), 1);
+}
+
+#[test]
+fn base_addresses_that_are_almost_right_reach_the_api() {
+    let upstream = Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 1, 1)));
+    let house = House::before(&upstream);
+    let mut client = house.client();
+    for path in [
+        "//v1/chat/completions",
+        "/v1/v1/chat/completions",
+        "/chat/completions",
+        "/openai//chat/completions",
+        "/p/shop/openai/v1//v1/chat/completions",
+    ] {
+        assert_eq!(client.post(path, &[], ASK.as_bytes()).status, 200, "{path}");
+    }
+    assert!(upstream.heard().iter().all(|heard| heard.line() == "POST /v1/chat/completions"), "{:?}", upstream.heard());
+    client.post("/v1/v1/messages?beta=true", &[], ASK.as_bytes());
+    assert_eq!(upstream.heard().pop().unwrap().line(), "POST /v1/messages?beta=true");
 }

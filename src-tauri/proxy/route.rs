@@ -30,16 +30,13 @@ pub(super) fn route(upstreams: &Upstreams, uri: &Uri, headers: &HeaderMap) -> Op
             (upstreams.of_bare_path(bare, |name| headers.contains_key(name))?, &whole[whole.len() - path.len() - 1..])
         }
     };
-    Some(Route { uri: join(&upstream.base, rest)?, upstream: upstream.clone(), project })
+    Some(Route { uri: join(upstream, rest)?, upstream: upstream.clone(), project })
 }
 
-/// The base with the rest of the call's path behind its own.
-fn join(base: &Uri, rest: &str) -> Option<Uri> {
-    let prefix = base.path().trim_end_matches('/');
-    // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
-    let path = if prefix.is_empty() && !rest.starts_with('/') { format!("/{rest}") } else { format!("{prefix}{rest}") };
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+/// The address of the upstream with the rest of the call's path behind its own.
+fn join(upstream: &Upstream, rest: &str) -> Option<Uri> {
+    let mut parts = upstream.base.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(upstream.path(rest)).ok()?);
     Uri::from_parts(parts).ok()
 }
 
@@ -64,7 +61,7 @@ mod tests {
         check("/anthropic/v1/messages", "anthropic", "http://a:2/v1/messages", None);
         check("/relay/v1/x", "relay", "http://r:3/api/v1/x", None);
         check("/relay", "relay", "http://r:3/api", None);
-        check("/openai//v1/x", "openai", "http://o:1//v1/x", None);
+        check("/openai//v1/x", "openai", "http://o:1/v1/x", None);
         check("/openai?x=1", "openai", "http://o:1/?x=1", None);
     }
 
