@@ -11,6 +11,7 @@ mod frames;
 mod decode;
 mod websocket;
 
+mod prose;
 mod reply;
 mod socket;
 
@@ -24,8 +25,10 @@ mod gemini;
 mod ollama;
 mod openai;
 
+use crate::estimate;
 use decode::Decoder;
 use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Usage};
+use prose::Prose;
 use reply::{Heard, Reply, RequestCopy};
 use said::{Reading, Said};
 use serde_json::{Map, Value};
@@ -81,6 +84,9 @@ pub struct Meter {
     /// The model that the path or the request names.
     asked: Option<String>,
     request: Option<Decoder<RequestCopy>>,
+    /// What was sent, where nobody else may count it.
+    sent: Option<Prose>,
+    silent: bool,
     status: Option<u16>,
     request_id: Option<String>,
     reply: Decoder<Reply>,
@@ -90,7 +96,7 @@ impl Meter {
     /// `None` where nothing billable can come of the call: lists of models, counting of tokens, files, moderations.
     pub fn start(call: &Call<'_>) -> Option<Meter> {
         let route = if call.websocket { surface::socket_route(call.path)? } else { surface::route(call.method, call.path)? };
-        let ask = route.model.is_none() && !route.retrieval;
+        let ask = (route.model.is_none() || route.silent) && !route.retrieval;
         Some(Meter {
             provider: call.provider.to_owned(),
             at: call.at,
@@ -100,6 +106,8 @@ impl Meter {
             websocket: call.websocket,
             told: 0,
             request: ask.then(|| Decoder::new(call.encoding, RequestCopy::default())),
+            sent: None,
+            silent: route.silent,
             asked: route.model,
             status: None,
             request_id: None,
@@ -135,7 +143,11 @@ impl Meter {
     /// Looks who was asked for. The copy of the request need not wait for the end of the reply.
     fn ask(&mut self) {
         if let Some(mut request) = self.request.take() {
-            self.asked = request.sink().and_then(|copy| copy.model());
+            let Some(copy) = request.sink() else { return };
+            // A path that names the model is trusted.
+            self.asked = self.asked.take().or_else(|| copy.model());
+            self.sent =
+                (self.silent || self.reply.sink().is_some_and(|reply| reply.surface == Some(Surface::OpenAi))).then(|| copy.prose());
             self.request = Some(request).filter(|_| self.asked.is_none());
         }
     }
@@ -179,7 +191,8 @@ impl Meter {
     pub fn finish(&mut self, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let gave_up = self.reply.gave_up();
         if let Some(copy) = self.request.as_mut().and_then(Decoder::sink) {
-            self.asked = copy.model().or_else(|| copy.last_model());
+            self.asked = self.asked.take().or_else(|| copy.model()).or_else(|| copy.last_model());
+            self.sent = Some(copy.prose());
         }
         let mut reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
         reply.end();
@@ -206,12 +219,12 @@ impl Meter {
         };
         let (certainty, reading) = match reading {
             Some(reading) if whole && !heard.erred => (Certainty::Reported, reading),
-            Some(reading) => (Certainty::Partial, reading),
+            Some(reading) => self.estimated(Certainty::Partial, reading, &mut heard),
             None if self.may_have_cost(&heard, ending) => {
                 if whole && !heard.erred {
                     heard.said.whole_but_unread();
                 }
-                (Certainty::Unknown, Reading::default())
+                self.estimated(Certainty::Unknown, Reading::default(), &mut heard)
             }
             None => return Vec::new(),
         };
@@ -244,6 +257,28 @@ impl Meter {
         std::iter::once(whole).chain(within).collect()
     }
 
+    /// What the provider did not say, or not to the end, by the text that passed. Reasoning that is not shown cannot be seen: it is a least.
+    fn estimated(&self, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
+        // A page, or an error in words of its own, is no answer of a model.
+        let answered = heard.id.is_some() || !heard.prose.is_empty() || self.silent;
+        let served = self.status.is_some_and(|status| (200..300).contains(&status));
+        if !answered || !served {
+            return (certainty, reading);
+        }
+        let model = heard.said.text("model").or(self.asked.as_deref()).unwrap_or_default();
+        let sent = self.sent.as_ref().filter(|_| certainty == Certainty::Unknown);
+        let estimate = Estimate {
+            input: sent.map_or(0, |sent| sent.tokens(model)),
+            output: heard.prose.tokens(model),
+            percent: estimate::percent(model),
+        };
+        if estimate.input == 0 && estimate.output <= reading.tokens.produced() {
+            return (certainty, reading);
+        }
+        heard.said.set(ESTIMATED, estimate.into());
+        (Certainty::Estimated, estimate.applied(reading))
+    }
+
     /// Whether a call without usage is one whose cost we do not know, rather than one without cost. No error of a provider has been seen to
     /// be billed (provider-usage, section 15, row 13).
     fn may_have_cost(&self, heard: &Heard, ending: Ending) -> bool {
@@ -263,8 +298,15 @@ impl Meter {
 pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
     let said = Said::from(said);
     let surface = said.text("surface").and_then(Surface::of_family).filter(|surface| surface.family() == usage.family)?;
-    let Reading { tokens, fees, tier, geo, reported_cost } = read(surface, &said, &usage.provider)?;
+    let reading = read(surface, &said, &usage.provider);
+    let estimate = said.get(ESTIMATED).and_then(Estimate::of).filter(|_| usage.certainty <= Certainty::Estimated);
+    let reading = match estimate {
+        Some(estimate) => Some(estimate.applied(reading.unwrap_or_default())),
+        None => reading,
+    };
+    let Reading { tokens, fees, tier, geo, reported_cost } = reading?;
     let certainty = match usage.certainty {
+        Certainty::Unknown | Certainty::Estimated if estimate.is_some() => Certainty::Estimated,
         Certainty::Unknown | Certainty::Estimated if said.is_whole_but_unread() => Certainty::Reported,
         Certainty::Unknown | Certainty::Estimated => Certainty::Partial,
         known @ (Certainty::Partial | Certainty::Reported) => known,
@@ -272,6 +314,41 @@ pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
     let model = said.text("model").map(str::to_owned).or_else(|| usage.model.clone());
     let request_model = usage.request_model.clone().filter(|asked| model.as_ref() != Some(asked));
     Some(Usage { model, request_model, tokens, fees, tier, geo, reported_cost, certainty, ..usage.clone() })
+}
+
+/// What is said of an estimate, by us: its numbers and how they were got.
+const ESTIMATED: &str = "estimated";
+
+/// Tokens that nobody counted.
+#[derive(Clone, Copy)]
+struct Estimate {
+    input: u64,
+    output: u64,
+    /// What the tokenizer's count was multiplied by.
+    percent: u64,
+}
+
+impl Estimate {
+    fn of(said: &Value) -> Option<Estimate> {
+        let count = |name| said::count(said, &[name]);
+        Some(Estimate { input: count("input")?, output: count("output")?, percent: count("percent")? })
+    }
+
+    /// The reading with what it lacks.
+    fn applied(self, reading: Reading) -> Reading {
+        let mut tokens = reading.tokens;
+        if tokens.prompt() == 0 {
+            tokens.input = self.input;
+        }
+        tokens.output = tokens.output.saturating_add(self.output.saturating_sub(tokens.produced()));
+        Reading { tokens, ..reading }
+    }
+}
+
+impl From<Estimate> for Value {
+    fn from(Estimate { input, output, percent }: Estimate) -> Value {
+        serde_json::json!({ "by": estimate::METHOD, "percent": percent, "input": input, "output": output })
+    }
 }
 
 /// Concludes from what was said, in the dialect of the surface.
@@ -300,7 +377,8 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
         reported_cost,
         ..call
     };
-    let said = said.get("usage").is_some().then(|| events::Said::from(&said.into_value(surface.family())));
+    let said =
+        (said.get("usage").is_some() || said.get(ESTIMATED).is_some()).then(|| events::Said::from(&said.into_value(surface.family())));
     Sighting { usage, said }
 }
 

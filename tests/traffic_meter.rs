@@ -94,8 +94,10 @@ impl Exchange {
                 .map(|it| format!("no result of a batch: {:?}", it.usage));
         }
         if expected["has_usage"] != true {
+            // What nobody counted is estimated, and says so.
             return sightings
                 .iter()
+                .filter(|sighting| sighting.usage.certainty != Certainty::Estimated)
                 .map(tokens_of)
                 .find(|tokens| tokens.total() > 0)
                 .map(|tokens| format!("usage from nowhere: {tokens:?}"));

@@ -2,6 +2,7 @@
 
 use super::document::Document;
 use super::frames::Frame;
+use super::prose;
 use super::reply::Heard;
 use super::said::{self, Reading, Said, count, name};
 use events::{Fees, Tokens};
@@ -31,6 +32,10 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     heard.said.name("model", model.or(start_model).or(result_model));
     // The usage of a stream: that of its start, overlaid with those of its deltas, which are cumulative (provider-usage, section 3).
     usage.or(start_usage).or(result_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    if kind == "content_block_delta" {
+        let words = document.pick(["delta.text", "delta.thinking", "delta.partial_json"]);
+        words.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
+    }
     heard.erred |= kind == "error" || error.is_some() || frame == Frame::Exception;
     heard.done |= match frame {
         Frame::Event => kind == "message_stop",

@@ -2,6 +2,7 @@
 
 use super::document::Document;
 use super::frames::Frame;
+use super::prose;
 use super::reply::Heard;
 use super::said::{self, Reading, Said, at, count, dollars, name};
 use events::{Fees, Tokens, Usd};
@@ -44,6 +45,11 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         heard.said.name("service_tier", response_tier);
         response_usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
         response_tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+        // Sound comes as data, and its words beside it.
+        if kind.ends_with(".delta") && (!kind.contains("audio") || kind.contains("transcript")) {
+            let [delta] = document.pick(["delta"]);
+            delta.into_iter().for_each(|delta| prose::piece(delta, &mut heard.prose));
+        }
         let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
         heard.done |= frame == Frame::Event && last.contains(&kind.as_str());
         // A response that failed has no more to say.
@@ -65,6 +71,9 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     // Groq says the same twice, in one chunk (provider-usage, section 7).
     usage.or(groq_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    if heard.said.get("usage").is_none() {
+        choices.into_iter().for_each(|choices| prose::choices(choices, &mut heard.prose));
+    }
     // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
     let [pages] = document.pick(["usage_info"]);
     pages.into_iter().for_each(|pages| heard.said.hear("usage", pages));

@@ -2,6 +2,7 @@
 
 use super::document::{Document, REQUEST_BYTES_MAX};
 use super::frames::{Frame, Frames, SEPARATOR};
+use super::prose::Prose;
 use super::said::{self, Said};
 use super::socket::{self, Session};
 use super::surface::{self, Surface};
@@ -15,32 +16,41 @@ const DECODED_BYTES_MAX: u64 = 4 << 30;
 /// The most calls that the results of one batch are read for.
 pub(super) const CALLS_MAX: usize = 10_000;
 
-/// A bounded copy of a request, for the name of the model in it.
-pub(super) struct RequestCopy(Document);
+/// A bounded copy of a request, for the name of the model in it, and for its text where nobody else may count it.
+pub(super) struct RequestCopy {
+    document: Document,
+    bytes: u64,
+}
 
 impl RequestCopy {
     /// The model that it names at its top.
     pub(super) fn model(&self) -> Option<String> {
-        let [model, live] = self.0.pick(["model", "setup.model"]);
+        let [model, live] = self.document.pick(["model", "setup.model"]);
         said::model(model).or_else(|| Some(said::model(live)?.trim_start_matches("models/").to_owned()))
     }
 
     /// The one that a request too large to keep names last.
     pub(super) fn last_model(&self) -> Option<String> {
-        said::model(self.0.last("model"))
+        said::model(self.document.last("model"))
+    }
+
+    /// What a model reads of it.
+    pub(super) fn prose(&self) -> Prose {
+        Prose::of_request(self.document.beginning(), self.bytes)
     }
 }
 
 impl Default for RequestCopy {
     fn default() -> RequestCopy {
-        RequestCopy(Document::new(REQUEST_BYTES_MAX))
+        RequestCopy { document: Document::new(REQUEST_BYTES_MAX), bytes: 0 }
     }
 }
 
 impl io::Write for RequestCopy {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         // Of a conversation the first message is enough, and the separator before it is no JSON.
-        self.0.push(bytes.strip_prefix(&[SEPARATOR]).unwrap_or(bytes));
+        self.bytes += bytes.len() as u64;
+        self.document.push(bytes.strip_prefix(&[SEPARATOR]).unwrap_or(bytes));
         Ok(bytes.len())
     }
 
@@ -60,6 +70,8 @@ pub(super) struct Heard {
     pub(super) erred: bool,
     /// Of a turn of a live conversation: whether the server said that it is over.
     pub(super) turn_over: bool,
+    /// What it said, where that may have to be counted here.
+    pub(super) prose: Prose,
     /// Of a call of a conversation: when it was first heard.
     pub(super) begun: Option<Timestamp>,
 }

@@ -56,6 +56,8 @@ pub(super) struct Route {
     pub(super) retrieval: bool,
     /// The model, where the path names it.
     pub(super) model: Option<String>,
+    /// Whether its replies do not count what they took, which is all there is to count.
+    pub(super) silent: bool,
 }
 
 /// Where a path leads; `None` where nothing billable can come of it.
@@ -67,8 +69,8 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (&last, before) = segments.split_last()?;
     let parent = before.last().copied().unwrap_or_default();
-    let to = |surface| Some(Route { surface, retrieval: false, model: None });
-    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None });
+    let to = |surface| Some(Route { surface, retrieval: false, model: None, silent: false });
+    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, silent: false });
     if method.eq_ignore_ascii_case("GET") {
         return match (parent, last) {
             ("responses", _) => again(Surface::OpenAi),
@@ -93,7 +95,7 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
         };
     }
     if matches!(last, "converse" | "converse-stream" | "invoke" | "invoke-with-response-stream") && before.contains(&"model") {
-        return Some(Route { surface: Some(Surface::Bedrock), retrieval: false, model: bedrock::model(before) });
+        return Some(Route { surface: Some(Surface::Bedrock), retrieval: false, model: bedrock::model(before), silent: false });
     }
     if let Some((model, verb)) = last.split_once(':').or_else(|| last.split_once("%3A")) {
         return verb_route(model, verb, before);
@@ -123,7 +125,7 @@ pub(super) fn socket_route(path: &str) -> Option<Route> {
         _ => return None,
     };
     let model = query.split('&').find_map(|pair| pair.strip_prefix("model=")).and_then(model_in_path);
-    Some(Route { surface: Some(surface), retrieval: false, model })
+    Some(Route { surface: Some(surface), retrieval: false, model, silent: false })
 }
 
 /// Google's paths end in `{model}:{verb}`, for whomever the model is.
@@ -134,7 +136,9 @@ fn verb_route(model: &str, verb: &str, before: &[&str]) -> Option<Route> {
         "rawPredict" | "streamRawPredict" => Surface::OpenAi,
         _ => return None,
     };
-    Some(Route { surface: Some(surface), retrieval: false, model: (!model.is_empty()).then(|| model.to_owned()) })
+    // Google's embeddings are billed by the text that was sent (clients-measured, section 6).
+    let silent = matches!(verb, "embedContent" | "batchEmbedContents");
+    Some(Route { surface: Some(surface), retrieval: false, model: (!model.is_empty()).then(|| model.to_owned()), silent })
 }
 
 /// What a document of a reply shows itself to be.

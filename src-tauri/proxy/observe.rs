@@ -7,6 +7,7 @@ use super::{Stats, tunnel::is_websocket};
 use crate::{
     attribution, clock,
     engine::WriterHandle,
+    estimate,
     meter::{Call, Ending, Meter},
     upstreams::Upstream,
 };
@@ -17,15 +18,18 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// How many pieces may wait for the observer.
 const QUEUE_PIECES_MAX: usize = 16_384;
 /// How many bytes they may hold together.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// After how long without a message the tokenizer is given back.
+const ESTIMATE_IDLE: Duration = Duration::from_secs(60);
 /// The longest name of a project that is taken from a call, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -215,9 +219,20 @@ impl Observation {
     }
 }
 
+/// The next message. Where none comes for a while, what estimates take is given back first.
+fn next(receiver: &Receiver<Message>) -> Option<Message> {
+    if estimate::is_loaded() {
+        match receiver.recv_timeout(ESTIMATE_IDLE) {
+            Err(RecvTimeoutError::Timeout) => estimate::release(),
+            message => return message.ok(),
+        }
+    }
+    receiver.recv().ok()
+}
+
 fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
     let mut calls: HashMap<CallUuid, Box<Watched>> = HashMap::new();
-    while let Ok(message) = receiver.recv() {
+    while let Some(message) = next(receiver) {
         match message {
             Message::Begun(uuid, watched) => drop(calls.insert(uuid, watched)),
             Message::Piece(uuid, side, bytes) => {

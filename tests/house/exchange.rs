@@ -63,7 +63,8 @@ impl Exchange {
             return rows.iter().find(|row| row["tier"] != "batch").map(|row| format!("no result of a batch: {row}"));
         }
         if expected["has_usage"] != true || expected["billable"] == false && !batch {
-            let counted = rows.iter().find(|row| tokens(row).iter().sum::<u64>() > 0);
+            // What nobody counted is estimated, and says so.
+            let counted = rows.iter().filter(|row| row["estimated"] == false).find(|row| tokens(row).iter().sum::<u64>() > 0);
             return counted.map(|row| format!("usage from nowhere: {:?}", tokens(row)));
         }
         let beside = |row: &Value| row["call_id"].as_str().is_some_and(|id| [":advisor:", ":compaction:"].iter().any(|it| id.contains(it)));
