@@ -71,9 +71,9 @@ pub struct Upstream {
     pub dialect: String,
 }
 
-/// The version that stands before the resources of these APIs, of which clients forget or double one, as their base addresses do
+/// Before the resources of these APIs stands `/v1`, which clients forget or double, as their base addresses do
 /// (gateways-and-clients, section 4.1).
-const VERSIONED: [(&str, &str); 2] = [("anthropic", "v1"), ("openai", "v1")];
+const VERSIONED: [&str; 2] = ["anthropic", "openai"];
 
 /// What OpenAI's and Anthropic's APIs have behind their version.
 const ANTHROPIC_RESOURCES: [&str; 2] = ["messages", "complete"];
@@ -104,21 +104,23 @@ impl Upstream {
     /// otherwise be a 404 far away. All else is passed on as it came.
     pub fn path(&self, rest: &str) -> String {
         let base = self.base.path().trim_end_matches('/');
-        let mut rest = one_slash(rest);
+        let mut right = one_slash(rest);
         // The version is the last part of the base, or the first of the rest.
-        while let Some(after) = behind_version(rest) {
+        while let Some(after) = behind_version(right) {
             if !base.ends_with("/v1") && behind_version(one_slash(after)).is_none() {
                 break;
             }
-            rest = one_slash(after);
+            right = one_slash(after);
         }
-        let version = VERSIONED.iter().find(|(name, _)| base.is_empty() && self.name == *name).map(|(_, version)| *version);
-        let of_api = |path: &str| leads_to(path, &ANTHROPIC_RESOURCES) || leads_to(path, &OPENAI_RESOURCES);
-        match version.filter(|_| rest.strip_prefix('/').is_some_and(of_api)) {
-            Some(version) => format!("/{version}{rest}"),
+        let resource = behind_version(right).unwrap_or(right).trim_start_matches('/');
+        let known = leads_to(resource, &ANTHROPIC_RESOURCES) || leads_to(resource, &OPENAI_RESOURCES);
+        let unversioned = base.is_empty() && VERSIONED.contains(&self.name.as_str()) && behind_version(right).is_none();
+        match rest {
+            _ if known && unversioned => format!("/v1{right}"),
+            _ if known => format!("{base}{right}"),
             // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
-            None if base.is_empty() && !rest.starts_with('/') => format!("/{rest}"),
-            None => format!("{base}{rest}"),
+            rest if base.is_empty() && !rest.starts_with('/') => format!("/{rest}"),
+            rest => format!("{base}{rest}"),
         }
     }
 }
@@ -218,6 +220,8 @@ mod tests {
             ("openai", "http://o", "/v1//v1/responses", "/v1/responses"),
             ("openai", "http://o", "/responses/resp_1", "/v1/responses/resp_1"),
             ("openai", "http://o", "/responsesque", "/responsesque"),
+            ("openai", "http://o", "//v1/x//y", "//v1/x//y"),
+            ("azure", "http://z", "//openai/deployments/d/chat/completions", "//openai/deployments/d/chat/completions"),
             ("openai", "http://o", "/v1", "/v1"),
             ("openai", "http://o", "", "/"),
             ("openai", "http://o", "?x", "/?x"),

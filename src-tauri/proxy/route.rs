@@ -61,7 +61,7 @@ mod tests {
         check("/anthropic/v1/messages", "anthropic", "http://a:2/v1/messages", None);
         check("/relay/v1/x", "relay", "http://r:3/api/v1/x", None);
         check("/relay", "relay", "http://r:3/api", None);
-        check("/openai//v1/x", "openai", "http://o:1/v1/x", None);
+        check("/openai//v1/x", "openai", "http://o:1//v1/x", None);
         check("/openai?x=1", "openai", "http://o:1/?x=1", None);
     }
 
