@@ -5,6 +5,9 @@ use super::*;
 use events::Usd;
 use proptest::prelude::*;
 
+mod bedrock;
+mod conversations;
+
 struct Wire<'a> {
     provider: &'a str,
     method: &'a str,
