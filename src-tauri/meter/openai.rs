@@ -23,47 +23,32 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         heard.done = true;
         return;
     }
-    let [kind, response_id, response_model, response_tier, response_usage, response_tools, status, response_error] = document.pick([
+    // One pass over the document: a stream has thousands of them, and most say nothing of use.
+    let [kind, object, response_id, id, model, tier, usage, groq_usage, tools, served_by, error, choices, pages] = document.pick([
         "type",
+        "object",
         "response.id",
-        "response.model",
-        "response.service_tier",
-        "response.usage",
-        "response.tool_usage",
-        "response.status",
-        "response.error",
+        "id",
+        "model",
+        "service_tier",
+        "usage",
+        "x_groq.usage",
+        "tool_usage",
+        "provider",
+        "error",
+        "choices",
+        "usage_info",
     ]);
     let kind = said::id(kind).unwrap_or_default();
-    heard.erred |= response_error.is_some() || kind == "error";
-    if kind == "response.created" {
-        // A stream is one response. Where recorders joined several, the last one counts.
-        *heard = Heard::default();
-    }
+    heard.erred |= kind == "error";
     if response_id.is_some() || kind.starts_with("response.") {
-        heard.id(response_id);
-        heard.said.name("model", response_model);
-        heard.said.name("service_tier", response_tier);
-        response_usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
-        response_tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
-        // Sound comes as data, and its words beside it.
-        if kind.ends_with(".delta") && (!kind.contains("audio") || kind.contains("transcript")) {
-            let [delta] = document.pick(["delta"]);
-            delta.into_iter().for_each(|delta| prose::piece(delta, &mut heard.prose));
-        }
-        let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
-        heard.done |= frame == Frame::Event && last.contains(&kind.as_str());
-        // A response that failed has no more to say.
-        heard.erred |= said::id(status).as_deref() == Some("failed");
-        return;
+        return hear_response(document, &kind, frame, heard);
     }
-    let [object] = document.pick(["object"]);
     let object = said::id(object).unwrap_or_default();
     // Of an assistant's thread only its runs are billed: their steps repeat the usage (provider-usage, section 2.3).
     if object.starts_with("thread") && object != "thread.run" {
         return;
     }
-    let [id, model, tier, usage, groq_usage, tools, served_by, error, choices] =
-        document.pick(["id", "model", "service_tier", "usage", "x_groq.usage", "tool_usage", "provider", "error", "choices"]);
     heard.id(id);
     heard.said.name("model", model);
     heard.said.name("service_tier", tier);
@@ -75,7 +60,6 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         choices.into_iter().for_each(|choices| prose::choices(choices, &mut heard.prose));
     }
     // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
-    let [pages] = document.pick(["usage_info"]);
     pages.into_iter().for_each(|pages| heard.said.hear("usage", pages));
     heard.erred |= error.is_some();
     heard.done |= match frame {
@@ -84,6 +68,40 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         Frame::Value => usage.is_some(),
         Frame::Exception | Frame::Rest => false,
     };
+}
+
+/// Hears one event of a response.
+fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Heard) {
+    // Sound comes as data, and its words beside it.
+    if kind.ends_with(".delta") {
+        if !kind.contains("audio") || kind.contains("transcript") {
+            let [delta] = document.pick(["delta"]);
+            delta.into_iter().for_each(|delta| prose::piece(delta, &mut heard.prose));
+        }
+        return;
+    }
+    let [id, model, tier, usage, tools, status, error] = document.pick([
+        "response.id",
+        "response.model",
+        "response.service_tier",
+        "response.usage",
+        "response.tool_usage",
+        "response.status",
+        "response.error",
+    ]);
+    if kind == "response.created" {
+        // A stream is one response. Where recorders joined several, the last one counts.
+        *heard = Heard::default();
+    }
+    heard.id(id);
+    heard.said.name("model", model);
+    heard.said.name("service_tier", tier);
+    usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
+    heard.done |= frame == Frame::Event && last.contains(&kind);
+    // A response that failed has no more to say.
+    heard.erred |= error.is_some() || said::id(status).as_deref() == Some("failed");
 }
 
 /// Hears one line of a batch's results, of OpenAI or of those who do as it does. What each line answers, it holds whole.
