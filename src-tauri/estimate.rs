@@ -56,11 +56,6 @@ pub(crate) fn tokens(text: &str) -> u64 {
     parts(text).map(count).sum()
 }
 
-/// Whether the tokenizer is held.
-pub(crate) fn is_loaded() -> bool {
-    TOKENIZER.lock().unwrap_or_else(std::sync::PoisonError::into_inner).is_some()
-}
-
 /// Gives the tokenizer's memory back.
 pub(crate) fn release() {
     *TOKENIZER.lock().unwrap_or_else(std::sync::PoisonError::into_inner) = None;

@@ -187,6 +187,13 @@ impl Meter {
         self.reply.push(bytes);
     }
 
+    /// Whether tokens may have to be counted here to conclude the call, which takes time: it ended without its usage, or before its end.
+    pub fn lacks_usage(&mut self, ending: Ending) -> bool {
+        let served = self.status.is_some_and(|status| (200..300).contains(&status)) && !self.retrieval;
+        let silent = |reply: &mut Reply| reply.calls.iter().all(|call| call.said.get("usage").is_none());
+        served && (ending != Ending::Complete || self.reply.sink().is_some_and(silent))
+    }
+
     /// The call is over. One sighting for it, and one for each call within it that is billed apart; none where nothing was billed.
     pub fn finish(&mut self, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let gave_up = self.reply.gave_up();

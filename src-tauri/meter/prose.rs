@@ -6,7 +6,7 @@ use serde_json::value::RawValue;
 use std::fmt;
 
 /// How much text is kept. Of more, as much again is taken to be like it.
-const TEXT_BYTES_MAX: usize = 64 << 10;
+const TEXT_BYTES_MAX: usize = 32 << 10;
 /// What a message of a chat takes beside its words, and what begins the answer (OpenAI's cookbook, "How to count tokens with tiktoken").
 /// The ends of its texts are counted with them.
 const TOKENS_PER_MESSAGE: u64 = 2;

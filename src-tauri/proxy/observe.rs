@@ -18,7 +18,7 @@ use std::{
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
     time::Duration,
@@ -28,7 +28,9 @@ use std::{
 const QUEUE_PIECES_MAX: usize = 16_384;
 /// How many bytes they may hold together.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// After how long without a message the tokenizer is given back.
+/// How many calls may wait for their tokens to be counted.
+const ESTIMATES_MAX: usize = 512;
+/// After how long without a count the tokenizer is given back.
 const ESTIMATE_IDLE: Duration = Duration::from_secs(60);
 /// The longest name of a project that is taken from a call, in bytes.
 const NAME_BYTES_MAX: usize = 200;
@@ -219,20 +221,10 @@ impl Observation {
     }
 }
 
-/// The next message. Where none comes for a while, what estimates take is given back first.
-fn next(receiver: &Receiver<Message>) -> Option<Message> {
-    if estimate::is_loaded() {
-        match receiver.recv_timeout(ESTIMATE_IDLE) {
-            Err(RecvTimeoutError::Timeout) => estimate::release(),
-            message => return message.ok(),
-        }
-    }
-    receiver.recv().ok()
-}
-
 fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
     let mut calls: HashMap<CallUuid, Box<Watched>> = HashMap::new();
-    while let Some(message) = next(receiver) {
+    let estimator = Estimator::start(writer);
+    while let Ok(message) = receiver.recv() {
         match message {
             Message::Begun(uuid, watched) => drop(calls.insert(uuid, watched)),
             Message::Piece(uuid, side, bytes) => {
@@ -256,9 +248,8 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
                 }
             }
             Message::Ended(uuid, ending, at) => {
-                if let Some(mut call) = calls.remove(&uuid) {
-                    let sightings = call.meter.finish(ending, at);
-                    writer.seen(call.own(sightings));
+                if let Some(call) = calls.remove(&uuid) {
+                    estimator.conclude(Over { call, ending, at }, writer);
                 }
             }
             Message::Lost(uuid) => drop(calls.remove(&uuid)),
@@ -266,9 +257,69 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
         }
     }
     let now = clock::now();
-    for mut call in calls.into_values() {
-        let sightings = call.meter.finish(Ending::ClientGone, now);
-        writer.seen(call.own(sightings));
+    for call in calls.into_values() {
+        estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }, writer);
+    }
+    estimator.finish();
+}
+
+/// A call that is over, and not concluded.
+struct Over {
+    call: Box<Watched>,
+    ending: Ending,
+    at: Timestamp,
+}
+
+impl Over {
+    fn conclude(mut self, writer: &WriterHandle) {
+        let sightings = self.call.meter.finish(self.ending, self.at);
+        writer.seen(self.call.own(sightings));
+    }
+}
+
+/// Concludes the calls whose tokens must be counted here, on a thread of its own: counting takes long, and what passes meanwhile would not
+/// fit into the queue.
+struct Estimator {
+    sender: SyncSender<Over>,
+    thread: JoinHandle<()>,
+}
+
+impl Estimator {
+    fn start(writer: &WriterHandle) -> Estimator {
+        let (sender, receiver) = sync_channel::<Over>(ESTIMATES_MAX);
+        let writer = writer.clone();
+        let count = move || {
+            loop {
+                match receiver.recv_timeout(ESTIMATE_IDLE) {
+                    Ok(over) => over.conclude(&writer),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {
+                        estimate::release();
+                        // An idle engine is not woken for nothing.
+                        let Ok(over) = receiver.recv() else { break };
+                        over.conclude(&writer);
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("tollbar-estimate".into()).spawn(count);
+        Estimator { sender, thread: thread.expect("the system gives a thread to a program that starts") }
+    }
+
+    /// Concludes a call, here or there. Where too many wait there, this one is concluded here.
+    fn conclude(&self, mut over: Over, writer: &WriterHandle) {
+        if !over.call.meter.lacks_usage(over.ending) {
+            over.conclude(writer);
+        } else if let Err(TrySendError::Full(over) | TrySendError::Disconnected(over)) = self.sender.try_send(over) {
+            over.conclude(writer);
+        }
+    }
+
+    /// Waits until all are concluded.
+    fn finish(self) {
+        drop(self.sender);
+        // One that is gone has nothing left to conclude.
+        let _ = self.thread.join();
     }
 }
 
