@@ -4,6 +4,7 @@
 //! It keeps no content: of a reply only counts, names and ids outlive the piece that they came in.
 
 mod document;
+mod estimated;
 
 mod eventstream;
 mod frames;
@@ -27,6 +28,7 @@ mod openai;
 
 use crate::estimate;
 use decode::Decoder;
+use estimated::{ESTIMATED, Estimate};
 use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Usage};
 use prose::Prose;
 use reply::{Heard, Reply, RequestCopy};
@@ -321,41 +323,6 @@ pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
     let model = said.text("model").map(str::to_owned).or_else(|| usage.model.clone());
     let request_model = usage.request_model.clone().filter(|asked| model.as_ref() != Some(asked));
     Some(Usage { model, request_model, tokens, fees, tier, geo, reported_cost, certainty, ..usage.clone() })
-}
-
-/// What is said of an estimate, by us: its numbers and how they were got.
-const ESTIMATED: &str = "estimated";
-
-/// Tokens that nobody counted.
-#[derive(Clone, Copy)]
-struct Estimate {
-    input: u64,
-    output: u64,
-    /// What the tokenizer's count was multiplied by.
-    percent: u64,
-}
-
-impl Estimate {
-    fn of(said: &Value) -> Option<Estimate> {
-        let count = |name| said::count(said, &[name]);
-        Some(Estimate { input: count("input")?, output: count("output")?, percent: count("percent")? })
-    }
-
-    /// The reading with what it lacks.
-    fn applied(self, reading: Reading) -> Reading {
-        let mut tokens = reading.tokens;
-        if tokens.prompt() == 0 {
-            tokens.input = self.input;
-        }
-        tokens.output = tokens.output.saturating_add(self.output.saturating_sub(tokens.produced()));
-        Reading { tokens, ..reading }
-    }
-}
-
-impl From<Estimate> for Value {
-    fn from(Estimate { input, output, percent }: Estimate) -> Value {
-        serde_json::json!({ "by": estimate::METHOD, "percent": percent, "input": input, "output": output })
-    }
 }
 
 /// Concludes from what was said, in the dialect of the surface.
