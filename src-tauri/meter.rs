@@ -4,32 +4,41 @@
 //! It keeps no content: of a reply only counts, names and ids outlive the piece that they came in.
 
 mod document;
+mod estimated;
+
+mod eventstream;
 mod frames;
 
 mod decode;
+mod websocket;
+
+mod prose;
+mod reply;
+mod socket;
 
 mod said;
 mod surface;
 
 mod anthropic;
+mod bedrock;
 mod cohere;
 mod gemini;
 mod ollama;
 mod openai;
 
+use crate::estimate;
 use decode::Decoder;
-use document::{Document, REQUEST_BYTES_MAX};
+use estimated::{ESTIMATED, Estimate};
 use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Usage};
-use frames::{Frame, Frames};
+use prose::Prose;
+use reply::{Heard, Reply, RequestCopy};
 use said::{Reading, Said};
-use serde_json::{Map, Value, value::RawValue};
-use std::io;
+use serde_json::{Map, Value};
 use surface::Surface;
+use websocket::Sender;
 
-/// The most that a reply may unpack to before it is not observed further.
-const DECODED_BYTES_MAX: u64 = 4 << 30;
-/// The most calls that the results of one batch are read for.
-const CALLS_MAX: usize = 10_000;
+/// The status of an answer after which HTTP ends and the WebSocket begins.
+const SWITCHING_PROTOCOLS: u16 = 101;
 
 /// What is known of a call when the head of its request has passed.
 #[derive(Clone, Debug)]
@@ -42,6 +51,8 @@ pub struct Call<'a> {
     pub path: &'a str,
     /// The request's `content-encoding`.
     pub encoding: Option<&'a str>,
+    /// Whether it asks for a WebSocket.
+    pub websocket: bool,
     /// When the call began.
     pub at: Timestamp,
     /// The proxy's own name for it.
@@ -69,9 +80,15 @@ pub struct Meter {
     uuid: CallUuid,
     source: Source,
     retrieval: bool,
+    websocket: bool,
+    /// How many calls of a conversation were told.
+    told: u64,
     /// The model that the path or the request names.
     asked: Option<String>,
     request: Option<Decoder<RequestCopy>>,
+    /// What was sent, where nobody else may count it.
+    sent: Option<Prose>,
+    silent: bool,
     status: Option<u16>,
     request_id: Option<String>,
     reply: Decoder<Reply>,
@@ -80,18 +97,23 @@ pub struct Meter {
 impl Meter {
     /// `None` where nothing billable can come of the call: lists of models, counting of tokens, files, moderations.
     pub fn start(call: &Call<'_>) -> Option<Meter> {
-        let route = surface::route(call.method, call.path)?;
+        let route = if call.websocket { surface::socket_route(call.path)? } else { surface::route(call.method, call.path)? };
+        let ask = (route.model.is_none() || route.silent) && !route.retrieval;
         Some(Meter {
             provider: call.provider.to_owned(),
             at: call.at,
             uuid: call.uuid,
             source: call.source,
             retrieval: route.retrieval,
-            request: (route.model.is_none() && !route.retrieval).then(|| Decoder::new(call.encoding, RequestCopy::default())),
+            websocket: call.websocket,
+            told: 0,
+            request: ask.then(|| Decoder::new(call.encoding, RequestCopy::default())),
+            sent: None,
+            silent: route.silent,
             asked: route.model,
             status: None,
             request_id: None,
-            reply: Decoder::new(None, Reply { surface: route.surface, ..Reply::default() }),
+            reply: Decoder::new(None, Reply::on(route.surface)),
         })
     }
 
@@ -105,15 +127,61 @@ impl Meter {
     /// The head of the reply has come: its status, and its headers by name in lower case.
     pub fn head<'h>(&mut self, status: u16, header: impl Fn(&str) -> Option<&'h str>) {
         self.status = Some(status);
-        let id = ["request-id", "x-request-id"].iter().find_map(|name| header(name));
+        let id = ["request-id", "x-request-id", "x-amzn-requestid"].iter().find_map(|name| header(name));
         self.request_id = id.filter(|id| !id.is_empty() && id.len() <= 200).map(str::to_owned);
-        let reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
+        let mut reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
+        if self.websocket && status == SWITCHING_PROTOCOLS {
+            let extensions = header("sec-websocket-extensions");
+            reply.converse();
+            self.reply = Decoder::websocket(extensions, Sender::Server, reply);
+            self.request = self.request.is_some().then(|| Decoder::websocket(extensions, Sender::Client, RequestCopy::default()));
+            return;
+        }
+        reply.head(&header);
         self.reply = Decoder::new(header("content-encoding"), reply);
-        // The copy of the request need not wait for the end of the reply.
+        self.ask();
+    }
+
+    /// Looks who was asked for. The copy of the request need not wait for the end of the reply.
+    fn ask(&mut self) {
         if let Some(mut request) = self.request.take() {
-            self.asked = request.sink().and_then(|RequestCopy(document)| said::model(document.pick(["model"])[0]));
+            let Some(copy) = request.sink() else { return };
+            // A path that names the model is trusted.
+            self.asked = self.asked.take().or_else(|| copy.model());
+            self.sent =
+                (self.silent || self.reply.sink().is_some_and(|reply| reply.surface == Some(Surface::OpenAi))).then(|| copy.prose());
             self.request = Some(request).filter(|_| self.asked.is_none());
         }
+    }
+
+    /// Whether it is a conversation of many calls.
+    pub const fn converses(&self) -> bool {
+        self.websocket
+    }
+
+    /// The calls of a conversation that are over by now, once each. A reply that is one call is told when it is over, by `finish`.
+    pub fn settled(&mut self, now: Timestamp) -> Vec<Sighting> {
+        if !self.websocket {
+            return Vec::new();
+        }
+        let Some(reply) = self.reply.sink() else { return Vec::new() };
+        for call in &mut reply.calls {
+            call.begun.get_or_insert(now);
+        }
+        let over: Vec<Heard> = reply.calls.extract_if(.., |call| call.done).collect();
+        let Some(surface) = reply.surface.filter(|_| !over.is_empty()) else { return Vec::new() };
+        self.ask();
+        over.into_iter().flat_map(|heard| self.tell(surface, heard, now)).collect()
+    }
+
+    /// One call of a conversation, told apart from the others of it. What used nothing (a session that warms up) is none.
+    fn tell(&mut self, surface: Surface, heard: Heard, now: Timestamp) -> Vec<Sighting> {
+        self.told += 1;
+        let mut sightings = self.sightings(surface, heard, false, Ending::Complete, now);
+        sightings.retain(|Sighting { usage, .. }| {
+            usage.certainty == Certainty::Unknown || usage.tokens.total() > 0 || !usage.fees.is_none() || usage.reported_cost.is_some()
+        });
+        sightings
     }
 
     /// The next piece of the reply's body, as it came: still encoded.
@@ -121,53 +189,66 @@ impl Meter {
         self.reply.push(bytes);
     }
 
+    /// Whether tokens may have to be counted here to conclude the call, which takes time: it ended without its usage, or before its end.
+    pub fn lacks_usage(&mut self, ending: Ending) -> bool {
+        let served = self.status.is_some_and(|status| (200..300).contains(&status)) && !self.retrieval;
+        let silent = |reply: &mut Reply| reply.calls.iter().all(|call| call.said.get("usage").is_none());
+        served && (ending != Ending::Complete || self.reply.sink().is_some_and(silent))
+    }
+
     /// The call is over. One sighting for it, and one for each call within it that is billed apart; none where nothing was billed.
-    pub fn finish(mut self, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
+    pub fn finish(&mut self, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let gave_up = self.reply.gave_up();
-        if let Some(RequestCopy(document)) = self.request.as_mut().and_then(Decoder::sink) {
-            self.asked = said::model(document.pick(["model"])[0].or_else(|| document.last("model")));
+        if let Some(copy) = self.request.as_mut().and_then(Decoder::sink) {
+            self.asked = self.asked.take().or_else(|| copy.model()).or_else(|| copy.last_model());
+            self.sent = Some(copy.prose());
         }
         let mut reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
         reply.end();
         let Some(surface) = reply.surface else { return Vec::new() };
-        let closed = ending == Ending::Complete && !gave_up && reply.frames.closed();
+        if self.websocket {
+            return reply.calls.into_iter().flat_map(|heard| self.tell(surface, heard, ended_at)).collect();
+        }
+        let closed = ending == Ending::Complete && !gave_up && reply.closed();
         if reply.calls.is_empty() {
             reply.calls.push(Heard::default());
         }
-        let latency_ms = u32::try_from(ended_at.micros().saturating_sub(self.at.micros()) / 1000).ok();
-        reply.calls.into_iter().flat_map(|heard| self.sightings(surface, heard, closed, ending, latency_ms)).collect()
+        reply.calls.into_iter().flat_map(|heard| self.sightings(surface, heard, closed, ending, ended_at)).collect()
     }
 
-    fn sightings(&self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, latency_ms: Option<u32>) -> Vec<Sighting> {
+    fn sightings(&self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
+        let at = heard.begun.unwrap_or(self.at);
+        let latency_ms = u32::try_from(ended_at.micros().saturating_sub(at.micros()) / 1000).ok();
         let reading = read(surface, &heard.said, &self.provider);
         let whole = match surface {
             Surface::OpenAi => heard.done || closed,
             // Its streams have a last word, and without it they were truncated (provider-usage, section 3).
-            Surface::Anthropic | Surface::AnthropicBatch | Surface::Ollama => heard.done,
-            Surface::Gemini | Surface::Cohere => closed,
+            Surface::Anthropic | Surface::AnthropicBatch | Surface::OpenAiBatch | Surface::Ollama => heard.done,
+            Surface::Gemini | Surface::GeminiBatch | Surface::Bedrock | Surface::Cohere => closed || heard.done,
         };
         let (certainty, reading) = match reading {
             Some(reading) if whole && !heard.erred => (Certainty::Reported, reading),
-            Some(reading) => (Certainty::Partial, reading),
+            Some(reading) => self.estimated(Certainty::Partial, reading, &mut heard),
             None if self.may_have_cost(&heard, ending) => {
                 if whole && !heard.erred {
                     heard.said.whole_but_unread();
                 }
-                (Certainty::Unknown, Reading::default())
+                self.estimated(Certainty::Unknown, Reading::default(), &mut heard)
             }
             None => return Vec::new(),
         };
         let within = match surface {
-            Surface::OpenAi => openai::pictures(&heard.said).into_iter().collect(),
+            Surface::OpenAi | Surface::OpenAiBatch => openai::pictures(&heard.said).into_iter().collect(),
             Surface::Anthropic | Surface::AnthropicBatch => anthropic::iterations(&heard.said),
-            Surface::Gemini | Surface::Ollama | Surface::Cohere => Vec::new(),
+            Surface::Gemini | Surface::GeminiBatch | Surface::Bedrock | Surface::Ollama | Surface::Cohere => Vec::new(),
         };
         let usage = Usage {
-            at: self.at,
+            at,
             provider: self.provider.clone(),
             family: surface.family().to_owned(),
             request_id: self.request_id.clone(),
-            carried: (!self.retrieval).then_some(self.uuid),
+            // The calls of a conversation are carried together, and are calls of their own.
+            carried: (!self.retrieval).then_some(CallUuid(self.uuid.0.wrapping_add(self.told.into()))),
             certainty,
             latency_ms: latency_ms.filter(|_| !self.retrieval),
             status: self.status,
@@ -185,10 +266,33 @@ impl Meter {
         std::iter::once(whole).chain(within).collect()
     }
 
+    /// What the provider did not say, or not to the end, by the text that passed. Reasoning that is not shown cannot be seen: it is a least.
+    fn estimated(&self, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
+        // A page, or an error in words of its own, is no answer of a model.
+        let answered = heard.id.is_some() || !heard.prose.is_empty() || self.silent;
+        let served = self.status.is_some_and(|status| (200..300).contains(&status));
+        if !answered || !served {
+            return (certainty, reading);
+        }
+        let model = heard.said.text("model").or(self.asked.as_deref()).unwrap_or_default();
+        let sent = self.sent.as_ref().filter(|_| certainty == Certainty::Unknown);
+        let estimate = Estimate {
+            input: sent.map_or(0, |sent| sent.tokens(model)),
+            output: heard.prose.tokens(model),
+            percent: estimate::percent(model),
+        };
+        if estimate.input == 0 && estimate.output <= reading.tokens.produced() {
+            return (certainty, reading);
+        }
+        heard.said.set(ESTIMATED, estimate.into());
+        (Certainty::Estimated, estimate.applied(reading))
+    }
+
     /// Whether a call without usage is one whose cost we do not know, rather than one without cost. No error of a provider has been seen to
     /// be billed (provider-usage, section 15, row 13).
     fn may_have_cost(&self, heard: &Heard, ending: Ending) -> bool {
         match self.status {
+            Some(SWITCHING_PROTOCOLS) => self.websocket && (heard.id.is_some() || heard.turn_over),
             Some(status) => (200..300).contains(&status) && !self.retrieval && !(heard.erred && heard.id.is_none()),
             None => ending == Ending::ClientGone && !self.retrieval,
         }
@@ -203,8 +307,15 @@ impl Meter {
 pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
     let said = Said::from(said);
     let surface = said.text("surface").and_then(Surface::of_family).filter(|surface| surface.family() == usage.family)?;
-    let Reading { tokens, fees, tier, geo, reported_cost } = read(surface, &said, &usage.provider)?;
+    let reading = read(surface, &said, &usage.provider);
+    let estimate = said.get(ESTIMATED).and_then(Estimate::of).filter(|_| usage.certainty <= Certainty::Estimated);
+    let reading = match estimate {
+        Some(estimate) => Some(estimate.applied(reading.unwrap_or_default())),
+        None => reading,
+    };
+    let Reading { tokens, fees, tier, geo, reported_cost } = reading?;
     let certainty = match usage.certainty {
+        Certainty::Unknown | Certainty::Estimated if estimate.is_some() => Certainty::Estimated,
         Certainty::Unknown | Certainty::Estimated if said.is_whole_but_unread() => Certainty::Reported,
         Certainty::Unknown | Certainty::Estimated => Certainty::Partial,
         known @ (Certainty::Partial | Certainty::Reported) => known,
@@ -217,9 +328,10 @@ pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
 /// Concludes from what was said, in the dialect of the surface.
 fn read(surface: Surface, said: &Said, provider: &str) -> Option<Reading> {
     match surface {
-        Surface::OpenAi => openai::read(said, provider),
+        Surface::OpenAi | Surface::OpenAiBatch => openai::read(said, provider),
         Surface::Anthropic | Surface::AnthropicBatch => anthropic::read(said),
-        Surface::Gemini => gemini::read(said),
+        Surface::Gemini | Surface::GeminiBatch => gemini::read(said),
+        Surface::Bedrock => bedrock::read(said),
         Surface::Ollama => ollama::read(said),
         Surface::Cohere => cohere::read(said),
     }
@@ -239,100 +351,9 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
         reported_cost,
         ..call
     };
-    let said = said.get("usage").is_some().then(|| events::Said::from(&said.into_value(surface.family())));
+    let said =
+        (said.get("usage").is_some() || said.get(ESTIMATED).is_some()).then(|| events::Said::from(&said.into_value(surface.family())));
     Sighting { usage, said }
-}
-
-/// A bounded copy of a request, for the name of the model in it.
-struct RequestCopy(Document);
-
-impl Default for RequestCopy {
-    fn default() -> RequestCopy {
-        RequestCopy(Document::new(REQUEST_BYTES_MAX))
-    }
-}
-
-impl io::Write for RequestCopy {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.push(bytes);
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// One call of a reply, as far as it was heard.
-#[derive(Default)]
-struct Heard {
-    id: Option<String>,
-    said: Said,
-    /// Whether the dialect's last word was heard.
-    done: bool,
-    /// Whether an error was.
-    erred: bool,
-}
-
-impl Heard {
-    /// The first id counts; some servers send an empty one before it, or others after.
-    fn id(&mut self, raw: Option<&RawValue>) {
-        if self.id.is_none() {
-            self.id = said::id(raw);
-        }
-    }
-}
-
-/// A reply that is being decoded.
-#[derive(Default)]
-struct Reply {
-    surface: Option<Surface>,
-    frames: Frames,
-    calls: Vec<Heard>,
-    decoded_bytes: u64,
-}
-
-impl Reply {
-    fn end(&mut self) {
-        let Reply { surface, frames, calls, .. } = self;
-        frames.end(&mut |document, frame| hear(surface, calls, document, frame));
-    }
-}
-
-impl io::Write for Reply {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let Reply { surface, frames, calls, decoded_bytes } = self;
-        *decoded_bytes += bytes.len() as u64;
-        if *decoded_bytes > DECODED_BYTES_MAX {
-            return Err(io::Error::other("the reply unpacks to too much"));
-        }
-        frames.push(bytes, &mut |document, frame| hear(surface, calls, document, frame));
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
-    }
-}
-
-/// Hears one document of a reply. Until one shows what is spoken, none is understood.
-fn hear(surface: &mut Option<Surface>, calls: &mut Vec<Heard>, document: &Document, frame: Frame) {
-    if surface.is_none() {
-        *surface = surface::shape(document);
-    }
-    let Some(surface) = *surface else { return };
-    let another = surface == Surface::AnthropicBatch && calls.len() < CALLS_MAX;
-    if another || calls.is_empty() {
-        calls.push(Heard::default());
-    }
-    let Some(heard) = calls.last_mut() else { return };
-    match surface {
-        Surface::OpenAi => openai::hear(document, frame, heard),
-        Surface::Anthropic | Surface::AnthropicBatch => anthropic::hear(document, frame, heard),
-        Surface::Gemini => gemini::hear(document, heard),
-        Surface::Ollama => ollama::hear(document, heard),
-        Surface::Cohere => cohere::hear(document, heard),
-    }
 }
 
 #[cfg(test)]
@@ -341,18 +362,38 @@ mod tests;
 /// Runs a whole meter over arbitrary bytes, for a fuzzer: the first byte chooses path and encoding, the second the size of the pieces.
 pub fn fuzz(bytes: &[u8]) {
     let [choice, size, body @ ..] = bytes else { return };
-    let paths =
-        ["/v1/chat/completions", "/v1/responses", "/v1/messages", "/m/g:streamGenerateContent", "/x", "/v1/messages/batches/b/results"];
+    let paths = [
+        "/v1/chat/completions",
+        "/v1/responses",
+        "/v1/messages",
+        "/m/g:streamGenerateContent",
+        "/x",
+        "/v1/messages/batches/b/results",
+        "/model/m/invoke-with-response-stream",
+        "/v1/files/f/content",
+        "/v1beta/batches/b",
+        "/v1/realtime",
+        "/ws/x.BidiGenerateContent",
+    ];
     let encodings = ["identity", "gzip", "deflate", "br", "zstd"];
     let path = paths[usize::from(*choice) % paths.len()];
     let encoding = encodings[usize::from(*choice) / paths.len() % encodings.len()];
     let (at, uuid) = (Timestamp::from_micros(0), CallUuid(1));
-    let method = if path.ends_with("results") { "GET" } else { "POST" };
-    let call = Call { provider: "fuzz", method, path, encoding: Some(encoding), at, uuid, source: Source::Proxy };
+    let websocket = path.ends_with("realtime") || path.starts_with("/ws/");
+    let method = if ["results", "content", "/b"].iter().any(|end| path.ends_with(end)) { "GET" } else { "POST" };
+    let call = Call { provider: "fuzz", method, path, encoding: Some(encoding), websocket, at, uuid, source: Source::Proxy };
     let Some(mut meter) = Meter::start(&call) else { return };
     let pieces = || body.chunks(usize::from(*size) + 1);
     pieces().for_each(|piece| meter.request(piece));
-    meter.head(200, |name| (name == "content-encoding").then_some(encoding));
-    pieces().for_each(|piece| meter.reply(piece));
+    let extensions = (encoding == "deflate").then_some("permessage-deflate");
+    meter.head(if websocket { SWITCHING_PROTOCOLS } else { 200 }, |name| match name {
+        "content-encoding" => Some(encoding),
+        "sec-websocket-extensions" => extensions,
+        _ => None,
+    });
+    for piece in pieces() {
+        meter.reply(piece);
+        meter.settled(at);
+    }
     meter.finish(Ending::Complete, at);
 }

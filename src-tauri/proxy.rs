@@ -6,6 +6,7 @@ mod forward;
 mod observe;
 mod route;
 mod tee;
+mod tunnel;
 
 use crate::{engine::WriterHandle, upstreams::Upstreams};
 use events::query::{Fault, FaultCode, ProxyFacts};
@@ -14,6 +15,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use observe::Observer;
 use std::{
     net::TcpListener,
+    pin::pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -21,7 +23,7 @@ use std::{
     thread::JoinHandle,
     time::Duration,
 };
-use tokio::sync::watch;
+use tokio::sync::{mpsc, watch};
 
 /// How long calls on their way may take to end after the proxy was told to stop.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
@@ -109,7 +111,8 @@ impl Drop for Proxy {
 
 async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: watch::Receiver<bool>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
-    let connections = hyper_util::server::graceful::GracefulShutdown::new();
+    // Every connection holds an end of this; when the last one has gone, all calls have ended.
+    let (connected, mut all_gone) = mpsc::channel::<std::convert::Infallible>(1);
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -132,11 +135,22 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: wa
             .auto_date_header(false)
             .timer(TokioTimer::new())
             .header_read_timeout(None)
-            .serve_connection(TokioIo::new(stream), service);
-        let connection = connections.watch(connection);
-        // An error of a connection is the client's or the upstream's, and both have been told.
-        tokio::spawn(async move { drop(connection.await) });
+            .serve_connection(TokioIo::new(stream), service)
+            .with_upgrades();
+        let (mut stopped, connected) = (stopped.clone(), connected.clone());
+        tokio::spawn(async move {
+            let mut connection = pin!(connection);
+            // An error of a connection is the client's or the upstream's, and both have been told.
+            let _ = tokio::select! {
+                ended = connection.as_mut() => ended,
+                _ = stopped.changed() => {
+                    connection.as_mut().graceful_shutdown();
+                    connection.await
+                }
+            };
+            drop(connected);
+        });
     }
-    drop(listener);
-    let _ = tokio::time::timeout(DRAIN_WAIT, connections.shutdown()).await;
+    drop((listener, connected));
+    let _ = tokio::time::timeout(DRAIN_WAIT, all_gone.recv()).await;
 }

@@ -71,6 +71,60 @@ pub struct Upstream {
     pub dialect: String,
 }
 
+/// Before the resources of these APIs stands `/v1`, which clients forget or double, as their base addresses do
+/// (gateways-and-clients, section 4.1).
+const VERSIONED: [&str; 2] = ["anthropic", "openai"];
+
+/// What OpenAI's and Anthropic's APIs have behind their version.
+const ANTHROPIC_RESOURCES: [&str; 2] = ["messages", "complete"];
+const OPENAI_RESOURCES: [&str; 10] =
+    ["chat/completions", "responses", "completions", "embeddings", "models", "moderations", "files", "batches", "images", "audio"];
+
+/// Whether a path is one of these resources, or below it.
+fn leads_to(path: &str, resources: &[&str]) -> bool {
+    let path = path.split('?').next().unwrap_or_default();
+    resources.iter().any(|it| path.strip_prefix(it).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// A path with one slash at its beginning where it had several.
+fn one_slash(path: &str) -> &str {
+    let slashes = path.len() - path.trim_start_matches('/').len();
+    &path[slashes.saturating_sub(1)..]
+}
+
+/// What stands behind a version at the beginning of a path.
+fn behind_version(path: &str) -> Option<&str> {
+    path.strip_prefix("/v1").filter(|after| after.is_empty() || after.starts_with(['/', '?']))
+}
+
+impl Upstream {
+    /// The path of a call at this upstream, with its query, of what a client appended to the upstream's name.
+    ///
+    /// Doubled slashes before it, a doubled version, and one that is missing are put right: a base address that is almost right would
+    /// otherwise be a 404 far away. All else is passed on as it came.
+    pub fn path(&self, rest: &str) -> String {
+        let base = self.base.path().trim_end_matches('/');
+        let mut right = one_slash(rest);
+        // The version is the last part of the base, or the first of the rest.
+        while let Some(after) = behind_version(right) {
+            if !base.ends_with("/v1") && behind_version(one_slash(after)).is_none() {
+                break;
+            }
+            right = one_slash(after);
+        }
+        let resource = behind_version(right).unwrap_or(right).trim_start_matches('/');
+        let known = leads_to(resource, &ANTHROPIC_RESOURCES) || leads_to(resource, &OPENAI_RESOURCES);
+        let unversioned = base.is_empty() && VERSIONED.contains(&self.name.as_str()) && behind_version(right).is_none();
+        match rest {
+            _ if known && unversioned => format!("/v1{right}"),
+            _ if known => format!("{base}{right}"),
+            // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
+            rest if base.is_empty() && !rest.starts_with('/') => format!("/{rest}"),
+            rest => format!("{base}{rest}"),
+        }
+    }
+}
+
 /// All upstreams by name.
 #[derive(Clone, Debug)]
 pub struct Upstreams(BTreeMap<String, Arc<Upstream>>);
@@ -121,28 +175,20 @@ impl Upstreams {
     /// `header` looks a request header up (gateways-and-clients, section 4.2).
     pub fn of_bare_path(&self, path: &str, header: impl Fn(&str) -> bool) -> Option<&Arc<Upstream>> {
         let path = path.trim_start_matches('/');
-        let in_version = path.strip_prefix("v1/").unwrap_or(path);
-        let starts = |parts: &[&str]| parts.iter().any(|part| in_version == *part || in_version.starts_with(&format!("{part}/")));
-        let name = if header("anthropic-version") || starts(&["messages", "complete"]) {
+        let mut in_version = path;
+        while let Some(rest) = in_version.strip_prefix("v1/") {
+            in_version = rest.trim_start_matches('/');
+        }
+        let name = if header("anthropic-version") || leads_to(in_version, &ANTHROPIC_RESOURCES) {
             "anthropic"
         } else if header("x-goog-api-key")
             || path.starts_with("v1beta/")
             || path.starts_with("v1alpha/")
             || path.contains(":generateContent")
+            || path.starts_with("ws/google.ai.generativelanguage.")
         {
             "gemini"
-        } else if starts(&[
-            "chat/completions",
-            "responses",
-            "completions",
-            "embeddings",
-            "models",
-            "moderations",
-            "files",
-            "batches",
-            "images",
-            "audio",
-        ]) {
+        } else if leads_to(in_version, &OPENAI_RESOURCES) || in_version.starts_with("realtime") {
             "openai"
         } else if ["api/chat", "api/generate", "api/tags", "api/embed"].contains(&path) {
             "ollama"
@@ -165,6 +211,33 @@ mod tests {
     use super::*;
 
     #[test]
+    fn base_addresses_that_are_almost_right_are_put_right() {
+        let at = |name: &str, base: &str| Upstream { name: name.into(), base: base.parse().expect("an address"), dialect: name.into() };
+        let cases = [
+            ("openai", "http://o", "/v1/chat/completions?a=//b", "/v1/chat/completions?a=//b"),
+            ("openai", "http://o", "//v1/responses", "/v1/responses"),
+            ("openai", "http://o", "/v1/v1/responses", "/v1/responses"),
+            ("openai", "http://o", "/v1//v1/responses", "/v1/responses"),
+            ("openai", "http://o", "/responses/resp_1", "/v1/responses/resp_1"),
+            ("openai", "http://o", "/responsesque", "/responsesque"),
+            ("openai", "http://o", "//v1/x//y", "//v1/x//y"),
+            ("azure", "http://z", "//openai/deployments/d/chat/completions", "//openai/deployments/d/chat/completions"),
+            ("openai", "http://o", "/v1", "/v1"),
+            ("openai", "http://o", "", "/"),
+            ("openai", "http://o", "?x", "/?x"),
+            ("openai", "http://o/v1", "/v1/responses", "/v1/responses"),
+            ("openai", "http://o/v1", "/responses", "/v1/responses"),
+            ("anthropic", "http://a", "/messages?beta=true", "/v1/messages?beta=true"),
+            ("anthropic", "http://a", "/v1/messages/batches/b//x", "/v1/messages/batches/b//x"),
+            ("deepseek", "http://d", "/chat/completions", "/chat/completions"),
+            ("relay", "http://r/api", "/messages", "/api/messages"),
+        ];
+        for (name, base, rest, expected) in cases {
+            assert_eq!(at(name, base).path(rest), expected, "{base} {rest}");
+        }
+    }
+
+    #[test]
     fn bare_paths_find_the_provider_whose_api_has_them() {
         let upstreams = Upstreams::new(&BTreeMap::new()).expect("the known ones");
         let found = |path: &str, header: &str| upstreams.of_bare_path(path, |name| name == header).map(|upstream| upstream.name.as_str());
@@ -176,6 +249,7 @@ mod tests {
         assert_eq!(found("/v1/responses/resp_1", ""), Some("openai"));
         assert_eq!(found("/v1beta/models/gemini-2.5-pro:generateContent", ""), Some("gemini"));
         assert_eq!(found("/api/chat", ""), Some("ollama"));
+        assert_eq!(found("//v1/v1//chat/completions", ""), Some("openai"));
         assert_eq!(found("/favicon.ico", ""), None);
         assert_eq!(found("/v1/messagesque", ""), None);
     }

@@ -19,7 +19,7 @@ use std::{
 
 const CHAT: &str = "/openai/v1/chat/completions";
 const MESSAGES: &str = "/anthropic/v1/messages";
-const ASK: &str = r#"{"model":"gpt-4.1","messages":[],"stream":true}"#;
+const ASK: &str = r#"{"model":"gpt-4.1","messages":[{"role":"user","content":"Say hi"}],"stream":true}"#;
 
 /// One row of `tollbar export`, by what most tests look at: model, input, output, certainty.
 fn said(row: &Value) -> (&str, u64, u64, &str) {
@@ -109,8 +109,9 @@ fn a_stream_that_is_cut_is_cut_for_the_client_too_and_its_call_is_not_lost() {
     }
     let rows = house.rows_when(2);
     let said: Vec<_> = rows.iter().map(said).collect();
-    // What the stream said before it was cut is kept: of OpenAI nothing, of Anthropic the input and a first count of the output.
-    assert_eq!(said, [("gpt-4.1", 0, 0, "unknown"), ("claude-sonnet-4-5", 40, 1, "partial")]);
+    // What the stream said before it was cut is kept: of Anthropic the input and a first count of the output. OpenAI said nothing, and what
+    // passed is counted.
+    assert_eq!(said, [("gpt-4.1", 10, 1, "estimated"), ("claude-sonnet-4-5", 40, 1, "partial")]);
 }
 
 #[test]
@@ -148,26 +149,27 @@ fn a_client_that_hangs_up_ends_the_call_upstream_and_the_call_is_recorded() {
 #[test]
 fn a_reply_that_is_no_json_passes_untouched_and_is_recorded_as_unknown() {
     let upstream = Upstream::start(|heard, out| {
-        out.write_all(&json(if heard.line().contains("chat") { r#"{"id":"x","usage":{"prompt_tokens":"# } else { "<html>busy</html>" }))
+        out.write_all(&json(if heard.line().contains("chat") { r#"{"usage":{"prompt_tokens":"# } else { "<html>busy</html>" }))
     });
     let house = House::before(&upstream);
-    assert_eq!(house.post(CHAT, ASK).text(), r#"{"id":"x","usage":{"prompt_tokens":"#);
+    assert_eq!(house.post(CHAT, ASK).text(), r#"{"usage":{"prompt_tokens":"#);
     assert_eq!(house.post(MESSAGES, ASK).text(), "<html>busy</html>");
     let rows = house.rows_when(2);
     assert!(rows.iter().all(|row| said(row) == ("gpt-4.1", 0, 0, "unknown") && row["priced"] == false), "{rows:?}");
 }
 
 #[test]
-fn a_reply_without_usage_is_unknown_and_not_free() {
+fn a_reply_without_usage_is_estimated_and_not_free() {
     let frames: Vec<String> =
         chat_frames("chatcmpl-1", "gpt-4.1", 7, 3).into_iter().filter(|frame| !frame.contains("prompt_tokens")).collect();
     let upstream = Upstream::saying(stream(&frames));
     let house = House::before(&upstream);
     assert_eq!(house.post(CHAT, ASK).text(), frames.concat());
     let rows = house.rows_when(1);
-    assert_eq!((said(&rows[0]), rows[0]["cost_usd"].is_null()), (("gpt-4.1", 0, 0, "unknown"), true));
-    assert_eq!(house.json(&["today"])["today"]["unknown_calls"], 1);
-    assert!(house.out(&["today"]).contains("unknown"), "{}", house.out(&["today"]));
+    // 10 at 2 dollars and 1 at 8 dollars a million.
+    assert_eq!((said(&rows[0]), rows[0]["cost_usd"].as_str()), (("gpt-4.1", 10, 1, "estimated"), Some("0.000028000000")));
+    assert_eq!((rows[0]["estimated"].as_bool(), &house.json(&["today"])["today"]["estimated_calls"]), (Some(true), &Value::from(1)));
+    assert!(house.out(&["today"]).contains("estimated"), "{}", house.out(&["today"]));
 }
 
 #[test]
@@ -293,17 +295,6 @@ fn an_answer_that_is_fetched_again_is_the_same_call() {
     }
     let rows = rows_before_marker(&house);
     assert_eq!(rows.iter().map(said).collect::<Vec<_>>(), [("gpt-4.1", 6, 3, "reported"), ("claude-sonnet-4-5", 7, 2, "reported")]);
-}
-
-#[test]
-fn a_websocket_is_refused_at_once_so_that_clients_go_on_over_http() {
-    let house = House::before(&Upstream::saying(json("{}")));
-    let mut client = house.client();
-    let upgrade = [("Connection", "Upgrade"), ("Upgrade", "websocket"), ("Sec-WebSocket-Version", "13"), ("Sec-WebSocket-Key", "eA==")];
-    client.send(&request("GET", "/openai/v1/responses", &upgrade, b""));
-    let reply = client.reply();
-    assert_eq!(reply.status, 426, "{}", reply.text());
-    assert!(reply.text().contains("WebSocket"));
 }
 
 #[test]
@@ -442,7 +433,7 @@ fn a_client_that_waits_to_be_told_to_go_on_is_told() {
 }
 
 #[test]
-fn trailers_do_not_break_a_stream() {
+fn trailers_pass_with_the_stream_that_they_end() {
     let frames = chat_frames("chatcmpl-1", "gpt-4.1", 3, 2);
     let mut reply = STREAM.replace("Transfer", "Trailer: X-Checksum\r\nTransfer").into_bytes();
     frames.iter().for_each(|frame| reply.extend(chunk(frame)));
@@ -452,6 +443,7 @@ fn trailers_do_not_break_a_stream() {
     for _ in 0..2 {
         let reply = client.post(CHAT, &[("TE", "trailers")], ASK.as_bytes());
         assert_eq!((reply.text(), reply.whole), (frames.concat(), true));
+        assert_eq!(reply.trailers.to_ascii_lowercase(), "x-checksum: abc\r\n");
     }
     assert_eq!(said(&house.rows_when(1)[0]), ("gpt-4.1", 3, 2, "reported"));
 }
@@ -586,4 +578,23 @@ fn what_is_no_http_is_answered_or_dropped_and_the_proxy_goes_on() {
     }
     assert_eq!(house.post(CHAT, ASK).status, 200);
     assert_eq!(house.rows_when(1).len(), 1);
+}
+
+#[test]
+fn base_addresses_that_are_almost_right_reach_the_api() {
+    let upstream = Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 1, 1)));
+    let house = House::before(&upstream);
+    let mut client = house.client();
+    for path in [
+        "//v1/chat/completions",
+        "/v1/v1/chat/completions",
+        "/chat/completions",
+        "/openai//chat/completions",
+        "/p/shop/openai/v1//v1/chat/completions",
+    ] {
+        assert_eq!(client.post(path, &[], ASK.as_bytes()).status, 200, "{path}");
+    }
+    assert!(upstream.heard().iter().all(|heard| heard.line() == "POST /v1/chat/completions"), "{:?}", upstream.heard());
+    client.post("/v1/v1/messages?beta=true", &[], ASK.as_bytes());
+    assert_eq!(upstream.heard().pop().unwrap().line(), "POST /v1/messages?beta=true");
 }

@@ -1,16 +1,22 @@
 //! Anthropic's dialect: messages, whole or streamed, and the results of their batches. Vertex, Foundry and others speak it, too.
 
-use super::Heard;
 use super::document::Document;
 use super::frames::Frame;
+use super::prose;
+use super::reply::Heard;
 use super::said::{self, Reading, Said, count, name};
 use events::{Fees, Tokens};
 use serde_json::{Map, Value};
 
 /// Hears one event of a stream, one message, or one line of a batch's results.
 pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
-    let [kind, id, model, usage, error, start_id, start_model, start_usage, result_id, result_model, result_usage] = document.pick([
-        "type",
+    // Most events of a stream are pieces of its text, and say nothing else.
+    let [kind, text, thinking, json] = document.pick(["type", "delta.text", "delta.thinking", "delta.partial_json"]);
+    let kind = said::id(kind).unwrap_or_default();
+    if kind == "content_block_delta" {
+        return [text, thinking, json].into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
+    }
+    let [id, model, usage, error, start_id, start_model, start_usage, result_id, result_model, result_usage] = document.pick([
         "id",
         "model",
         "usage",
@@ -22,7 +28,6 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         "result.message.model",
         "result.message.usage",
     ]);
-    let kind = said::id(kind).unwrap_or_default();
     if kind == "message_start" {
         // A stream is one message. Where recorders joined several, the last one counts.
         *heard = Heard::default();
@@ -31,11 +36,11 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     heard.said.name("model", model.or(start_model).or(result_model));
     // The usage of a stream: that of its start, overlaid with those of its deltas, which are cumulative (provider-usage, section 3).
     usage.or(start_usage).or(result_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
-    heard.erred |= kind == "error" || error.is_some();
+    heard.erred |= kind == "error" || error.is_some() || frame == Frame::Exception;
     heard.done |= match frame {
         Frame::Event => kind == "message_stop",
         Frame::Value => usage.is_some() || result_usage.is_some(),
-        Frame::Rest => false,
+        Frame::Exception | Frame::Rest => false,
     };
 }
 

@@ -1,7 +1,7 @@
 //! Cohere's own dialect: chat of both versions, embed and rerank.
 
-use super::Heard;
 use super::document::Document;
+use super::reply::Heard;
 use super::said::{Reading, Said, at, count};
 use events::Tokens;
 

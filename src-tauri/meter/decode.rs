@@ -2,6 +2,7 @@
 //!
 //! Nothing is held but the decoder's own window. A body that cannot be decoded is not observed further; that is no error of the call.
 
+use super::websocket::{Sender, WebSocket};
 use brotli_decompressor::DecompressorWriter;
 use flate2::write::{DeflateDecoder, MultiGzDecoder, ZlibDecoder};
 use std::io::{self, Write};
@@ -25,6 +26,7 @@ enum Stage<W: Write> {
     Bare(Box<DeflateDecoder<W>>),
     Brotli(Box<DecompressorWriter<W>>),
     Zstd(Box<zstd::stream::write::Decoder<'static, W>>),
+    Socket(Box<WebSocket<W>>),
 }
 
 impl<W: Write + Default> Decoder<W> {
@@ -43,6 +45,11 @@ impl<W: Write + Default> Decoder<W> {
             _ => return Decoder { stage: Stage::Plain(sink), gave_up: true },
         };
         Decoder { stage, gave_up: false }
+    }
+
+    /// For one direction of a WebSocket, whose server answered with these `sec-websocket-extensions`.
+    pub(super) fn websocket(extensions: Option<&str>, sender: Sender, sink: W) -> Decoder<W> {
+        Decoder { stage: Stage::Socket(Box::new(WebSocket::new(extensions, sender, sink))), gave_up: false }
     }
 
     /// The next piece. Whatever can be decoded of it by now is.
@@ -75,6 +82,7 @@ impl<W: Write + Default> Decoder<W> {
             Stage::Bare(decoder) => all(decoder, bytes),
             Stage::Brotli(decoder) => all(decoder, bytes),
             Stage::Zstd(decoder) => all(decoder, bytes),
+            Stage::Socket(socket) => socket.push(bytes),
         }
     }
 
@@ -93,6 +101,7 @@ impl<W: Write + Default> Decoder<W> {
             Stage::Bare(decoder) => Some(decoder.get_mut()),
             Stage::Brotli(decoder) => Some(decoder.get_mut()),
             Stage::Zstd(decoder) => Some(decoder.get_mut()),
+            Stage::Socket(socket) => Some(socket.sink()),
         }
     }
 }

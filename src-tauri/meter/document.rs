@@ -56,6 +56,11 @@ impl Document {
         self.tail = None;
     }
 
+    /// The bytes as far as they are kept from the first one on.
+    pub(super) fn beginning(&self) -> &[u8] {
+        &self.head
+    }
+
     /// The bytes, where they are all there.
     pub(super) fn whole(&self) -> Option<&[u8]> {
         self.tail.is_none().then_some(&self.head)

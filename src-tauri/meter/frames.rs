@@ -2,13 +2,19 @@
 //! document that it is. What it is shows in its first byte, more surely than in its content type.
 
 use super::document::{Document, REPLY_BYTES_MAX};
-use memchr::memchr2;
+use super::eventstream::EventStream;
+use memchr::{memchr2, memchr3};
+
+/// Parts JSON values from each other, whatever state the one before was left in (RFC 7464). It cannot stand in one.
+pub(super) const SEPARATOR: u8 = 0x1e;
 
 /// How a document came.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Frame {
     /// As one event of a stream.
     Event,
+    /// As one event of a stream that says that it failed.
+    Exception,
     /// As a JSON value of its own.
     Value,
     /// As the rest of a body that ended in the middle of it.
@@ -23,7 +29,8 @@ pub(super) enum Frames {
     Unknown,
     Events(Events),
     Values(Values),
-    /// Neither: a page, a picture, a sound.
+    Messages(Box<EventStream>),
+    /// None of these: a page, a picture, a sound.
     Opaque,
 }
 
@@ -37,7 +44,8 @@ impl Frames {
             let Some(start) = bytes.iter().position(|byte| !blank(byte)) else { return };
             bytes = &bytes[start..];
             *self = match bytes[0] {
-                b'{' | b'[' => Frames::Values(Values::default()),
+                b'{' | b'[' | SEPARATOR => Frames::Values(Values::default()),
+                first if EventStream::begins_with(first) => Frames::Messages(Box::default()),
                 // The first letters of `data`, `event`, `id`, `retry`, and of a comment.
                 b'd' | b'e' | b'i' | b'r' | b':' => Frames::Events(Events::default()),
                 _ => Frames::Opaque,
@@ -46,6 +54,7 @@ impl Frames {
         match self {
             Frames::Events(events) => events.push(bytes, hear),
             Frames::Values(values) => values.push(bytes, hear),
+            Frames::Messages(messages) => messages.push(bytes, hear),
             Frames::Unknown | Frames::Opaque => {}
         }
     }
@@ -55,7 +64,8 @@ impl Frames {
         match self {
             Frames::Events(events) => events.end(hear),
             Frames::Values(values) if values.inside() => hear(&values.document, Frame::Rest),
-            Frames::Values(_) | Frames::Unknown | Frames::Opaque => {}
+            // A message that is not whole has no checksum, and is not believed.
+            Frames::Values(_) | Frames::Messages(_) | Frames::Unknown | Frames::Opaque => {}
         }
     }
 
@@ -63,6 +73,7 @@ impl Frames {
     pub(super) const fn closed(&self) -> bool {
         match self {
             Frames::Values(values) => values.depth == 0,
+            Frames::Messages(messages) => messages.closed(),
             Frames::Unknown | Frames::Events(_) | Frames::Opaque => true,
         }
     }
@@ -189,6 +200,14 @@ impl Values {
                 continue;
             }
             match bytes[at] {
+                SEPARATOR => {
+                    if self.inside() {
+                        self.document.push(&bytes[start..at]);
+                        hear(&self.document, Frame::Rest);
+                        self.document.clear();
+                    }
+                    (self.depth, self.outside) = (0, 0);
+                }
                 b'"' => self.in_text = true,
                 b'[' if self.depth == 0 => (self.depth, self.outside) = (1, 1),
                 b'{' | b'[' => {
@@ -217,13 +236,15 @@ impl Values {
 
     /// Goes on in a text, to behind its end or to the end of the bytes.
     fn text_end(&mut self, bytes: &[u8], from: usize) -> usize {
-        if std::mem::take(&mut self.escaped) {
+        if std::mem::take(&mut self.escaped) && bytes[from] != SEPARATOR {
             return from + 1;
         }
-        let Some(stop) = memchr2(b'"', b'\\', &bytes[from..]) else { return bytes.len() };
-        self.escaped = bytes[from + stop] == b'\\';
+        let Some(stop) = memchr3(b'"', b'\\', SEPARATOR, &bytes[from..]) else { return bytes.len() };
+        let stop = from + stop;
+        self.escaped = bytes[stop] == b'\\';
         self.in_text = self.escaped;
-        from + stop + 1
+        // A separator is left for the one who knows what it ends.
+        stop + usize::from(bytes[stop] != SEPARATOR)
     }
 }
 
@@ -272,11 +293,16 @@ mod tests {
         }
         assert_eq!(cut(br#"[{"a":1},{"b"#, 5), [value(r#"{"a":1}"#), (r#"{"b"#.to_owned(), Frame::Rest)]);
         assert_eq!(cut(b"<html>{}</html>", 4), []);
+        let parted = format!("\x1e{one}\x1e{{\"x\":\"\\\x1e{two}");
+        for size in 1..=parted.len() {
+            let rest = ("{\"x\":\"\\".to_owned(), Frame::Rest);
+            assert_eq!(cut(parted.as_bytes(), size), [value(one), rest, value(two)], "in pieces of {size}");
+        }
     }
 
     proptest! {
         #[test]
-        fn any_bytes_are_cut_alike_in_any_pieces(body in "[\\[\\]{}\"\\\\dat: \r\n,x]{0,60}", size in 1usize..9) {
+        fn any_bytes_are_cut_alike_in_any_pieces(body in "[\\[\\]{}\"\\\\dat: \r\n,x\x1e]{0,60}", size in 1usize..9) {
             prop_assert_eq!(cut(body.as_bytes(), body.len()), cut(body.as_bytes(), size));
         }
     }

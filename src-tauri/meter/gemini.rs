@@ -1,10 +1,11 @@
 //! Google's dialect: generateContent, as one object, an array or a stream, embedContent, and interactions. Vertex speaks it, too.
 
-use super::Heard;
-use super::document::Document;
+use super::document::{Document, REPLY_BYTES_MAX};
+use super::reply::Heard;
 use super::said::{Reading, Said, count, name};
 use events::{Fees, Tokens};
-use serde_json::Value;
+use serde::Deserialize;
+use serde_json::{Value, value::RawValue};
 
 /// Hears one chunk, which repeats the usage so far, or the whole reply.
 pub(super) fn hear(document: &Document, heard: &mut Heard) {
@@ -15,6 +16,52 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
     heard.said.name("model", model.or(its_model).or(bare_model));
     usage.or(its_usage).or(bare_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
     heard.erred |= error.is_some();
+    if let [Some(predictions)] = document.pick(["predictions"]) {
+        hear_predictions(predictions, &mut heard.said);
+    }
+}
+
+/// Vertex's older embeddings count each text apart (cloud.google.com, text embeddings API).
+fn hear_predictions(predictions: &RawValue, said: &mut Said) {
+    #[derive(Deserialize)]
+    struct Prediction {
+        embeddings: Embeddings,
+    }
+    #[derive(Deserialize)]
+    struct Embeddings {
+        statistics: Statistics,
+    }
+    #[derive(Deserialize)]
+    struct Statistics {
+        token_count: u64,
+    }
+    // Pictures are predicted, too, and have no such count.
+    let Ok(predictions) = serde_json::from_str::<Vec<Prediction>>(predictions.get()) else { return };
+    let counts = predictions.iter().map(|prediction| prediction.embeddings.statistics.token_count);
+    said.set_in("usage", "promptTokenCount", counts.fold(0, u64::saturating_add));
+}
+
+/// Hears a batch: each answer within it is a call of its own (ai.google.dev/gemini-api/docs/batch-api).
+pub(super) fn hear_batch(document: &Document, calls: &mut Vec<Heard>) {
+    #[derive(Deserialize)]
+    struct Inlined<'a> {
+        #[serde(borrow)]
+        response: Option<&'a RawValue>,
+    }
+    let inlined = ["response.inlinedResponses.inlinedResponses", "dest.inlinedResponses"];
+    let [responses, dest] = document.pick(inlined);
+    let Some(responses) = responses.or(dest) else { return };
+    let answers: Vec<Inlined<'_>> = serde_json::from_str(responses.get()).unwrap_or_default();
+    for answer in answers.iter().filter_map(|answer| answer.response).take(super::reply::CALLS_MAX) {
+        let (mut one, mut heard) = (Document::new(REPLY_BYTES_MAX), Heard::default());
+        one.push(answer.get().as_bytes());
+        hear(&one, &mut heard);
+        // Without an id a second look at the batch could not be told from the first.
+        if heard.id.is_some() {
+            heard.said.set("batch", Value::Bool(true));
+            calls.push(heard);
+        }
+    }
 }
 
 /// Converts Google's counting into disjoint classes; `None` where nothing was counted.
@@ -53,7 +100,12 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
             ..Tokens::default()
         },
         fees: Fees::default(),
-        tier: name(usage, "serviceTier").or_else(|| name(usage, "trafficType")).map(str::to_owned),
+        tier: said
+            .get("batch")
+            .map(|_| "batch")
+            .or_else(|| name(usage, "serviceTier"))
+            .or_else(|| name(usage, "trafficType"))
+            .map(str::to_owned),
         geo: None,
         reported_cost: None,
     })

@@ -1,7 +1,7 @@
 //! Ollama's own dialect: chat and generate, as lines of JSON or one object, and embed.
 
-use super::Heard;
 use super::document::Document;
+use super::reply::Heard;
 use super::said::{Reading, Said, count};
 use events::Tokens;
 

@@ -1,8 +1,9 @@
 //! OpenAI's dialect, which most providers speak: chat completions, completions, embeddings and responses.
 
-use super::Heard;
 use super::document::Document;
 use super::frames::Frame;
+use super::prose;
+use super::reply::Heard;
 use super::said::{self, Reading, Said, at, count, dollars, name};
 use events::{Fees, Tokens, Usd};
 use serde_json::{Map, Value};
@@ -13,14 +14,73 @@ const PICO_PER_TICK: i128 = 100;
 /// What is said of pictures only.
 const PICTURES: &str = "pictures";
 
+/// What is said of the results of a batch only.
+const BATCH: &str = "batch";
+
 /// Hears one chunk of a stream, one event, or the whole reply.
 pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     if document.whole() == Some(b"[DONE]") {
         heard.done = true;
         return;
     }
-    let [kind, response_id, response_model, response_tier, response_usage, response_tools, status, response_error] = document.pick([
+    // One pass over the document: a stream has thousands of them, and most say nothing of use.
+    let [kind, object, response_id, id, model, tier, usage, groq_usage, tools, served_by, error, choices, pages] = document.pick([
         "type",
+        "object",
+        "response.id",
+        "id",
+        "model",
+        "service_tier",
+        "usage",
+        "x_groq.usage",
+        "tool_usage",
+        "provider",
+        "error",
+        "choices",
+        "usage_info",
+    ]);
+    let kind = said::id(kind).unwrap_or_default();
+    heard.erred |= kind == "error";
+    if response_id.is_some() || kind.starts_with("response.") {
+        return hear_response(document, &kind, frame, heard);
+    }
+    let object = said::id(object).unwrap_or_default();
+    // Of an assistant's thread only its runs are billed: their steps repeat the usage (provider-usage, section 2.3).
+    if object.starts_with("thread") && object != "thread.run" {
+        return;
+    }
+    heard.id(id);
+    heard.said.name("model", model);
+    heard.said.name("service_tier", tier);
+    heard.said.name("provider", served_by);
+    // Groq says the same twice, in one chunk (provider-usage, section 7).
+    usage.or(groq_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    if heard.said.get("usage").is_none() {
+        choices.into_iter().for_each(|choices| prose::choices(choices, &mut heard.prose));
+    }
+    // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
+    pages.into_iter().for_each(|pages| heard.said.hear("usage", pages));
+    heard.erred |= error.is_some();
+    heard.done |= match frame {
+        // The chunk that was asked for with `include_usage` is the last but `[DONE]`.
+        Frame::Event => usage.is_some() && choices.is_some_and(|choices| choices.get() == "[]"),
+        Frame::Value => usage.is_some(),
+        Frame::Exception | Frame::Rest => false,
+    };
+}
+
+/// Hears one event of a response.
+fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Heard) {
+    // Sound comes as data, and its words beside it.
+    if kind.ends_with(".delta") {
+        if !kind.contains("audio") || kind.contains("transcript") {
+            let [delta] = document.pick(["delta"]);
+            delta.into_iter().for_each(|delta| prose::piece(delta, &mut heard.prose));
+        }
+        return;
+    }
+    let [id, model, tier, usage, tools, status, error] = document.pick([
         "response.id",
         "response.model",
         "response.service_tier",
@@ -29,40 +89,36 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         "response.status",
         "response.error",
     ]);
-    let kind = said::id(kind).unwrap_or_default();
-    heard.erred |= response_error.is_some() || kind == "error";
     if kind == "response.created" {
         // A stream is one response. Where recorders joined several, the last one counts.
         *heard = Heard::default();
     }
-    if response_id.is_some() || kind.starts_with("response.") {
-        heard.id(response_id);
-        heard.said.name("model", response_model);
-        heard.said.name("service_tier", response_tier);
-        response_usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
-        response_tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
-        let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
-        heard.done |= frame == Frame::Event && last.contains(&kind.as_str());
-        // A response that failed has no more to say.
-        heard.erred |= said::id(status).as_deref() == Some("failed");
-        return;
-    }
-    let [id, model, tier, usage, groq_usage, tools, served_by, error, choices] =
-        document.pick(["id", "model", "service_tier", "usage", "x_groq.usage", "tool_usage", "provider", "error", "choices"]);
     heard.id(id);
     heard.said.name("model", model);
     heard.said.name("service_tier", tier);
-    heard.said.name("provider", served_by);
-    // Groq says the same twice, in one chunk (provider-usage, section 7).
-    usage.or(groq_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
-    heard.erred |= error.is_some();
-    heard.done |= match frame {
-        // The chunk that was asked for with `include_usage` is the last but `[DONE]`.
-        Frame::Event => usage.is_some() && choices.is_some_and(|choices| choices.get() == "[]"),
-        Frame::Value => usage.is_some(),
-        Frame::Rest => false,
-    };
+    let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
+    heard.done |= frame == Frame::Event && last.contains(&kind);
+    // A response that failed has no more to say.
+    heard.erred |= error.is_some() || said::id(status).as_deref() == Some("failed");
+}
+
+/// Hears one line of a batch's results, of OpenAI or of those who do as it does. What each line answers, it holds whole.
+pub(super) fn hear_result(document: &Document, heard: &mut Heard) {
+    let [line_id, id, model, usage, tools] =
+        document.pick(["id", "response.body.id", "response.body.model", "response.body.usage", "response.body.tool_usage"]);
+    let [tier] = document.pick(["response.body.service_tier"]);
+    // Embeddings have no id of their own.
+    heard.id(id);
+    heard.id(line_id);
+    heard.said.name("model", model);
+    heard.said.name("service_tier", tier);
+    // Half the price, whatever tier the line names (platform.openai.com/docs/guides/batch).
+    heard.said.set(BATCH, Value::Bool(true));
+    usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    heard.done |= usage.is_some();
 }
 
 /// Converts OpenAI's counting into disjoint classes; `None` where nothing was counted.
@@ -107,6 +163,8 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let grok_on_azure = provider.starts_with("azure") && model.contains("grok");
     let uncached = if grok_on_azure { prompt } else { prompt.checked_sub(beside_prompt).unwrap_or(prompt) };
     // Audio that is inside of the prompt is taken from what is uncached first: what is cached is text, unless the provider says otherwise.
+    let cache_read_audio = prompt_detail("cached_tokens_details.audio_tokens").unwrap_or(0).min(cached).min(audio);
+    let audio = audio - cache_read_audio;
     let audio_outside = audio > 0 && beyond == audio;
     let audio_uncached = if audio_outside { audio } else { audio.min(uncached) };
 
@@ -127,7 +185,8 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
         input: input - input_image,
         input_audio: audio_uncached,
         input_image,
-        cache_read: cached,
+        cache_read: cached - cache_read_audio,
+        cache_read_audio,
         output: output - output_audio - output_image,
         output_audio,
         output_image,
@@ -139,7 +198,8 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     Some(Reading {
         tokens,
         fees: Fees { web_search: searches.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)) },
-        tier: said.text("service_tier").or_else(|| name(usage, "service_tier")).map(str::to_owned),
+        tier: if said.get(BATCH).is_some() { Some("batch") } else { said.text("service_tier").or_else(|| name(usage, "service_tier")) }
+            .map(str::to_owned),
         geo: None,
         reported_cost: reported_cost(usage, tokens.total(), model),
     })

@@ -2,6 +2,7 @@
 //!
 //! It stands beside the call in the journal. All that a meter concludes it concludes from this, so that a better meter can conclude again.
 
+use crate::percent;
 use events::{Fees, Tokens, Usd};
 use serde_json::{Map, Value, value::RawValue};
 use std::{borrow::Cow, collections::BTreeMap};
@@ -37,11 +38,21 @@ impl Said {
         }
     }
 
+    /// Takes up a count that was summed.
+    pub(super) fn set_in(&mut self, name: &str, field: &str, count: u64) {
+        overlay(self.0.entry(name).or_insert(Value::Null), Value::Object(Map::from_iter([(field.to_owned(), count.into())])));
+    }
+
     /// Takes up a name, such as the model's.
     pub(super) fn name(&mut self, name: &str, raw: Option<&RawValue>) {
         if let Some(text) = model(raw) {
             self.0.insert(name.to_owned(), Value::String(text));
         }
+    }
+
+    /// Notes something of our own.
+    pub(super) fn set(&mut self, name: &str, value: Value) {
+        self.0.insert(name.to_owned(), value);
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&Value> {
@@ -88,6 +99,12 @@ pub(super) struct Reading {
 /// An id; `None` for what is empty or too long to be one.
 pub(super) fn id(raw: Option<&RawValue>) -> Option<String> {
     text(raw?, ID_CHARS_MAX)
+}
+
+/// The name of a model as a path or a query has it, percent-encoded.
+pub(super) fn model_in_path(text: &str) -> Option<String> {
+    let text = String::from_utf8(percent::decoded(text)).ok()?;
+    (!text.is_empty() && text.chars().count() <= MODEL_CHARS_MAX).then_some(text)
 }
 
 /// The name of a model, which may be long: a deployment, an ARN.

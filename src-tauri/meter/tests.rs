@@ -1,8 +1,12 @@
 //! Requests and replies in, sightings out, through one door. The bodies are written by hand, after the providers' formats.
 
+use super::document::REQUEST_BYTES_MAX;
 use super::*;
 use events::Usd;
 use proptest::prelude::*;
+
+mod bedrock;
+mod conversations;
 
 struct Wire<'a> {
     provider: &'a str,
@@ -21,7 +25,7 @@ impl Wire<'_> {
     fn sightings(&self, reply: &[u8]) -> Vec<Sighting> {
         let at = Timestamp::from_secs(1);
         let Wire { provider, method, path, .. } = *self;
-        let call = Call { provider, method, path, encoding: None, at, uuid: CallUuid(7), source: Source::Proxy };
+        let call = Call { provider, method, path, encoding: None, at, uuid: CallUuid(7), source: Source::Proxy, websocket: false };
         let Some(mut meter) = Meter::start(&call) else { return Vec::new() };
         self.request.chunks(self.piece_bytes).for_each(|piece| meter.request(piece));
         meter.head(self.status, |name| (name == "request-id").then_some("req_1"));
@@ -301,8 +305,8 @@ proptest! {
     ) {
         let usage = format!(r#"{{"{class}":{count},"prompt_tokens_details":{{"cached_tokens":{count},"audio_tokens":7}},"type":"{text}"}}"#);
         for body in [format!(r#"{{"{key}":{usage}}}"#), format!(r#"{{"{key}":{{"usage":{usage}}},"usage":[{usage}]}}"#), format!("data: {{\"{key}\":{usage}}}\n\n")] {
-            // 6 paths, of which the first 6 choices have no encoding.
-            fuzz(&[&[choice % 6, choice], body.as_bytes()].concat());
+            // 11 paths, of which the first 11 choices have no encoding.
+            fuzz(&[&[choice % 11, choice], body.as_bytes()].concat());
         }
     }
 }

@@ -5,6 +5,7 @@ use super::{
     observe::{Head, ObserverHandle, Side},
     route::{Route, route},
     tee::Tee,
+    tunnel::{self, is_websocket},
 };
 use crate::{clock, upstreams::Upstreams};
 use events::{
@@ -32,6 +33,8 @@ use std::{
 const CONNECT_WAIT: Duration = Duration::from_secs(15);
 /// Providers close idle connections after a minute or more; a shorter time here avoids sending into a closing one.
 const POOL_IDLE: Duration = Duration::from_secs(50);
+/// The most that the headers of a reply over HTTP/2 may take.
+const HEADERS_BYTES_MAX: u32 = 256 << 10;
 /// The header that names a project. It is for us and goes no further.
 const PROJECT_HEADER: &str = "x-tollbar-project";
 
@@ -41,7 +44,10 @@ pub(super) type Reply = Response<Either<Tee, Full<Bytes>>>;
 /// Forwards calls.
 pub(super) struct Forwarder {
     upstreams: Upstreams,
+    /// Over TLS it speaks what the upstream would rather speak, HTTP/2 or HTTP/1.1.
     client: Client<HttpsConnector<HttpConnector>, Tee>,
+    /// For WebSockets, which begin in HTTP/1.1.
+    upgrading: Client<HttpsConnector<HttpConnector>, Tee>,
     observer: ObserverHandle,
     stats: Arc<Stats>,
 }
@@ -63,22 +69,22 @@ impl Forwarder {
             Ok(tls) => tls.with_no_client_auth(),
             Err(_) => tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
         };
-        let connector =
-            hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-        let client = Client::builder(TokioExecutor::new())
+        let connectors = || hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
+        let mut clients = Client::builder(TokioExecutor::new());
+        clients
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .http1_preserve_header_case(true)
-            .build(connector);
-        Ok(Forwarder { upstreams, client, observer, stats })
+            .timer(TokioTimer::new())
+            .http2_adaptive_window(true)
+            .http2_max_header_list_size(HEADERS_BYTES_MAX);
+        let client = clients.build(connectors().enable_all_versions().wrap_connector(connector.clone()));
+        let upgrading = clients.build(connectors().enable_http1().wrap_connector(connector));
+        Ok(Forwarder { upstreams, client, upgrading, observer, stats })
     }
 
     /// Carries one call. Whatever goes wrong is said to the client in the shape that the providers' own errors have.
-    pub(super) async fn handle(&self, request: Request<Incoming>) -> Reply {
-        if request.headers().contains_key(header::UPGRADE) {
-            // Clients that try a WebSocket take this at once and go on over HTTP (clients-measured, section 0.2).
-            return ours(StatusCode::UPGRADE_REQUIRED, "tollbar does not carry WebSockets yet; use HTTP");
-        }
+    pub(super) async fn handle(&self, mut request: Request<Incoming>) -> Reply {
         let Some(route) = route(&self.upstreams, request.uri(), request.headers()) else {
             let path: String = request.uri().path().chars().take(100).collect();
             let names = self.upstreams.names().join(", ");
@@ -91,13 +97,23 @@ impl Forwarder {
         };
         let _in_flight = InFlight::new(&self.stats);
         let address = format!("{}://{}", route.uri.scheme_str().unwrap_or("http"), route.uri.authority().map_or("", |host| host.as_str()));
+        let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (request, observation) = self.prepare(request, route);
-        match self.client.request(request).await {
-            Ok(response) => {
+        let client = if upgrade.is_some() { &self.upgrading } else { &self.client };
+        match client.request(request).await {
+            Ok(mut response) => {
+                let granted = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                let upgraded = upgrade.filter(|_| granted).map(|client| (client, hyper::upgrade::on(&mut response)));
                 let (mut parts, body) = response.into_parts();
-                drop_hop_by_hop(&mut parts.headers);
+                drop_hop_by_hop(&mut parts.headers, upgraded.is_some());
                 if let Some(observation) = &observation {
                     observation.head(parts.status, &parts.headers);
+                }
+                // The client speaks HTTP/1.1, whatever was spoken behind us.
+                parts.version = hyper::Version::HTTP_11;
+                if let Some((client, upstream)) = upgraded {
+                    tokio::spawn(tunnel::carry(client, upstream, observation));
+                    return Response::from_parts(parts, Either::Right(Full::default()));
                 }
                 Response::from_parts(parts, Either::Left(Tee::new(body, observation, Side::Reply)))
             }
@@ -134,7 +150,8 @@ impl Forwarder {
                 project_in_header: project,
             })
         });
-        drop_hop_by_hop(&mut parts.headers);
+        let upgrades = is_websocket(&parts.headers);
+        drop_hop_by_hop(&mut parts.headers, upgrades);
         if let Some(host) = route.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             parts.headers.insert(header::HOST, host);
         }
@@ -161,8 +178,9 @@ impl Drop for InFlight<'_> {
     }
 }
 
-/// Drops what speaks of one connection only (RFC 9110, section 7.6.1).
-fn drop_hop_by_hop(headers: &mut HeaderMap) {
+/// Drops what speaks of one connection only (RFC 9110, section 7.6.1), and keeps the order of the rest. Where a WebSocket is asked for or
+/// granted, that is said on.
+fn drop_hop_by_hop(headers: &mut HeaderMap, upgrades: bool) {
     const ALWAYS: [HeaderName; 7] = [
         header::CONNECTION,
         HeaderName::from_static("keep-alive"),
@@ -179,8 +197,19 @@ fn drop_hop_by_hop(headers: &mut HeaderMap) {
         .flat_map(|value| value.split(','))
         .filter_map(|name| name.trim().parse().ok())
         .collect();
-    for name in ALWAYS.iter().chain(&named) {
-        headers.remove(name);
+    let goes = |name: &HeaderName| ALWAYS.contains(name) || named.contains(name);
+    if !headers.keys().any(goes) {
+        return;
+    }
+    // `HeaderMap::remove` would put the last header in the place of the one that goes.
+    let all = std::mem::take(headers);
+    headers.reserve(all.len());
+    for (name, value) in &all {
+        if upgrades && name == header::CONNECTION && !headers.contains_key(name) {
+            headers.insert(name, HeaderValue::from_static("Upgrade"));
+        } else if !goes(name) || upgrades && name == header::UPGRADE {
+            headers.append(name, value.clone());
+        }
     }
 }
 

@@ -3,29 +3,35 @@
 //! What passes is handed over without waiting. If the observer falls behind its bounds, calls go unobserved and are counted,
 //! and nobody else notices.
 
-use super::Stats;
+use super::{Stats, tunnel::is_websocket};
 use crate::{
     attribution, clock,
     engine::WriterHandle,
+    estimate,
     meter::{Call, Ending, Meter},
     upstreams::Upstream,
 };
-use events::{CallUuid, Project, ProjectBy, Source, Timestamp};
+use events::{CallUuid, Project, ProjectBy, Sighting, Source, Timestamp};
 use hyper::{HeaderMap, StatusCode, body::Bytes, header};
 use std::{
     collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
+    time::Duration,
 };
 
 /// How many pieces may wait for the observer.
 const QUEUE_PIECES_MAX: usize = 16_384;
 /// How many bytes they may hold together.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How many calls may wait for their tokens to be counted.
+const ESTIMATES_MAX: usize = 512;
+/// After how long without a count the tokenizer is given back.
+const ESTIMATE_IDLE: Duration = Duration::from_secs(60);
 /// The longest name of a project that is taken from a call, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 
@@ -135,6 +141,7 @@ impl ObserverHandle {
             method: head.method,
             path: head.path,
             encoding: text(head.headers, header::CONTENT_ENCODING.as_str()),
+            websocket: is_websocket(head.headers),
             at: head.at,
             uuid: head.uuid,
             source: Source::Proxy,
@@ -216,6 +223,7 @@ impl Observation {
 
 fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
     let mut calls: HashMap<CallUuid, Box<Watched>> = HashMap::new();
+    let estimator = Estimator::start(writer);
     while let Ok(message) = receiver.recv() {
         match message {
             Message::Begun(uuid, watched) => drop(calls.insert(uuid, watched)),
@@ -226,6 +234,12 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
                         Side::Request => call.meter.request(&bytes),
                         Side::Reply => call.meter.reply(&bytes),
                     }
+                    if call.meter.converses() {
+                        let settled = call.meter.settled(clock::now());
+                        if !settled.is_empty() {
+                            writer.seen(call.own(settled));
+                        }
+                    }
                 }
             }
             Message::Head(uuid, status, headers) => {
@@ -235,7 +249,7 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
             }
             Message::Ended(uuid, ending, at) => {
                 if let Some(call) = calls.remove(&uuid) {
-                    writer.seen(conclude(*call, ending, at));
+                    estimator.conclude(Over { call, ending, at }, writer);
                 }
             }
             Message::Lost(uuid) => drop(calls.remove(&uuid)),
@@ -243,20 +257,83 @@ fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &Wr
         }
     }
     let now = clock::now();
-    calls.into_values().for_each(|call| writer.seen(conclude(*call, Ending::ClientGone, now)));
+    for call in calls.into_values() {
+        estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }, writer);
+    }
+    estimator.finish();
 }
 
-/// What was seen of a call, with whose it is.
-fn conclude(call: Watched, ending: Ending, at: Timestamp) -> Vec<events::Sighting> {
-    let Watched { meter, upstream, project, client, session } = call;
-    let mut sightings = meter.finish(ending, at);
-    for sighting in &mut sightings {
-        sighting.usage.provider.clone_from(&upstream);
-        sighting.usage.project.clone_from(&project);
-        sighting.usage.client.clone_from(&client);
-        sighting.usage.session.clone_from(&session);
+/// A call that is over, and not concluded.
+struct Over {
+    call: Box<Watched>,
+    ending: Ending,
+    at: Timestamp,
+}
+
+impl Over {
+    fn conclude(mut self, writer: &WriterHandle) {
+        let sightings = self.call.meter.finish(self.ending, self.at);
+        writer.seen(self.call.own(sightings));
     }
-    sightings
+}
+
+/// Concludes the calls whose tokens must be counted here, on a thread of its own: counting takes long, and what passes meanwhile would not
+/// fit into the queue.
+struct Estimator {
+    sender: SyncSender<Over>,
+    thread: JoinHandle<()>,
+}
+
+impl Estimator {
+    fn start(writer: &WriterHandle) -> Estimator {
+        let (sender, receiver) = sync_channel::<Over>(ESTIMATES_MAX);
+        let writer = writer.clone();
+        let count = move || {
+            loop {
+                match receiver.recv_timeout(ESTIMATE_IDLE) {
+                    Ok(over) => over.conclude(&writer),
+                    Err(RecvTimeoutError::Disconnected) => break,
+                    Err(RecvTimeoutError::Timeout) => {
+                        estimate::release();
+                        // An idle engine is not woken for nothing.
+                        let Ok(over) = receiver.recv() else { break };
+                        over.conclude(&writer);
+                    }
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("tollbar-estimate".into()).spawn(count);
+        Estimator { sender, thread: thread.expect("the system gives a thread to a program that starts") }
+    }
+
+    /// Concludes a call, here or there. Where too many wait there, this one is concluded here.
+    fn conclude(&self, mut over: Over, writer: &WriterHandle) {
+        if !over.call.meter.lacks_usage(over.ending) {
+            over.conclude(writer);
+        } else if let Err(TrySendError::Full(over) | TrySendError::Disconnected(over)) = self.sender.try_send(over) {
+            over.conclude(writer);
+        }
+    }
+
+    /// Waits until all are concluded.
+    fn finish(self) {
+        drop(self.sender);
+        // One that is gone has nothing left to conclude.
+        let _ = self.thread.join();
+    }
+}
+
+impl Watched {
+    /// What was seen of a call, with whose it is.
+    fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
+        for Sighting { usage, .. } in &mut sightings {
+            usage.provider.clone_from(&self.upstream);
+            usage.project.clone_from(&self.project);
+            usage.client.clone_from(&self.client);
+            usage.session.clone_from(&self.session);
+        }
+        sightings
+    }
 }
 
 fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {

@@ -1,5 +1,6 @@
 //! Which upstream a path is meant for, and what is left of the path for it.
 
+use crate::percent;
 use crate::upstreams::{Upstream, Upstreams};
 use hyper::{HeaderMap, Uri, http::uri::PathAndQuery};
 use std::sync::Arc;
@@ -18,7 +19,7 @@ pub(super) struct Route {
 pub(super) fn route(upstreams: &Upstreams, uri: &Uri, headers: &HeaderMap) -> Option<Route> {
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
     let (project, path) = match whole.strip_prefix("/p/").and_then(|rest| rest.split_once('/')) {
-        Some((project, rest)) if !project.is_empty() => (Some(percent_decoded(project)), rest),
+        Some((project, rest)) if !project.is_empty() => (Some(String::from_utf8_lossy(&percent::decoded(project)).into_owned()), rest),
         Some(_) | None => (None, whole.strip_prefix('/').unwrap_or(whole)),
     };
     let (first, rest) = path.split_at(path.find(['/', '?']).unwrap_or(path.len()));
@@ -29,35 +30,14 @@ pub(super) fn route(upstreams: &Upstreams, uri: &Uri, headers: &HeaderMap) -> Op
             (upstreams.of_bare_path(bare, |name| headers.contains_key(name))?, &whole[whole.len() - path.len() - 1..])
         }
     };
-    Some(Route { uri: join(&upstream.base, rest)?, upstream: upstream.clone(), project })
+    Some(Route { uri: join(upstream, rest)?, upstream: upstream.clone(), project })
 }
 
-/// The base with the rest of the call's path behind its own.
-fn join(base: &Uri, rest: &str) -> Option<Uri> {
-    let prefix = base.path().trim_end_matches('/');
-    // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
-    let path = if prefix.is_empty() && !rest.starts_with('/') { format!("/{rest}") } else { format!("{prefix}{rest}") };
-    let mut parts = base.clone().into_parts();
-    parts.path_and_query = Some(PathAndQuery::try_from(path).ok()?);
+/// The address of the upstream with the rest of the call's path behind its own.
+fn join(upstream: &Upstream, rest: &str) -> Option<Uri> {
+    let mut parts = upstream.base.clone().into_parts();
+    parts.path_and_query = Some(PathAndQuery::try_from(upstream.path(rest)).ok()?);
     Uri::from_parts(parts).ok()
-}
-
-/// The text behind `%41` and the like; what is no UTF-8 is replaced.
-fn percent_decoded(text: &str) -> String {
-    let hex = |digit: u8| char::from(digit).to_digit(16);
-    let mut bytes = Vec::with_capacity(text.len());
-    let mut rest = text.bytes();
-    while let Some(byte) = rest.next() {
-        let mut ahead = rest.clone();
-        match (byte, ahead.next().and_then(hex), ahead.next().and_then(hex)) {
-            (b'%', Some(high), Some(low)) => {
-                bytes.push(u8::try_from(high * 16 + low).expect("two hex digits are a byte"));
-                rest = ahead;
-            }
-            _ => bytes.push(byte),
-        }
-    }
-    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 #[cfg(test)]

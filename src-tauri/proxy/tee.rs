@@ -12,12 +12,14 @@ pub(super) struct Tee {
     body: Incoming,
     observation: Option<Observation>,
     side: Side,
+    /// What broke it off, held back until what came before is on its way.
+    cut: Option<hyper::Error>,
 }
 
 impl Tee {
     /// Watches a body from its first byte on.
     pub(super) fn new(body: Incoming, observation: Option<Observation>, side: Side) -> Tee {
-        let mut tee = Tee { body, observation, side };
+        let mut tee = Tee { body, observation, side, cut: None };
         // A body without bytes is never polled.
         if tee.body.is_end_stream() {
             tee.ended(End::Whole);
@@ -37,6 +39,9 @@ impl Body for Tee {
     type Error = hyper::Error;
 
     fn poll_frame(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        if let Some(cut) = self.cut.take() {
+            return Poll::Ready(Some(Err(cut)));
+        }
         let frame = ready!(Pin::new(&mut self.body).poll_frame(context));
         match &frame {
             Some(Ok(frame)) => {
@@ -51,6 +56,13 @@ impl Body for Tee {
             }
             Some(Err(_)) => self.ended(End::Cut),
             None => self.ended(End::Whole),
+        }
+        if let Some(Err(cut)) = frame {
+            // An error drops what is written and not flushed, and a body that is not ready is flushed: without this a client would not get
+            // the head, or the last piece, of a reply that breaks off.
+            self.cut = Some(cut);
+            context.waker().wake_by_ref();
+            return Poll::Pending;
         }
         Poll::Ready(frame)
     }

@@ -12,6 +12,7 @@ fn carried(path: &str, reply: &str, ending: Ending) -> Sighting {
         method: "POST",
         path,
         encoding: None,
+        websocket: false,
         at: Timestamp::from_secs(1),
         uuid: CallUuid(7),
         source: Source::Proxy,

@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
 
+pub mod exchange;
 pub mod upstream;
 pub mod wire;
 

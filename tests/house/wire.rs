@@ -16,6 +16,8 @@ pub struct Reply {
     /// The head as it came, with its first line and line ends.
     pub head: String,
     pub body: Vec<u8>,
+    /// The trailers as they came, with their line ends.
+    pub trailers: String,
     /// Whether the body ended as its framing says.
     pub whole: bool,
 }
@@ -49,8 +51,9 @@ impl Wire {
         let head = read_head(&mut self.0).unwrap().expect("a reply");
         let status = status(&head);
         let bodiless = method == "HEAD" || status == 204 || status == 304 || status < 200;
-        let (body, whole) = if bodiless { (Vec::new(), true) } else { read_body(&mut self.0, &head, true) };
-        Reply { status, head, body, whole }
+        let mut trailers = String::new();
+        let (body, whole) = if bodiless { (Vec::new(), true) } else { read_body(&mut self.0, &head, &mut trailers, true) };
+        Reply { status, head, body, trailers, whole }
     }
 
     pub fn post(&mut self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Reply {
@@ -134,15 +137,15 @@ fn read_head(reader: &mut impl BufRead) -> io::Result<Option<String>> {
 /// The next message, `None` at the end of the connection.
 pub fn read_request(reader: &mut impl BufRead) -> Option<Message> {
     let head = read_head(reader).ok()??;
-    let (body, whole) = read_body(reader, &head, false);
+    let (body, whole) = read_body(reader, &head, &mut String::new(), false);
     Some(Message { head, body, whole })
 }
 
 /// The body behind a head, decoded from its framing, and whether it was whole.
-fn read_body(reader: &mut impl BufRead, head: &str, until_close: bool) -> (Vec<u8>, bool) {
+fn read_body(reader: &mut impl BufRead, head: &str, trailers: &mut String, until_close: bool) -> (Vec<u8>, bool) {
     let mut body = Vec::new();
     if header(head, "transfer-encoding").is_some_and(|value| value.contains("chunked")) {
-        let whole = read_chunks(reader, &mut body).is_ok();
+        let whole = read_chunks(reader, &mut body, trailers).is_ok();
         return (body, whole);
     }
     if let Some(length) = header(head, "content-length").map(|value| value.parse::<u64>().unwrap()) {
@@ -154,7 +157,7 @@ fn read_body(reader: &mut impl BufRead, head: &str, until_close: bool) -> (Vec<u
     (body, whole)
 }
 
-fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> {
+fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>, trailers: &mut String) -> io::Result<()> {
     let cut = || io::Error::from(io::ErrorKind::UnexpectedEof);
     loop {
         let mut line = String::new();
@@ -167,6 +170,7 @@ fn read_chunks(reader: &mut impl BufRead, body: &mut Vec<u8>) -> io::Result<()> 
                 if reader.read_line(&mut line)? == 0 {
                     return Err(cut());
                 }
+                trailers.push_str(line.trim_start_matches("\r\n"));
             }
             return Ok(());
         }
