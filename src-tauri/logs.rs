@@ -214,4 +214,6 @@ impl Batch {
 }
 
 #[cfg(test)]
+mod cases;
+#[cfg(test)]
 mod tests;

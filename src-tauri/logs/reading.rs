@@ -110,7 +110,7 @@ impl<E> Import<'_, E> {
         self.report.bytes_read += lines.bytes_read();
         let too_long = lines.too_long();
         let cursor = Cursor::at(lines.offset(), lines.source(), place, version, &cursor_reader)?;
-        self.kin.learn(&cursor.reader);
+        self.kin.learn(&reader);
         self.waiting.push((path.to_owned(), cursor));
         self.tell_too_long(path, too_long);
         Ok(())
@@ -240,5 +240,7 @@ fn is_packed(path: &Path) -> bool {
 /// How a database stands: with what was written ahead of it.
 fn place_of_database(path: &Path) -> io::Result<Place> {
     let place = Place::of(&path.metadata()?);
-    Ok(sqlite::beside(path, "-wal").metadata().map_or(place, |ahead| place.with(&Place::of(&ahead))))
+    // Reading leaves an empty one behind where there was none.
+    let ahead = sqlite::beside(path, "-wal").metadata().ok().filter(|ahead| ahead.len() > 0);
+    Ok(ahead.map_or(place, |ahead| place.with(&Place::of(&ahead))))
 }

@@ -50,7 +50,8 @@ fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut dyn FnMut(i64, 
     for query in queries {
         let mut statement = match database.prepare(query) {
             Ok(statement) => statement,
-            Err(fault) if fault.sqlite_error_code() == Some(ErrorCode::Unknown) => continue,
+            // Not a question to this schema.
+            Err(fault) if is_of_another_schema(&fault) => continue,
             Err(fault) => return Err(fault),
         };
         let has_document = statement.column_count() > 2;
@@ -77,6 +78,11 @@ fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut dyn FnMut(i64, 
         return Ok(Rows::Until(until));
     }
     Ok(Rows::NotKnown)
+}
+
+/// A table or a column that is not there: SQLite's plainest error, as one kind or the other.
+fn is_of_another_schema(fault: &rusqlite::Error) -> bool {
+    matches!(fault, rusqlite::Error::SqlInputError { .. }) || fault.sqlite_error_code() == Some(ErrorCode::Unknown)
 }
 
 /// A document in a column, unpacked; `None` where there is none, or a larger one than is read.
