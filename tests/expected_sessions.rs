@@ -62,15 +62,15 @@ fn write(root: &Path, path: &str, bytes: impl AsRef<[u8]>) {
 
 /// Where a client keeps a session of this name.
 fn place(client: Client, name: &str) -> String {
-    match client {
-        Client::ClaudeCode => format!("projects/slug/{name}"),
-        Client::Codex => format!("sessions/2026/01/01/{name}"),
-        Client::GeminiCli => format!("tmp/shop/chats/{name}"),
-        Client::CopilotCli => format!("session-state/one/{name}"),
-        Client::Droid => format!("sessions/slug/{name}"),
-        Client::Pi => format!("sessions/slug/{name}"),
-        Client::OpenCode => name.to_owned(),
-        other => panic!("no recordings of {} are known", other.name()),
+    match client.name() {
+        "claude-code" => format!("projects/slug/{name}"),
+        "codex" => format!("sessions/2026/01/01/{name}"),
+        "gemini-cli" => format!("tmp/shop/chats/{name}"),
+        "copilot-cli" => format!("session-state/one/{name}"),
+        "droid" => format!("sessions/slug/{name}"),
+        "pi" => format!("sessions/slug/{name}"),
+        "opencode" => name.to_owned(),
+        other => panic!("no recordings of {other} are known"),
     }
 }
 
@@ -106,13 +106,13 @@ fn named(row: &Value, names: [&str; 4]) -> Counts {
 
 /// What a recording comes to by the one who made it.
 fn expected(client: Client, row: &Value) -> Counts {
-    match client {
-        Client::ClaudeCode => named(&row["last_wins"], ["input", "cache_read", "cache_write", "output"]),
-        Client::Codex | Client::GeminiCli => named(&row["disjoint"], ["input_uncached", "cache_read", "cache_write", "output"]),
+    match client.name() {
+        "claude-code" => named(&row["last_wins"], ["input", "cache_read", "cache_write", "output"]),
+        "codex" | "gemini-cli" => named(&row["disjoint"], ["input_uncached", "cache_read", "cache_write", "output"]),
         // By the classes as OpenCode counts them. `disjoint` there has reasoning a second time beside an output that includes it: in each
         // of these rows `total` is the sum without it.
-        Client::OpenCode => named(&row["tokens"], ["input", "cache_read", "cache_write", "output"]),
-        Client::CopilotCli => {
+        "opencode" => named(&row["tokens"], ["input", "cache_read", "cache_write", "output"]),
+        "copilot-cli" => {
             let shutdowns = row["shutdowns"].as_array().unwrap();
             let metrics = shutdowns.iter().flat_map(|shutdown| shutdown["modelMetrics"].as_object().unwrap().values());
             let mut sum: Counts = [0; 4];
@@ -123,22 +123,21 @@ fn expected(client: Client, row: &Value) -> Counts {
             }
             if shutdowns.is_empty() { [0, 0, 0, row["sum_assistant_outputTokens"].as_u64().unwrap()] } else { sum }
         }
-        Client::Pi if row["tokens"].is_object() => named(&row["tokens"], ["input", "cacheRead", "cacheWrite", "output"]),
-        Client::Pi | Client::Droid => {
+        "pi" if row["tokens"].is_object() => named(&row["tokens"], ["input", "cacheRead", "cacheWrite", "output"]),
+        "pi" | "droid" => {
             named(&row["entire_token_usage"], ["input_tokens", "cache_read_tokens", "cache_creation_tokens", "output_tokens"])
         }
-        other => panic!("no recordings of {} are known", other.name()),
+        other => panic!("no recordings of {other} are known"),
     }
 }
 
 /// The models of a recording, without the providers that some name before them.
 fn models(row: &Value) -> Option<BTreeSet<String>> {
-    let names: Vec<&str> = match &row["models"] {
-        Value::Object(models) => models.keys().map(String::as_str).collect(),
-        Value::Array(models) if !models.is_empty() => models.iter().filter_map(Value::as_str).collect(),
-        _ => return None,
-    };
-    Some(names.into_iter().map(bare).collect())
+    let models = &row["models"];
+    let keys = models.as_object().map(|models| models.keys().map(|name| bare(name)).collect());
+    let items =
+        || models.as_array().filter(|models| !models.is_empty()).map(|models| models.iter().filter_map(Value::as_str).map(bare).collect());
+    keys.or_else(items)
 }
 
 fn bare(model: &str) -> String {

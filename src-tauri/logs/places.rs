@@ -1,6 +1,6 @@
 //! Where each client keeps its logs, and in what form.
 
-use super::Client;
+use super::{Client, json::Json};
 use std::{
     fs,
     io::Read,
@@ -73,13 +73,7 @@ pub fn usual_roots(client: Client, env: &dyn Fn(&str) -> Option<String>) -> Vec<
             places.named(&["KIMI_CODE_HOME"]).unwrap_or_else(|| places.home(".kimi-code")),
         ]
         .concat(),
-        Client::Cline => {
-            let data = || places.named(&["CLINE_DIR"]).map_or_else(|| places.home(".cline"), |dirs| dirs).into_iter();
-            let line = places
-                .named(&["CLINE_SESSION_DATA_DIR", "CLINE_DATA_DIR"])
-                .unwrap_or_else(|| data().map(|folder| folder.join("data")).collect());
-            [line, places.editors()].concat()
-        }
+        Client::Cline => [places.cline(), places.editors()].concat(),
         Client::Crush => places.named(&["CRUSH_GLOBAL_DATA"]).unwrap_or_else(|| places.data("crush")),
         Client::Goose => {
             let usual = || [places.data("goose"), places.data("Block/goose")].concat();
@@ -139,6 +133,13 @@ impl Places<'_> {
         xdg.into_iter().chain(mac).chain(windows).map(|data| data.join(folder)).collect()
     }
 
+    /// Cline's command line: its sessions, or the folder of its data, or the folder of that.
+    fn cline(&self) -> Vec<PathBuf> {
+        let above = || self.named(&["CLINE_DIR"]).unwrap_or_else(|| self.home(".cline"));
+        let data = || above().iter().map(|folder| folder.join("data")).collect();
+        self.named(&["CLINE_SESSION_DATA_DIR", "CLINE_DATA_DIR"]).unwrap_or_else(data)
+    }
+
     /// The stores of the Cline family in editors that are a Visual Studio Code.
     fn editors(&self) -> Vec<PathBuf> {
         const EDITORS: [&str; 5] = ["Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf"];
@@ -188,19 +189,15 @@ fn listed_by_crush(root: &Path) -> Vec<PathBuf> {
     if list.and_then(|file| file.take(LIST_BYTES_MAX).read_to_string(&mut text)).is_err() {
         return Vec::new();
     }
-    let Ok(list) = serde_json::from_str::<serde_json::Value>(&text) else { return Vec::new() };
-    let list = list.get("projects").unwrap_or(&list);
-    let projects: Vec<&serde_json::Value> = match list {
-        serde_json::Value::Array(projects) => projects.iter().collect(),
-        serde_json::Value::Object(projects) => projects.values().collect(),
-        _ => Vec::new(),
+    let Some(list) = Json::parse(&text) else { return Vec::new() };
+    let list = list.at(&["projects"]).unwrap_or(list);
+    let named = list.object();
+    let projects = list.items().chain(named.fields().map(|(_, project)| project));
+    let folder = |project: Json<'_>| {
+        let project = project.object();
+        Some(PathBuf::from(project.word("path")?).join(project.word("data_dir").unwrap_or_else(|| ".crush".to_owned())))
     };
-    let text = |project: &serde_json::Value, name: &str| project.get(name)?.as_str().map(str::to_owned);
-    let folder = |project: &&serde_json::Value| {
-        let path = PathBuf::from(text(project, "path")?);
-        Some(path.join(text(project, "data_dir").unwrap_or_else(|| ".crush".to_owned())))
-    };
-    projects.iter().take(LISTED_MAX).filter_map(folder).collect()
+    projects.take(LISTED_MAX).filter_map(folder).collect()
 }
 
 /// The log that a path is or belongs to: what is written to a database stands beside it first.

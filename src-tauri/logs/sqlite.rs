@@ -28,8 +28,11 @@ pub(super) enum Rows<E> {
     Refused(E),
 }
 
+/// Takes a row: its number and its JSON.
+pub(super) type Take<'t, E> = dyn FnMut(i64, &[u8]) -> Result<(), E> + 't;
+
 /// Gives the rows after `after` that the first of the questions finds which the database can answer.
-pub(super) fn rows<E>(path: &Path, queries: &[&str], after: i64, take: &mut dyn FnMut(i64, &[u8]) -> Result<(), E>) -> io::Result<Rows<E>> {
+pub(super) fn rows<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> io::Result<Rows<E>> {
     match read(path, queries, after, take) {
         // Where its folder cannot be written to, what was written ahead cannot be read in place.
         Err(fault) if fault.sqlite_error_code() == Some(ErrorCode::CannotOpen) && path.exists() => {
@@ -40,7 +43,7 @@ pub(super) fn rows<E>(path: &Path, queries: &[&str], after: i64, take: &mut dyn 
     }
 }
 
-fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut dyn FnMut(i64, &[u8]) -> Result<(), E>) -> rusqlite::Result<Rows<E>> {
+fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> rusqlite::Result<Rows<E>> {
     // Not `immutable`, which would leave out what was written ahead.
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     database.busy_timeout(BUSY)?;
