@@ -1,100 +1,65 @@
 //! AI clients' own logs: found, read from where the last reading ended, and handed on as sightings.
 //!
-//! One pure reader per client (`claude_code.rs`, ...) turns lines into sightings; where logs lie, what was read already, and how a long
+//! One pure reader per client (`claude_code.rs`, ...) turns lines, documents and rows into sightings; where logs lie, what was read already, and how a long
 //! file passes through little memory is the same for all and stands here. A log that cannot be read never stops the others.
 //! Reading anything twice is harmless, because the ledger knows a call by its key; cursors only save the work.
 
-pub mod claude_code;
 pub mod watch;
 
-mod cursor;
-mod lines;
+mod client;
+mod places;
 mod walk;
 
+mod cursor;
+mod kin;
+mod lines;
+mod reading;
+mod sqlite;
+mod table;
+
+mod json;
+mod kept;
+mod row;
+
+mod aider;
+mod amp;
+pub mod claude_code;
+mod cline;
+mod codex;
+mod copilot;
+mod crush;
+mod cursor_csv;
+mod droid;
+mod gemini;
+mod goose;
+mod grok;
+mod kimi;
+mod opencode;
+mod pi;
+mod qwen;
+mod zed;
+
+pub use client::Client;
+pub(crate) use client::again;
 pub use cursor::Cursors;
 pub use lines::Line;
-pub use walk::{files, usual_roots};
+pub use places::usual_roots;
+pub use walk::files;
 
 use crate::attribution::Projects;
-use cursor::{Cursor, Place};
-use events::{Project, RequestKey, Sighting};
-use lines::Lines;
-use serde::{Deserialize, Serialize};
+use cursor::Cursor;
+use events::{RequestKey, Sighting};
+use kin::Kin;
 use std::{
     collections::HashMap,
-    fs::File,
-    io::{self, Seek, SeekFrom},
+    io,
     path::{Path, PathBuf},
-    str::FromStr,
 };
 
 /// How many sightings are handed over at once, at most.
 pub const BATCH_SIGHTINGS_MAX: usize = 2048;
 /// How many files may wait for one batch to fill; keeps short what an interruption reads again.
 const BATCH_FILES_MAX: usize = 512;
-
-/// A program whose logs can be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Client {
-    /// Anthropic's Claude Code.
-    ClaudeCode,
-}
-
-impl Client {
-    /// Every one there is.
-    pub const ALL: [Client; 1] = [Client::ClaudeCode];
-
-    /// Its name on the command line and in [`events::Usage::client`].
-    pub const fn name(self) -> &'static str {
-        match self {
-            Client::ClaudeCode => "claude-code",
-        }
-    }
-
-    const fn reader_version(self) -> u32 {
-        match self {
-            Client::ClaudeCode => claude_code::VERSION,
-        }
-    }
-
-    fn reader(self) -> Reader {
-        match self {
-            Client::ClaudeCode => Reader::ClaudeCode(claude_code::Reader::default()),
-        }
-    }
-}
-
-impl FromStr for Client {
-    type Err = String;
-    fn from_str(name: &str) -> Result<Client, String> {
-        Client::ALL.into_iter().find(|client| client.name() == name).ok_or_else(|| {
-            let known: Vec<_> = Client::ALL.into_iter().map(Client::name).collect();
-            format!("no such client: {name:?} (known: {})", known.join(", "))
-        })
-    }
-}
-
-/// The reader of one file, with the state that it carries from line to line and, in the file's cursor, from import to import.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-enum Reader {
-    ClaudeCode(claude_code::Reader),
-}
-
-impl Reader {
-    const fn client(&self) -> Client {
-        match self {
-            Reader::ClaudeCode(_) => Client::ClaudeCode,
-        }
-    }
-
-    fn line(&mut self, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
-        match self {
-            Reader::ClaudeCode(reader) => reader.line(line, projects, found),
-        }
-    }
-}
 
 /// How far an import is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -152,8 +117,13 @@ pub fn import_files<E>(
     sink: &mut dyn FnMut(Vec<Sighting>) -> Result<(), E>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, E> {
-    let mut import = Import { client, cursors, projects, sink, batch: Batch::default(), waiting: Vec::new(), report: Report::default() };
-    for path in files {
+    let mut kin = Kin::default();
+    cursors.readers(client).for_each(|reader| kin.learn(reader));
+    let mut import =
+        Import { client, kin, cursors, projects, sink, batch: Batch::default(), waiting: Vec::new(), report: Report::default() };
+    let mut files: Vec<&PathBuf> = files.iter().collect();
+    import.look_ahead(&mut files);
+    for path in &files {
         match import.file(path) {
             Ok(()) => import.cursors.fault_is_over(path),
             Err(Stop::Sink(error)) => return Err(error),
@@ -172,6 +142,7 @@ pub fn import_files<E>(
 
 struct Import<'a, E> {
     client: Client,
+    kin: Kin,
     cursors: &'a mut Cursors,
     projects: &'a mut Projects,
     sink: &'a mut dyn FnMut(Vec<Sighting>) -> Result<(), E>,
@@ -193,50 +164,6 @@ impl<E> From<io::Error> for Stop<E> {
 }
 
 impl<E> Import<'_, E> {
-    fn file(&mut self, path: &Path) -> Result<(), Stop<E>> {
-        let seen = Place::of(&path.metadata()?);
-        let version = self.client.reader_version();
-        let known = self.cursors.get(path).filter(|cursor| cursor.reader.client() == self.client && cursor.reader_version == version);
-        if known.is_some_and(|cursor| cursor.place == seen) {
-            return Ok(());
-        }
-        let mut file = File::open(path)?;
-        // Of the open file: the path may have been given to another one since.
-        let place = Place::of(&file.metadata()?);
-        let (mut reader, start) = match known {
-            Some(cursor) if cursor.still_fits(&place, &mut file)? => (cursor.reader.clone(), cursor.offset),
-            Some(_) | None => (self.client.reader(), 0),
-        };
-        file.seek(SeekFrom::Start(start))?;
-        let name = path.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let mut lines = Lines::new(file, start);
-        let mut found = Vec::new();
-        while let Some((offset, bytes)) = lines.next_whole()? {
-            let line = Line { bytes, file: &name, offset };
-            reader.line(line, &mut |cwd| self.projects.of_folder(cwd), &mut found);
-            found.drain(..).for_each(|sighting| self.batch.add(sighting));
-            if self.batch.sightings.len() >= BATCH_SIGHTINGS_MAX {
-                let cursor = Cursor::at(lines.offset(), lines.source(), place, version, &reader)?;
-                self.waiting.push((path.to_owned(), cursor.unfinished()));
-                self.hand_over().map_err(Stop::Sink)?;
-            }
-        }
-        // The last line without its end: half a line is no JSON and yields nothing; a whole one is told now, and again when its end is
-        // there. The cursor stays before it, and the reader forgets it.
-        let cursor_reader = reader.clone();
-        let (offset, bytes) = lines.rest();
-        reader.line(Line { bytes, file: &name, offset }, &mut |cwd| self.projects.of_folder(cwd), &mut found);
-        found.drain(..).for_each(|sighting| self.batch.add(sighting));
-        self.report.bytes_read += lines.bytes_read();
-        let too_long = lines.too_long();
-        let cursor = Cursor::at(lines.offset(), lines.source(), place, version, &cursor_reader)?;
-        self.waiting.push((path.to_owned(), cursor));
-        if too_long > 0 {
-            self.skip(path, format!("{too_long} lines longer than {} MiB", lines::LINE_BYTES_MAX >> 20));
-        }
-        Ok(())
-    }
-
     fn hand_over(&mut self) -> Result<(), E> {
         let batch = std::mem::take(&mut self.batch).sightings;
         if !batch.is_empty() {
@@ -286,5 +213,7 @@ impl Batch {
     }
 }
 
+#[cfg(test)]
+mod cases;
 #[cfg(test)]
 mod tests;

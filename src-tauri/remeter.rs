@@ -30,14 +30,17 @@ pub fn mark() -> Said {
 
 /// The usage of one sighting as today's meter or reader makes it of what was said; `None` where that cannot be told surely.
 ///
-/// Who, when and for what stay, and so do the sources. What was said names the dialect: a reply's surface stands in it, and without one it
-/// is a usage object of Claude Code's log, the only one that is kept bare. It is believed only where the usage agrees: in its family, and
+/// Who, when and for what stay, and so do the sources. What was said names the dialect: a reply's surface or a client stands in it, and without
+/// either it is a usage object of Claude Code's log, the only one that is kept bare. It is believed only where the usage agrees: in its family, and
 /// in its source.
 ///
 /// For a call of more than one line, see [`call`]: to the usage of a later line, other sightings have contributed.
 pub fn again(usage: &Usage, said: &Said) -> Option<Usage> {
     match surface(said)? {
-        Some(_) => meter::again(usage, serde_json::from_str::<Map<String, Value>>(said.text()).ok()?),
+        Some(surface) => match surface.parse::<logs::Client>() {
+            Ok(client) => logs::again(client, usage, said),
+            Err(_) => meter::again(usage, serde_json::from_str::<Map<String, Value>>(said.text()).ok()?),
+        },
         None => {
             let in_log = usage.sources.has(Source::Log) && usage.family == "anthropic";
             // Of a call that others saw as well, the client may be their word.

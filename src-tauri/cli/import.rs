@@ -13,7 +13,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
-    /// Only this client's logs: claude-code
+    /// Only this client's logs: claude-code, codex, gemini-cli, opencode, copilot-cli, ...
     #[arg(long)]
     client: Option<Client>,
     /// The folder that the client's own variable would name (CLAUDE_CONFIG_DIR, ...); its usual places if not named

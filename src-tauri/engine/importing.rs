@@ -28,7 +28,7 @@ pub(super) fn watch_clients(home: &Home, writer: &WriterHandle, troubles: &Troub
             }
         }
     };
-    Client::ALL.into_iter().filter_map(watch).collect()
+    Client::ALL.iter().copied().filter_map(watch).collect()
 }
 
 struct Importer {

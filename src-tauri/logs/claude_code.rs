@@ -3,9 +3,7 @@
 //! Pure: bytes of a line in, sightings out. Only counts, names, ids and times leave this file; content is skipped unparsed.
 //! The format and its traps are in `reference/log-formats.md`, section 1; "rule" below is its dedup rule.
 
-mod kept;
-
-use super::Line;
+use super::{Line, kept};
 use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Tokens, Usage};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
@@ -107,7 +105,9 @@ impl Reader {
             let Some(tokens) = tokens(&part) else { continue };
             let model = name(part.model).or(model);
             let usage = Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() };
-            found.push(Sighting { usage, said: kept::part(raw, &counted) });
+            // How the whole was served, its parts were, and they do not say so themselves.
+            let shared = [("service_tier", counted.service_tier), ("speed", counted.speed), ("inference_geo", counted.inference_geo)];
+            found.push(Sighting { usage, said: kept::with(raw, &shared) });
         }
         found.push(Sighting { usage, said: kept::whole(raw) });
     }

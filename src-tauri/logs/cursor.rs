@@ -1,6 +1,6 @@
 //! How far each log file was read.
 
-use super::{Client, Reader};
+use super::{Client, client::Reader};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -64,6 +64,11 @@ impl Cursors {
         self.files.get(&*path.to_string_lossy())
     }
 
+    /// The readers of a client's files, with what they learned.
+    pub(super) fn readers(&self, client: Client) -> impl Iterator<Item = &Reader> {
+        self.files.values().map(|cursor| &cursor.reader).filter(move |reader| reader.client() == client)
+    }
+
     pub(super) fn set(&mut self, path: &Path, cursor: Cursor) {
         self.files.insert(path.to_string_lossy().into_owned(), cursor);
     }
@@ -110,11 +115,23 @@ impl Place {
     }
 }
 
+impl Place {
+    pub(super) fn same_file(&self, other: &Place) -> bool {
+        (self.device, self.inode) == (other.device, other.inode)
+    }
+
+    /// The place of a file that has another one beside it, with whose changes it changes.
+    pub(super) fn with(self, beside: &Place) -> Place {
+        let size_bytes = self.size_bytes.wrapping_add(beside.size_bytes);
+        Place { size_bytes, modified_ns: self.modified_ns.max(beside.modified_ns), ..self }
+    }
+}
+
 /// How far one file was read.
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Cursor {
     pub(super) place: Place,
-    /// The end of the last whole line that was read.
+    /// The end of the last whole line that was read; of a database, its last row.
     pub(super) offset: u64,
     /// Of the last [`TAIL_BYTES`] before `offset`.
     tail_hash: u64,
@@ -129,6 +146,11 @@ impl Cursor {
         let tail_hash = tail_hash(file, offset)?;
         file.seek(SeekFrom::Start(position))?;
         Ok(Cursor { place, offset, tail_hash, reader_version, reader: reader.clone() })
+    }
+
+    /// A cursor in a database, whose rows have numbers.
+    pub(super) fn of_database(last_row: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
+        Cursor { place, offset: last_row, tail_hash: 0, reader_version, reader: reader.clone() }
     }
 
     /// The same cursor of a file of which more is known to come.

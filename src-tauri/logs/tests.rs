@@ -302,7 +302,7 @@ fn fast_mode_place_thinking_and_reported_cost_are_kept() {
 #[test]
 fn what_was_said_is_kept_without_anything_that_could_be_content() {
     let usage = format!(r#"{{"input_tokens":1,"output_tokens":9,"service_tier":"standard","note":"{}"}}"#, "secret ".repeat(20));
-    let mut reader = Client::ClaudeCode.reader();
+    let mut reader = claude_code::Reader::default();
     let mut found = Vec::new();
     let text = with_usage("msg_1", &usage);
     reader.line(Line { bytes: text.as_bytes(), file: "s", offset: 0 }, &mut |_| None, &mut found);

@@ -1,6 +1,10 @@
 //! Notices that logs changed, within two seconds and without looking while nothing does.
 
-use super::{Client, walk};
+use super::{
+    Client,
+    places::{DEPTH_MAX, Folder, log_folders, log_of},
+    walk,
+};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::{
     collections::BTreeSet,
@@ -52,21 +56,9 @@ pub fn watch(client: Client, roots: Vec<PathBuf>, told: impl FnMut(Change) + Sen
 
 fn watch_every(rescan: Duration, client: Client, roots: Vec<PathBuf>, told: impl FnMut(Change) + Send + 'static) -> std::io::Result<Watch> {
     let (notices, inbox) = sync_channel(NOTICES_MAX);
-    let sender = notices.clone();
-    let overflowed = Arc::new(AtomicBool::new(false));
-    let overflow = overflowed.clone();
+    let watched_to = Notices { sender: notices.clone(), overflowed: Arc::default() };
     let thread = std::thread::Builder::new().name("log-watch".into()).spawn(move || {
-        // Without a watcher (the system's limit is reached) the rescan still finds everything, later.
-        let watcher = notify::recommended_watcher(move |event: notify::Result<Event>| {
-            if event.as_ref().is_ok_and(|event| event.kind.is_access()) {
-                return;
-            }
-            // A full inbox will be read, and then this is seen.
-            if sender.try_send(Notice::Changed(event)).is_err() {
-                overflow.store(true, Ordering::Relaxed);
-            }
-        });
-        Loop { client, roots, watcher: watcher.ok(), watched: BTreeSet::new(), told, rescan, overflowed }.run(&inbox);
+        Loop { client, roots, watcher: None, watched: BTreeSet::new(), told, rescan, notices: watched_to }.run(&inbox);
     })?;
     Ok(Watch { notices, thread: Some(thread) })
 }
@@ -89,8 +81,7 @@ struct Loop<F> {
     watched: BTreeSet<PathBuf>,
     told: F,
     rescan: Duration,
-    /// A notice was dropped.
-    overflowed: Arc<AtomicBool>,
+    notices: Notices,
 }
 
 #[derive(Default)]
@@ -142,8 +133,8 @@ impl<F: FnMut(Change)> Loop<F> {
                 for path in event.paths {
                     if path.is_dir() {
                         changed.folders.push(path);
-                    } else if walk::is_log(self.client, &path) {
-                        changed.files.insert(path);
+                    } else if let Some(log) = log_of(self.client, &path) {
+                        changed.files.insert(log);
                     }
                 }
             }
@@ -151,12 +142,13 @@ impl<F: FnMut(Change)> Loop<F> {
     }
 
     fn tell(&mut self, mut changed: Changed) {
-        if changed.all || self.overflowed.swap(false, Ordering::Relaxed) {
+        if changed.all || self.notices.overflowed.swap(false, Ordering::Relaxed) {
             return (self.told)(Change::All);
         }
         // A new folder may have got files before the system watched it.
         if !changed.folders.is_empty() {
-            changed.files.extend(walk::files_below(self.client, std::mem::take(&mut changed.folders)).0);
+            let folders = std::mem::take(&mut changed.folders).into_iter().map(|path| Folder { path, depth_max: DEPTH_MAX });
+            changed.files.extend(walk::files_below(self.client, folders.collect()).0);
         }
         if !changed.files.is_empty() {
             (self.told)(Change::Files(changed.files.into_iter().collect()));
@@ -164,17 +156,48 @@ impl<F: FnMut(Change)> Loop<F> {
     }
 
     fn watch_new_folders(&mut self) {
-        let Some(watcher) = &mut self.watcher else { return };
-        for folder in self.roots.iter().flat_map(|root| walk::log_folders(self.client, root)) {
-            if !folder.is_dir() {
+        for folder in self.roots.iter().flat_map(|root| log_folders(self.client, root)) {
+            if !folder.path.is_dir() {
                 // Gone: forget it, so that it is watched anew when it comes back.
-                if self.watched.remove(&folder) {
-                    let _ = watcher.unwatch(&folder);
+                if self.watched.remove(&folder.path)
+                    && let Some(watcher) = &mut self.watcher
+                {
+                    let _ = watcher.unwatch(&folder.path);
                 }
-            } else if !self.watched.contains(&folder) && watcher.watch(&folder, RecursiveMode::Recursive).is_ok() {
-                self.watched.insert(folder);
+            } else if !self.watched.contains(&folder.path) {
+                // Made when there is something to watch: most clients are not there, and the system gives few watchers.
+                // Without one (its limit is reached) the rescan still finds everything, later.
+                if self.watcher.is_none() {
+                    self.watcher = self.notices.watcher().ok();
+                }
+                let mode = if folder.depth_max > 0 { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+                if self.watcher.as_mut().is_some_and(|watcher| watcher.watch(&folder.path, mode).is_ok()) {
+                    self.watched.insert(folder.path);
+                }
             }
         }
+    }
+}
+
+/// Where a watcher puts what it notices.
+struct Notices {
+    sender: SyncSender<Notice>,
+    /// A notice was dropped.
+    overflowed: Arc<AtomicBool>,
+}
+
+impl Notices {
+    fn watcher(&self) -> notify::Result<RecommendedWatcher> {
+        let (sender, overflowed) = (self.sender.clone(), self.overflowed.clone());
+        notify::recommended_watcher(move |event: notify::Result<Event>| {
+            if event.as_ref().is_ok_and(|event| event.kind.is_access()) {
+                return;
+            }
+            // A full inbox will be read, and then this is seen.
+            if sender.try_send(Notice::Changed(event)).is_err() {
+                overflowed.store(true, Ordering::Relaxed);
+            }
+        })
     }
 }
 

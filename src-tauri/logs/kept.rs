@@ -3,7 +3,7 @@
 //! Nearly every object is kept as it stands in the row, at the price of one copy. One that has anything else in it is taken apart and
 //! cleaned.
 
-use super::{UsageObject, parse};
+use super::json::Json;
 use events::Said;
 use serde_json::{Map, Value, value::RawValue};
 
@@ -23,19 +23,25 @@ pub(super) fn whole(raw: &RawValue) -> Option<Said> {
     } else if is_plain(raw.get()) {
         Some(Said::from(raw.to_owned()))
     } else {
-        Some(Said::from(&clean(parse(raw)?, 1)))
+        Some(Said::from(&clean(serde_json::from_str(raw.get()).ok()?, 1)))
     }
 }
 
-/// That of a call within it. How the whole was served, its parts were, and they do not say so themselves.
-pub(super) fn part(raw: &RawValue, whole: &UsageObject<'_>) -> Option<Said> {
-    let mut fields = parse::<Map<String, Value>>(raw).filter(|_| raw.get().len() <= BYTES_MAX)?;
-    for (name, shared) in [("service_tier", whole.service_tier), ("speed", whole.speed), ("inference_geo", whole.inference_geo)] {
-        if let Some(shared) = shared.and_then(parse) {
-            fields.entry(name).or_insert(shared);
+/// The same, with fields that stand beside it and hold for it too, where it does not say them itself.
+pub(super) fn with(raw: &RawValue, shared: &[(&str, Option<&RawValue>)]) -> Option<Said> {
+    let mut fields = serde_json::from_str::<Map<String, Value>>(raw.get()).ok().filter(|_| raw.get().len() <= BYTES_MAX)?;
+    for (name, shared) in shared {
+        if let Some(shared) = shared.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+            fields.entry(*name).or_insert(shared);
         }
     }
     Some(Said::from(&clean(Value::Object(fields), 1)))
+}
+
+/// A usage object under the name of whose words it is in, so that the same reader can read it again.
+pub(super) fn of(surface: &str, usage: Json<'_>) -> Option<Said> {
+    let value = serde_json::from_str(usage.raw()).ok().filter(|_| usage.raw().len() <= BYTES_MAX)?;
+    Some(Said::from(&Value::from_iter([("surface", Value::from(surface)), ("usage", clean(value, 2))])))
 }
 
 /// Whether JSON text has nothing in it but plain numbers and short words without escapes, and no space between them.

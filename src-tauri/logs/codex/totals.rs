@@ -1,0 +1,173 @@
+//! Running totals, several of which may be interleaved in one file, and what one row adds to its own.
+
+use crate::logs::json::Json;
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How many totals one file is followed by; the least recently used is forgotten.
+const LINEAGES_MAX: usize = 32;
+
+/// What Codex counts, in its own classes: cache reads and writes are part of `input`, reasoning of `output`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Totals {
+    pub(super) input: u64,
+    pub(super) cached: u64,
+    pub(super) cache_write: u64,
+    pub(super) output: u64,
+    pub(super) reasoning: u64,
+    /// As the client says it; older ones leave it out.
+    total: u64,
+}
+
+impl Totals {
+    /// With the spellings of older versions. `None` where nothing is counted.
+    pub(super) fn read(usage: Json<'_>) -> Option<Totals> {
+        let usage = usage.object();
+        let count = |names: &[&str]| names.iter().find_map(|name| usage.count(name));
+        let (input, output) = (count(&["input_tokens", "prompt_tokens"]), count(&["output_tokens", "completion_tokens"]));
+        let total = count(&["total_tokens"]);
+        input.or(output).or(total)?;
+        Some(Totals {
+            input: input.unwrap_or(0),
+            cached: count(&["cached_input_tokens", "cache_read_input_tokens", "cached_tokens"]).unwrap_or(0),
+            cache_write: count(&["cache_write_input_tokens", "cache_creation_input_tokens"]).unwrap_or(0),
+            output: output.unwrap_or(0),
+            reasoning: count(&["reasoning_output_tokens", "reasoning_tokens"]).unwrap_or(0),
+            total: total.unwrap_or(0),
+        })
+    }
+
+    /// Whether no token is counted. A total alone is an estimate of the context, written after a compaction.
+    pub(super) const fn is_nothing(&self) -> bool {
+        self.input == 0 && self.output == 0
+    }
+
+    pub(super) const fn same_call(&self, other: &Totals) -> bool {
+        self.input == other.input && self.cached == other.cached && self.output == other.output && self.reasoning == other.reasoning
+    }
+
+    /// What was added since `before`; `None` where any count is smaller than it was. The client's own sum is not asked: it has been seen
+    /// to jump to an estimate.
+    fn since(&self, before: &Totals) -> Option<Totals> {
+        Some(Totals {
+            input: self.input.checked_sub(before.input)?,
+            cached: self.cached.checked_sub(before.cached)?,
+            cache_write: self.cache_write.checked_sub(before.cache_write)?,
+            output: self.output.checked_sub(before.output)?,
+            reasoning: self.reasoning.checked_sub(before.reasoning)?,
+            total: self.total.saturating_sub(before.total),
+        })
+    }
+
+    /// In the client's words.
+    pub(super) fn said(&self) -> String {
+        let Totals { input, cached, cache_write, output, reasoning, total } = self;
+        format!(
+            r#"{{"input_tokens":{input},"cached_input_tokens":{cached},"cache_write_input_tokens":{cache_write},"output_tokens":{output},"reasoning_output_tokens":{reasoning},"total_tokens":{total}}}"#
+        )
+    }
+}
+
+/// All that tells one state of the totals from another. Without the client's own sum, which only some versions write.
+impl fmt::Display for Totals {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Totals { input, cached, cache_write, output, reasoning, total: _ } = self;
+        write!(f, "{input}-{cached}-{cache_write}-{output}-{reasoning}")
+    }
+}
+
+/// The totals of a file, the most recently used last: those of the session, and of reviewers and agents that write to the same file.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Lineages(Vec<Totals>);
+
+impl Lineages {
+    /// What a row adds: `last` is what it says of itself, `total` where its lineage then stands. `None` where it adds nothing.
+    ///
+    /// - totals that were seen before: the row is repeated;
+    /// - totals less the row's own usage that were seen before, or that are nothing: the lineage advanced by that usage, or begins;
+    /// - else, totals beyond a lineage's: it advanced by all that lies between, of which the row names only the last part;
+    /// - else a lineage whose beginning is not in this file, of which only the row's own usage is new.
+    pub(super) fn advance(&mut self, last: Option<Totals>, total: Option<Totals>) -> Option<Totals> {
+        let Some(total) = total else { return last };
+        if let Some(at) = self.position(&total) {
+            self.replace(Some(at), total);
+            return None;
+        }
+        let last = last.filter(|last| !last.is_nothing());
+        let origin = last.and_then(|last| total.since(&last));
+        let known = origin.and_then(|origin| self.position(&origin));
+        let (at, used) = if known.is_some() || origin.is_some_and(|origin| origin.is_nothing()) {
+            (known, last)
+        } else if let Some((at, before)) = self.below(&total) {
+            (Some(at), total.since(&before))
+        } else {
+            (None, last.or(Some(total)))
+        };
+        self.replace(at, total);
+        used.filter(|used| !used.is_nothing())
+    }
+
+    fn position(&self, totals: &Totals) -> Option<usize> {
+        self.0.iter().position(|known| known.since(totals).is_some() && totals.since(known).is_some())
+    }
+
+    /// The furthest of those that can have grown to these totals.
+    fn below(&self, total: &Totals) -> Option<(usize, Totals)> {
+        let below = self.0.iter().copied().enumerate().filter(|(_, known)| total.since(known).is_some());
+        below.max_by_key(|(_, known)| known.input.saturating_add(known.output))
+    }
+
+    fn replace(&mut self, at: Option<usize>, total: Totals) {
+        match at {
+            Some(at) => {
+                self.0.remove(at);
+            }
+            None if self.0.len() >= LINEAGES_MAX => {
+                self.0.remove(0);
+            }
+            None => {}
+        }
+        self.0.push(total);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn totals(input: u64, output: u64) -> Totals {
+        Totals { input, output, ..Totals::default() }
+    }
+
+    /// What rows of (last, total) add, by their input.
+    fn added(rows: &[(u64, u64)]) -> Vec<u64> {
+        let mut lineages = Lineages::default();
+        let row = |(last, total): &(u64, u64)| lineages.advance(Some(totals(*last, 1)), Some(totals(*total, *total)));
+        rows.iter().map(row).map(|used| used.map_or(0, |used| used.input)).collect()
+    }
+
+    #[test]
+    fn a_lineage_of_which_rows_are_missing_advances_by_all_that_lies_between() {
+        assert_eq!(added(&[(10, 10), (5, 40), (5, 40), (2, 30)]), [10, 30, 0, 2]);
+    }
+
+    proptest! {
+        #[test]
+        fn interleaved_lineages_come_to_the_sum_of_their_ends(steps in proptest::collection::vec((0usize..3, 1u64..1000, 1u64..1000, any::<bool>()), 1..60)) {
+            let mut ends = [Totals::default(); 3];
+            let (mut lineages, mut sum) = (Lineages::default(), 0);
+            for (at, input, output, again) in steps {
+                // Unlike parities keep the three from meeting.
+                let last = totals(input * 3 + u64::from(ends[at].input == 0) * at as u64, output);
+                ends[at].input += last.input;
+                ends[at].output += last.output;
+                for _ in 0..=usize::from(again) {
+                    sum += lineages.advance(Some(last), Some(ends[at])).map_or(0, |used| used.input);
+                }
+            }
+            prop_assert_eq!(sum, ends.iter().map(|end| end.input).sum::<u64>());
+        }
+    }
+}

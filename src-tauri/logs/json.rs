@@ -1,0 +1,208 @@
+//! JSON that is parsed no further than it is asked: logs are mostly content, of which nothing is wanted.
+//!
+//! Every field stays text until somebody asks for it, so that a field of an unforeseen type costs that field and not the row.
+
+use events::{Timestamp, Usd};
+use serde::{
+    Deserialize, Deserializer,
+    de::{MapAccess, Visitor},
+};
+use serde_json::value::RawValue;
+use std::{borrow::Cow, fmt};
+
+/// The longest id or name that is kept; a longer one is none.
+const WORD_BYTES_MAX: usize = 512;
+/// How many digits after the point of a second are read: microseconds.
+const FRACTION_DIGITS: usize = 6;
+
+/// One JSON value, as text.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Json<'a>(&'a str);
+
+impl<'a> Json<'a> {
+    /// Whole JSON text; `None` where it is none.
+    pub(super) fn parse(text: &'a str) -> Option<Json<'a>> {
+        serde_json::from_str::<&RawValue>(text).ok().map(Json::from)
+    }
+
+    /// The value as it stands.
+    pub(super) fn raw(self) -> &'a str {
+        self.0
+    }
+
+    /// Its fields; none where it is no object.
+    pub(super) fn object(self) -> Object<'a> {
+        serde_json::from_str(self.0).unwrap_or_default()
+    }
+
+    /// Its elements; none where it is no array.
+    pub(super) fn items(self) -> impl Iterator<Item = Json<'a>> {
+        serde_json::from_str::<Vec<&RawValue>>(self.0).unwrap_or_default().into_iter().map(Json::from)
+    }
+
+    /// The value at the end of a path of field names. For more than one field of an object, ask [`Json::object`] once.
+    pub(super) fn at(self, path: &[&str]) -> Option<Json<'a>> {
+        path.iter().try_fold(self, |value, name| value.object().get(name))
+    }
+
+    /// A text of any length, `None` where it is none.
+    pub(super) fn text(self) -> Option<Cow<'a, str>> {
+        #[derive(Deserialize)]
+        #[serde(transparent)]
+        struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
+        serde_json::from_str::<Text<'_>>(self.0).ok().map(|text| text.0)
+    }
+
+    /// A name or id: a text that is neither empty nor long, without control characters. A number is its digits.
+    pub(super) fn word(self) -> Option<String> {
+        let word = match self.0.as_bytes().first()? {
+            b'"' => self.text()?,
+            b'0'..=b'9' => Cow::Borrowed(self.0),
+            _ => return None,
+        };
+        (!word.is_empty() && word.len() <= WORD_BYTES_MAX && !word.contains(char::is_control)).then(|| word.into_owned())
+    }
+
+    /// A provider's id or a model's name. Those have no spaces; what has is another's text in their place.
+    pub(super) fn id(self) -> Option<String> {
+        self.word().filter(|word| !word.contains(char::is_whitespace))
+    }
+
+    /// A count: a whole number that is not negative, however it is written (`12`, `12.0`).
+    pub(super) fn count(self) -> Option<u64> {
+        let (whole, fraction) = self.0.split_once('.').unwrap_or((self.0, ""));
+        fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
+    }
+
+    pub(super) fn is_true(self) -> bool {
+        self.0 == "true"
+    }
+
+    /// An amount of money that is not negative, read from its digits.
+    pub(super) fn usd(self) -> Option<Usd> {
+        let text = if self.0.starts_with('"') { self.text()? } else { Cow::Borrowed(self.0) };
+        text.parse().ok().filter(|cost| *cost >= Usd::default())
+    }
+
+    /// RFC 3339.
+    pub(super) fn time(self) -> Option<Timestamp> {
+        Timestamp::parse(&self.text()?)
+    }
+
+    /// Milliseconds since the epoch, perhaps with a fraction.
+    pub(super) fn millis(self) -> Option<Timestamp> {
+        let whole = self.0.split_once('.').map_or(self.0, |(whole, _)| whole);
+        whole.parse::<i64>().ok().filter(|millis| *millis > 0).map(Timestamp::from_millis)
+    }
+
+    /// Seconds since the epoch, perhaps with a fraction.
+    pub(super) fn secs(self) -> Option<Timestamp> {
+        let (whole, fraction) = self.0.split_once('.').unwrap_or((self.0, ""));
+        let secs = whole.parse::<i64>().ok().filter(|secs| *secs > 0)?;
+        let digits: String = fraction.chars().chain("000000".chars()).take(FRACTION_DIGITS).collect();
+        Some(Timestamp::from_secs(secs).plus_micros(digits.parse().ok()?))
+    }
+}
+
+impl<'a> From<&'a RawValue> for Json<'a> {
+    fn from(raw: &'a RawValue) -> Json<'a> {
+        Json(raw.get())
+    }
+}
+
+/// The fields of an object, each still text.
+#[derive(Debug, Default)]
+pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
+
+impl<'a> Object<'a> {
+    /// A field; of several with one name the last. `null` is none.
+    pub(super) fn get(&self, name: &str) -> Option<Json<'a>> {
+        self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value).filter(|value| value.0 != "null")
+    }
+
+    /// The first of several names that is there.
+    pub(super) fn any(&self, names: &[&str]) -> Option<Json<'a>> {
+        names.iter().find_map(|name| self.get(name))
+    }
+
+    pub(super) fn word(&self, name: &str) -> Option<String> {
+        self.get(name)?.word()
+    }
+
+    pub(super) fn count(&self, name: &str) -> Option<u64> {
+        self.get(name)?.count()
+    }
+
+    /// Its fields in their order.
+    pub(super) fn fields(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
+        self.0.iter().map(|(name, value)| (&**name, *value))
+    }
+}
+
+impl<'de> Deserialize<'de> for Object<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<'de>, D::Error> {
+        struct Fields;
+        impl<'de> Visitor<'de> for Fields {
+            type Value = Object<'de>;
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("an object")
+            }
+            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
+                #[derive(Deserialize)]
+                #[serde(transparent)]
+                struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
+                let mut fields = Vec::new();
+                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
+                    fields.push((name, Json::from(value)));
+                }
+                Ok(Object(fields))
+            }
+        }
+        deserializer.deserialize_map(Fields)
+    }
+}
+
+/// The text of a line. Damaged text lies in content, which is skipped; the rest still counts.
+pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
+    // The lossy reading of sound text is slow, so not at once.
+    std::str::from_utf8(bytes).map_or_else(|_| String::from_utf8_lossy(bytes), Cow::Borrowed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    fn json(text: &str) -> Json<'_> {
+        Json::parse(text).expect("JSON")
+    }
+
+    #[test]
+    fn fields_are_read_one_by_one_and_odd_ones_cost_themselves_only() {
+        let object = json(r#"{"a":1,"b":{"c":["x","y"]},"a":2,"n":null,"f":12.0,"g":1.5,"m":-1,"\u0064":"w","e":""}"#).object();
+        assert_eq!((object.count("a"), object.count("f"), object.count("g"), object.count("m")), (Some(2), Some(12), None, None));
+        assert_eq!((object.word("d").as_deref(), object.word("e"), object.word("a").as_deref()), (Some("w"), None, Some("2")));
+        assert!(object.get("n").is_none());
+        let words: Vec<_> = object.get("b").and_then(|b| b.at(&["c"])).into_iter().flat_map(Json::items).filter_map(Json::word).collect();
+        assert_eq!(words, ["x", "y"]);
+    }
+
+    #[test]
+    fn times_are_read_from_their_digits() {
+        let at = |micros| Some(Timestamp::from_micros(micros));
+        assert_eq!(json("1770983426.42").secs(), at(1_770_983_426_420_000));
+        assert_eq!(json("1770983426").secs(), at(1_770_983_426_000_000));
+        assert_eq!(json("1771083156415").millis(), at(1_771_083_156_415_000));
+        assert_eq!((json("0").secs(), json("null").secs(), json("\"1\"").millis()), (None, None, None));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "\\PC{0,80}") {
+            if let Some(json) = Json::parse(&text) {
+                json.object();
+                let _ = (json.items().count(), json.word(), json.count(), json.usd(), json.time(), json.millis(), json.secs());
+            }
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Kimi CLI's and Kimi Code's wire logs: one JSON object a line.
+//!
+//! Pure. The format is in `reference/log-formats.md`, section 10.
+
+use super::{
+    Client, Line,
+    json::{Json, text},
+    row::{Around, Setting, call, sighting},
+};
+use events::{Sighting, Tokens, Usage};
+
+/// Reads one line.
+pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
+    let text = text(line.bytes);
+    let Some(row) = Json::parse(&text).map(Json::object) else { return };
+    let at = row.get("timestamp").and_then(Json::secs).or_else(|| row.get("time").and_then(Json::millis));
+    let at = setting.at(at);
+    let kind = row.word("type");
+    if kind.as_deref() == Some("llm.request") {
+        setting.model = row.word("model").or(setting.model.take());
+    }
+    let (said, id, model) = if kind.as_deref() == Some("usage.record") {
+        // What the turns sum up to stands in records of a wider scope.
+        let is_turn = row.word("usageScope").is_none_or(|scope| scope == "turn");
+        let Some(said) = row.get("usage").filter(|_| is_turn) else { return };
+        let agent: Vec<_> = [3, 1].into_iter().filter_map(|steps| around.folder(steps)).collect();
+        (said, format!("kimi:{}:{}", agent.join(":"), line.offset), setting.model.clone().or_else(|| row.word("model")))
+    } else {
+        let Some(message) = row.get("message").map(Json::object) else { return };
+        let Some(payload) = message.get("payload").filter(|_| message.word("type").as_deref() == Some("StatusUpdate")) else { return };
+        let payload = payload.object();
+        let (Some(said), Some(id)) = (payload.get("token_usage"), payload.get("message_id").and_then(Json::id)) else { return };
+        (said, id, setting.model.clone())
+    };
+    let Some(tokens) = tokens(said).filter(|tokens| tokens.total() > 0) else { return };
+    let session = around.path.ancestors().find_map(|folder| {
+        let above = folder.parent()?.parent()?.file_name()?;
+        (above == "sessions").then(|| folder.file_name()?.to_str().map(str::to_owned))?
+    });
+    let usage = Usage { model, session, ..call(Client::Kimi, "moonshot", id, at, tokens) };
+    found.push(sighting(Client::Kimi, usage, said));
+}
+
+/// Input is without the cache, in either spelling (log-formats 0.1).
+pub(super) fn tokens(usage: Json<'_>) -> Option<Tokens> {
+    let usage = usage.object();
+    let count = |names: &[&str]| usage.any(names).and_then(Json::count);
+    let (input, output) = (count(&["input_other", "inputOther"]), count(&["output"]));
+    input.or(output)?;
+    Some(Tokens {
+        input: input.unwrap_or(0),
+        cache_read: count(&["input_cache_read", "inputCacheRead"]).unwrap_or(0),
+        cache_write_5m: count(&["input_cache_creation", "inputCacheCreation"]).unwrap_or(0),
+        output: output.unwrap_or(0),
+        ..Tokens::default()
+    })
+}

@@ -1,0 +1,69 @@
+//! What one log file must know of the others: from which session a session was copied, and which sessions another file tells better.
+
+use super::{client::Reader, json};
+use std::{
+    collections::{HashMap, HashSet},
+    fs::File,
+    io::{BufRead, BufReader, Read},
+    path::Path,
+};
+
+/// How long a chain of copies is followed; a longer one is a circle.
+const GENERATIONS_MAX: usize = 64;
+/// How much of a file is read to learn whose it is.
+const HEAD_BYTES_MAX: u64 = 1 << 20;
+
+/// The sessions of one client, as far as its files were looked at.
+#[derive(Debug, Default)]
+pub(super) struct Kin {
+    parents: HashMap<String, String>,
+    covered: HashSet<String>,
+}
+
+impl Kin {
+    /// Takes up what a reader has learned of its file.
+    pub(super) fn learn(&mut self, reader: &Reader) {
+        if let Some((session, parent)) = reader.parent() {
+            self.parents.insert(session.to_owned(), parent.to_owned());
+        }
+        self.covered.extend(reader.covers().iter().cloned());
+    }
+
+    /// The first of the sessions from which this one was copied, one from another; itself where it was not.
+    pub(super) fn root(&self, session: &str) -> String {
+        let mut root = session;
+        for _ in 0..GENERATIONS_MAX {
+            match self.parents.get(root) {
+                Some(parent) if parent != session => root = parent,
+                Some(_) | None => break,
+            }
+        }
+        root.to_owned()
+    }
+
+    pub(super) fn covers(&self, session: &str) -> bool {
+        self.covered.contains(session)
+    }
+}
+
+/// The first line of a file, if it is not long. Packed files are unpacked as far.
+pub(super) fn first_line(path: &Path, is_packed: bool) -> Option<Vec<u8>> {
+    let file = File::open(path).ok()?;
+    let mut line = Vec::new();
+    if is_packed {
+        let source = zstd::stream::read::Decoder::new(file).ok()?;
+        BufReader::new(source).take(HEAD_BYTES_MAX).read_until(b'\n', &mut line).ok()?;
+    } else {
+        BufReader::new(file).take(HEAD_BYTES_MAX).read_until(b'\n', &mut line).ok()?;
+    }
+    Some(line)
+}
+
+/// The beginning of a file in the same folder; `None` where the name leads elsewhere.
+pub(super) fn beside(path: &Path, name: &str) -> Option<String> {
+    let is_plain = !name.is_empty() && !name.contains(['/', '\\']) && name != "..";
+    let file = File::open(path.with_file_name(name)).ok().filter(|_| is_plain)?;
+    let mut bytes = Vec::new();
+    file.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(json::text(&bytes).into_owned())
+}

@@ -1,0 +1,67 @@
+//! Qwen Code's book of calls, one a line; where a session is not in it, the session's transcript.
+//!
+//! Pure. The format is in `reference/log-formats.md`, section 5. The two name a call differently, so a session is read from one only.
+
+use super::{
+    Client, Line,
+    json::{Json, Object, text},
+    row::{Around, Setting, call, maker, sighting},
+};
+use events::{Sighting, Tokens, Usage};
+
+/// Reads a line of either.
+pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
+    let text = text(line.bytes);
+    let Some(json) = Json::parse(&text) else { return };
+    let row = json.object();
+    let session = row.word("sessionId");
+    if row.get("inputTokens").is_some() {
+        let Some(id) = row.word("id") else { return };
+        if let Some(session) = &session {
+            setting.cover(session);
+        }
+        return tell(setting, &row, json, format!("qwen:{id}"), session, around, found);
+    }
+    // A request's telemetry tells of the same request again and has no `usageMetadata`.
+    let Some(said) = row.get("usageMetadata") else { return };
+    let session = session.unwrap_or_else(|| line.file.to_owned());
+    let (Some(id), false) = (row.word("uuid"), (around.covered)(&session)) else { return };
+    tell(setting, &row, said, format!("qwen:{session}:{id}"), Some(session), around, found);
+}
+
+fn tell(
+    setting: &mut Setting,
+    row: &Object<'_>,
+    said: Json<'_>,
+    id: String,
+    session: Option<String>,
+    around: &mut Around<'_>,
+    found: &mut Vec<Sighting>,
+) {
+    let Some(tokens) = tokens(said).filter(|tokens| tokens.total() > 0) else { return };
+    let at = setting.at(row.get("timestamp").and_then(Json::time));
+    let model = row.word("model");
+    let provider = maker(model.as_deref());
+    let project = around.project(row.word("cwd").as_deref());
+    let usage = Usage { model, project, session, branch: row.word("gitBranch"), ..call(Client::Qwen, provider, id, at, tokens) };
+    found.push(sighting(Client::Qwen, usage, said));
+}
+
+/// Cache reads are within input. Thoughts stand beside output, but where the total is the sum without them (log-formats 0.1).
+pub(super) fn tokens(usage: Json<'_>) -> Option<Tokens> {
+    let usage = usage.object();
+    let count = |names: &[&str]| usage.any(names).and_then(Json::count);
+    let (input, output) = (count(&["inputTokens", "promptTokenCount"]), count(&["outputTokens", "candidatesTokenCount"]));
+    input.or(output)?;
+    let (input, output) = (input.unwrap_or(0), output.unwrap_or(0));
+    let cached = count(&["cachedTokens", "cachedContentTokenCount"]).unwrap_or(0);
+    let thoughts = count(&["thoughtsTokens", "thoughtsTokenCount"]).unwrap_or(0);
+    let is_within = thoughts <= output && count(&["totalTokens", "totalTokenCount"]) == Some(input.saturating_add(output));
+    Some(Tokens {
+        input: input.saturating_sub(cached),
+        cache_read: cached,
+        output: if is_within { output } else { output.saturating_add(thoughts) },
+        reasoning: thoughts,
+        ..Tokens::default()
+    })
+}

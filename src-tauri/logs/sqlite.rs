@@ -1,0 +1,180 @@
+//! Clients' databases, read beside the client that writes them: never locked for long, never written, and never taken for empty because
+//! they are busy.
+
+use rusqlite::{Connection, ErrorCode, OpenFlags, types::ValueRef};
+use std::{
+    fs,
+    io::{self, Read},
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a client that writes is waited for. Beyond that the database is read at the next occasion.
+const BUSY: Duration = Duration::from_secs(2);
+/// The largest row that is read.
+const ROW_BYTES_MAX: usize = 64 << 20;
+/// The largest database that is copied because it cannot be read in place.
+const COPY_BYTES_MAX: u64 = 2 << 30;
+const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
+
+/// What reading a database came to.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Rows<E> {
+    /// All rows were given, up to this one.
+    Until(i64),
+    /// None of the questions can be asked of it: it is another's, or of a schema that is not known.
+    NotKnown,
+    /// Whoever took the rows wants no more.
+    Refused(E),
+}
+
+/// Takes a row: its number and its JSON.
+pub(super) type Take<'t, E> = dyn FnMut(i64, &[u8]) -> Result<(), E> + 't;
+
+/// Gives the rows after `after` that the first of the questions finds which the database can answer.
+pub(super) fn rows<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> io::Result<Rows<E>> {
+    match read(path, queries, after, take) {
+        // Where its folder cannot be written to, what was written ahead cannot be read in place.
+        Err(fault) if fault.sqlite_error_code() == Some(ErrorCode::CannotOpen) && path.exists() => {
+            let copy = copied(path)?;
+            read(&copy.path, queries, after, take).map_err(|fault| told(&fault))
+        }
+        read => read.map_err(|fault| told(&fault)),
+    }
+}
+
+fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> rusqlite::Result<Rows<E>> {
+    // Not `immutable`, which would leave out what was written ahead.
+    let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
+    database.busy_timeout(BUSY)?;
+    database.pragma_update(None, "query_only", true)?;
+    // Asked once by itself, so that a busy or damaged database is not taken for one of another schema.
+    database.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    for query in queries {
+        let mut statement = match database.prepare(query) {
+            Ok(statement) => statement,
+            // Not a question to this schema.
+            Err(fault) if is_of_another_schema(&fault) => continue,
+            Err(fault) => return Err(fault),
+        };
+        let has_document = statement.column_count() > 2;
+        let mut rows = statement.query([after])?;
+        let mut until = after;
+        while let Some(row) = rows.next()? {
+            let number: i64 = row.get(0)?;
+            until = until.max(number);
+            let (ValueRef::Text(json), document) = (row.get_ref(1)?, if has_document { bytes(row.get_ref(2)?) } else { None }) else {
+                continue;
+            };
+            if json.len() > ROW_BYTES_MAX {
+                continue;
+            }
+            let taken = match document {
+                _ if !has_document => take(number, json),
+                Some(document) => take(number, &[b"{\"row\":", json, b",\"document\":", &document, b"}"].concat()),
+                None => continue,
+            };
+            if let Err(refused) = taken {
+                return Ok(Rows::Refused(refused));
+            }
+        }
+        return Ok(Rows::Until(until));
+    }
+    Ok(Rows::NotKnown)
+}
+
+/// A table or a column that is not there: SQLite's plainest error, as one kind or the other.
+fn is_of_another_schema(fault: &rusqlite::Error) -> bool {
+    matches!(fault, rusqlite::Error::SqlInputError { .. }) || fault.sqlite_error_code() == Some(ErrorCode::Unknown)
+}
+
+/// A document in a column, unpacked; `None` where there is none, or a larger one than is read.
+fn bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
+    let packed = match value {
+        ValueRef::Text(bytes) | ValueRef::Blob(bytes) => bytes,
+        ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) => return None,
+    };
+    if !packed.starts_with(&ZSTD_MAGIC) {
+        return (packed.len() <= ROW_BYTES_MAX).then(|| packed.to_vec());
+    }
+    let mut document = Vec::new();
+    let unpacked =
+        zstd::stream::read::Decoder::new(packed).and_then(|source| source.take(ROW_BYTES_MAX as u64 + 1).read_to_end(&mut document));
+    unpacked.ok().filter(|bytes| *bytes <= ROW_BYTES_MAX).map(|_| document)
+}
+
+struct Copied {
+    path: PathBuf,
+    _folder: tempfile::TempDir,
+}
+
+fn copied(path: &Path) -> io::Result<Copied> {
+    if path.metadata()?.len() > COPY_BYTES_MAX {
+        return Err(io::Error::new(io::ErrorKind::FileTooLarge, "cannot be read in place, and is too large to be copied"));
+    }
+    let folder = tempfile::tempdir()?;
+    let copy = folder.path().join("copy.db");
+    fs::copy(path, &copy)?;
+    let ahead = beside(path, "-wal");
+    if ahead.exists() {
+        fs::copy(ahead, folder.path().join("copy.db-wal"))?;
+    }
+    Ok(Copied { path: copy, _folder: folder })
+}
+
+/// A file that SQLite keeps beside a database.
+pub(super) fn beside(path: &Path, ending: &str) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(ending);
+    PathBuf::from(name)
+}
+
+fn told(fault: &rusqlite::Error) -> io::Error {
+    let kind = match fault.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => io::ErrorKind::WouldBlock,
+        _ => io::ErrorKind::Other,
+    };
+    io::Error::new(kind, fault.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const QUERY: [&str; 2] =
+        ["SELECT id, json_object('x', missing) FROM t WHERE id > ?1", "SELECT id, json_object('x', x) FROM t WHERE id > ?1"];
+
+    fn read_all(path: &Path, after: i64) -> io::Result<(Rows<()>, Vec<String>)> {
+        let mut found = Vec::new();
+        let rows = rows(path, &QUERY, after, &mut |_, bytes| {
+            found.push(String::from_utf8_lossy(bytes).into_owned());
+            Ok(())
+        })?;
+        Ok((rows, found))
+    }
+
+    #[test]
+    fn case_28_busy_is_not_empty_and_what_was_written_ahead_is_read() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("a.db");
+        let writer = Connection::open(&path).expect("a database");
+        writer
+            .execute_batch("PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, x); INSERT INTO t VALUES (1,'a'),(2,'b')")
+            .expect("made");
+        assert_eq!(read_all(&path, 0).expect("read"), (Rows::Until(2), vec![r#"{"x":"a"}"#.into(), r#"{"x":"b"}"#.into()]));
+        assert_eq!(read_all(&path, 2).expect("read"), (Rows::Until(2), vec![]));
+        writer.execute_batch("PRAGMA journal_mode=delete; BEGIN EXCLUSIVE").expect("locked");
+        assert_eq!(read_all(&path, 0).expect_err("busy").kind(), io::ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn what_is_no_database_of_the_client_is_told_apart() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let other = folder.path().join("b.db");
+        Connection::open(&other).expect("a database").execute_batch("CREATE TABLE u(id)").expect("made");
+        assert_eq!(read_all(&other, 0).expect("read").0, Rows::NotKnown);
+        let noise = folder.path().join("c.db");
+        fs::write(&noise, [7; 5000]).expect("written");
+        assert!(read_all(&noise, 0).is_err());
+    }
+}
