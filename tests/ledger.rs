@@ -111,13 +111,16 @@ fn a_backup_brings_everything_back_and_goes_into_no_full_folder() {
 #[test]
 fn a_reset_wants_the_word_typed_and_keeps_the_old_log() {
     let house = home(&["a", "b"]);
-    house.run(&["reset"]).fails_with("--yes");
+    house.run(&["reset"]).fails_with("Nobody is here to confirm it");
     // `script` gives it a terminal to ask on.
     let typed = |text: &str| {
         let asked = house.command(&["reset"]);
-        let line = std::iter::once(asked.get_program()).chain(asked.get_args()).map(|part| part.to_str().unwrap()).collect::<Vec<_>>().join(" ");
+        let line =
+            std::iter::once(asked.get_program()).chain(asked.get_args()).map(|part| part.to_str().unwrap()).collect::<Vec<_>>().join(" ");
         let mut terminal = Command::new("script");
-        terminal.args(["--quiet", "--return", "--command", &line, "/dev/null"]).current_dir(asked.get_current_dir().unwrap_or(Path::new("/")));
+        terminal
+            .args(["--quiet", "--return", "--command", &line, "/dev/null"])
+            .current_dir(asked.get_current_dir().unwrap_or(Path::new("/")));
         for (name, value) in asked.get_envs() {
             match value {
                 Some(value) => terminal.env(name, value),
