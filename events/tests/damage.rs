@@ -102,21 +102,23 @@ fn survive(whole: &Path, entries: &[Entry], file: &Path, damage: &dyn Fn(&Path),
     assert_eq!(log.append(&mut vec![call(1), call(CALLS)], at(40 * 86_400)).expect("appends").len(), 1, "{place}: it knows its calls");
 }
 
-fn flip(at: usize) -> impl Fn(&Path) {
-    move |path| {
+type Damage = Box<dyn Fn(&Path)>;
+
+fn flip(at: usize) -> Damage {
+    Box::new(move |path| {
         let mut bytes = fs::read(path).expect("read");
         if let Some(byte) = bytes.get_mut(at) {
             *byte ^= 0x55;
         }
         fs::write(path, bytes).expect("written");
-    }
+    })
 }
 
-fn cut(at: usize) -> impl Fn(&Path) {
-    move |path| {
+fn cut(at: usize) -> Damage {
+    Box::new(move |path| {
         let bytes = fs::read(path).expect("read");
         fs::write(path, &bytes[..at.min(bytes.len())]).expect("written");
-    }
+    })
 }
 
 /// The first and last bytes, where heads and ends are, and places between them.
@@ -130,7 +132,7 @@ fn places(file: &Path) -> Vec<usize> {
     places
 }
 
-fn at_every_place_of_every_file(damage: fn(usize) -> Box<dyn Fn(&Path)>, what: &str) {
+fn at_every_place_of_every_file(damage: fn(usize) -> Damage, what: &str) {
     let whole = tempfile::tempdir().expect("a folder");
     let entries = fill(whole.path());
     for file in files(whole.path()) {
@@ -142,12 +144,12 @@ fn at_every_place_of_every_file(damage: fn(usize) -> Box<dyn Fn(&Path)>, what: &
 
 #[test]
 fn every_file_flipped_at_any_place_is_survived_whole() {
-    at_every_place_of_every_file(|place| Box::new(flip(place)), "a flipped byte at");
+    at_every_place_of_every_file(flip, "a flipped byte at");
 }
 
 #[test]
 fn every_file_cut_at_any_place_is_survived_whole() {
-    at_every_place_of_every_file(|place| Box::new(cut(place)), "a cut at");
+    at_every_place_of_every_file(cut, "a cut at");
 }
 
 #[test]
