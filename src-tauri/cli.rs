@@ -92,9 +92,7 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    // Whatever is written below is for this user only.
-    #[cfg(unix)]
-    rustix::process::umask(rustix::fs::Mode::from_raw_mode(0o077));
+    crate::keep_files_private();
     let Tollbar { command } = Tollbar::parse();
     let done = match command {
         Command::Serve(command) => command.run(),

@@ -9,7 +9,7 @@ use events::{
     query::{Fault, FaultCode},
 };
 use serde::Serialize;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 #[derive(Debug, Args)]
 pub(super) struct Remeter {
@@ -45,26 +45,10 @@ struct Changed {
 impl Remeter {
     pub(super) fn run(self) -> Result<(), Fault> {
         let ledger = ledger()?;
-        let calls = read()?;
-        let mut done = Done { calls: calls.len() as u64, applied: self.apply, ..Done::default() };
-        let mut models: BTreeMap<String, Changed> = BTreeMap::new();
-        let mut changed = Vec::new();
-        for (key, lines) in calls {
-            let lines: Vec<remeter::Line<'_>> = lines.iter().map(|(after, said)| remeter::Line { after, said: said.as_ref() }).collect();
-            let (Some(after), Some(before)) = (remeter::call(&lines), lines.last().map(|line| line.after)) else { continue };
-            done.read += 1;
-            if after == *before {
-                continue;
-            }
-            let name = before.model.clone().unwrap_or_default();
-            let model = models.entry(name.clone()).or_insert_with(|| Changed { model: name, ..Changed::default() });
-            model.calls += 1;
-            model.tokens_in_before += before.tokens.prompt();
-            model.tokens_in_after += after.tokens.prompt();
-            model.tokens_out_before += before.tokens.produced();
-            model.tokens_out_after += after.tokens.produced();
-            changed.push(Remetered { key, after, said: remeter::mark() });
-        }
+        let mut again = Again::default();
+        read(&mut again)?;
+        let Again { mut done, models, changed } = again;
+        done.applied = self.apply;
         done.changed = changed.len() as u64;
         done.models = models.into_values().collect();
         if self.apply {
@@ -73,6 +57,34 @@ impl Remeter {
             }
         }
         if self.json { print_json(&done) } else { print(&told(&done)) }
+    }
+}
+
+/// What came of the calls so far.
+#[derive(Default)]
+struct Again {
+    done: Done,
+    models: BTreeMap<String, Changed>,
+    changed: Vec<Remetered>,
+}
+
+impl Again {
+    /// Meters one call again, of all its lines.
+    fn call(&mut self, key: RequestKey, lines: &[remeter::Line<'_>]) {
+        self.done.calls += 1;
+        let (Some(after), Some(before)) = (remeter::call(lines), lines.last().map(|line| line.after)) else { return };
+        self.done.read += 1;
+        if after == *before {
+            return;
+        }
+        let name = before.model.clone().unwrap_or_default();
+        let model = self.models.entry(name.clone()).or_insert_with(|| Changed { model: name, ..Changed::default() });
+        model.calls += 1;
+        model.tokens_in_before += before.tokens.prompt();
+        model.tokens_in_after += after.tokens.prompt();
+        model.tokens_out_before += before.tokens.produced();
+        model.tokens_out_after += after.tokens.produced();
+        self.changed.push(Remetered { key, after, said: remeter::mark() });
     }
 }
 
@@ -101,14 +113,38 @@ fn told(done: &Done) -> String {
     format!("{read}\n{}{}", table.text(), table::dim(&end))
 }
 
-/// The lines of this log's journal by call, in their order: the call from each line on, and what was said there.
-type Lines = HashMap<RequestKey, Vec<(Usage, Option<Said>)>>;
+/// Meters every call of the journal again. The journal is read twice, so that only calls of more than one line are held in memory.
+fn read(again: &mut Again) -> Result<(), Fault> {
+    let mut seen: Vec<u64> = Vec::new();
+    each_line(|key, _, _| seen.push(print_of(&key)))?;
+    seen.sort_unstable();
+    let told_again: HashSet<u64> = seen.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
+    drop(seen);
+    let mut calls: HashMap<RequestKey, Vec<(Usage, Option<Said>)>> = HashMap::new();
+    each_line(|key, after, said| {
+        if told_again.contains(&print_of(&key)) {
+            calls.entry(key).or_default().push((after, said));
+        } else {
+            again.call(key, &[remeter::Line { after: &after, said: said.as_ref() }]);
+        }
+    })?;
+    for (key, lines) in &calls {
+        let lines: Vec<remeter::Line<'_>> = lines.iter().map(|(after, said)| remeter::Line { after, said: said.as_ref() }).collect();
+        again.call(*key, &lines);
+    }
+    Ok(())
+}
 
-fn read() -> Result<Lines, Fault> {
+/// Keys are hashes: two calls that share this much of theirs are only held in memory in vain.
+fn print_of(key: &RequestKey) -> u64 {
+    u64::from_be_bytes(*key.0.first_chunk().expect("a key has 16 bytes"))
+}
+
+/// The lines of this log's journal that speak of a call, in their order: the call from this line on, and what was said there.
+fn each_line(mut with: impl FnMut(RequestKey, Usage, Option<Said>)) -> Result<(), Fault> {
     let fault = |error: LogError| Fault::new(FaultCode::Storage, error.to_string(), error.hint());
     let folder = Home::find()?.log();
     let devices = devices(&folder).map_err(|source| fault(LogError::Io { path: folder.clone(), source }))?;
-    let mut calls = Lines::new();
     let bar = progress_bar("bytes");
     for (_, journal) in devices {
         let mut reader = JournalReader::open(&journal).map_err(fault)?;
@@ -118,9 +154,7 @@ fn read() -> Result<Lines, Fault> {
             // What is damaged is said by `tollbar ledger verify`.
             let Ok((entry, said)) = line else { continue };
             match (entry.key, entry.event) {
-                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
-                    calls.entry(key).or_default().push((*usage, said));
-                }
+                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => with(key, *usage, said),
                 (None, Event::Used { .. } | Event::Restated { .. })
                 | (
                     _,
@@ -135,5 +169,5 @@ fn read() -> Result<Lines, Fault> {
         }
     }
     bar.finish_and_clear();
-    Ok(calls)
+    Ok(())
 }

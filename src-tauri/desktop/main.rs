@@ -40,6 +40,7 @@ struct Args {
 }
 
 fn main() -> ExitCode {
+    tollbar_app::keep_files_private();
     let args = Args::parse();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

@@ -79,3 +79,17 @@ fn damage_is_said_or_lowers_what_is_covered_and_never_hides_a_key() {
         fs::write(&file, &bytes).expect("written");
     }
 }
+
+/// An index is made again by whoever finds one of another version, so only `VERSION` has to move with the bytes.
+#[test]
+fn the_bytes_of_a_run_are_those_of_its_version() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut index = KeyIndex::open(folder.path(), Seq(0)).expect("opens");
+    for number in 1..=1_000 {
+        index.insert(&key(number), Seq(number));
+    }
+    index.settle().expect("settles");
+    let [run] = &files(folder.path())[..] else { panic!("one run") };
+    let bytes = fs::read(run).expect("read");
+    assert_eq!((bytes.len(), crc32fast::hash(&bytes)), (6_637, 1_527_937_674), "version 1");
+}
