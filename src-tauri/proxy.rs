@@ -27,6 +27,8 @@ use tokio::sync::{mpsc, watch};
 
 /// How long calls on their way may take to end after the proxy was told to stop.
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
+/// How much of a body is held between reading and writing, and the most that the head of a call may take.
+const BUFFER_BYTES_MAX: usize = 128 << 10;
 /// After an error of `accept` (no file handles left), how long to wait before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -131,6 +133,7 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: wa
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .preserve_header_case(true)
+            .max_buf_size(BUFFER_BYTES_MAX)
             // A reply has the date that its upstream gave it, or none.
             .auto_date_header(false)
             .timer(TokioTimer::new())

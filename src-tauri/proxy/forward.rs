@@ -1,7 +1,7 @@
 //! One call: to its upstream and back, with nothing changed but the names of the two ends of the connection.
 
 use super::{
-    Stats,
+    BUFFER_BYTES_MAX, Stats,
     observe::{Head, ObserverHandle, Side},
     route::{Route, route},
     tee::Tee,
@@ -75,6 +75,7 @@ impl Forwarder {
             .pool_timer(TokioTimer::new())
             .pool_idle_timeout(POOL_IDLE)
             .http1_preserve_header_case(true)
+            .http1_max_buf_size(BUFFER_BYTES_MAX)
             .timer(TokioTimer::new())
             .http2_adaptive_window(true)
             .http2_max_header_list_size(HEADERS_BYTES_MAX);
@@ -137,7 +138,8 @@ impl Forwarder {
         let (mut parts, body) = request.into_parts();
         let project_header = parts.headers.remove(PROJECT_HEADER);
         let project = project_header.as_ref().and_then(|name| name.to_str().ok());
-        let uuid = getrandom::u64().ok().zip(getrandom::u64().ok()).map(|(high, low)| CallUuid(u128::from(high) << 64 | u128::from(low)));
+        let mut random = [0; 16];
+        let uuid = getrandom::fill(&mut random).ok().map(|()| CallUuid(u128::from_be_bytes(random)));
         let observation = uuid.and_then(|uuid| {
             self.observer.begin(Head {
                 uuid,

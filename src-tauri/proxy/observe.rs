@@ -28,6 +28,10 @@ use std::{
 const QUEUE_PIECES_MAX: usize = 16_384;
 /// How many bytes they may hold together.
 const QUEUE_BYTES_MAX: usize = 64 << 20;
+/// How long pieces gather before the observer looks at the next ones: it is woken once for many of them, and nobody waits for it.
+const GATHER: Duration = Duration::from_millis(3);
+/// How many sightings the writer gets at once.
+const SIGHTINGS_AT_ONCE: usize = 512;
 /// How many calls may wait for their tokens to be counted.
 const ESTIMATES_MAX: usize = 512;
 /// After how long without a count the tokenizer is given back.
@@ -221,46 +225,82 @@ impl Observation {
     }
 }
 
+/// What is being observed, and what was concluded and not handed over yet.
+struct Observing<'a> {
+    calls: HashMap<CallUuid, Box<Watched>>,
+    concluded: Vec<Sighting>,
+    estimator: Estimator,
+    queued_bytes: &'a AtomicUsize,
+    writer: &'a WriterHandle,
+}
+
 fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
-    let mut calls: HashMap<CallUuid, Box<Watched>> = HashMap::new();
-    let estimator = Estimator::start(writer);
+    let mut observing =
+        Observing { calls: HashMap::new(), concluded: Vec::new(), estimator: Estimator::start(writer), queued_bytes, writer };
     while let Ok(message) = receiver.recv() {
+        let mut next = Some(message);
+        while let Some(message) = next.take() {
+            if !observing.take(message) {
+                return observing.finish();
+            }
+            next = receiver.try_recv().ok();
+        }
+        observing.hand_over();
+        std::thread::sleep(GATHER);
+    }
+    observing.finish();
+}
+
+impl Observing<'_> {
+    /// Looks at one message; whether more are to come.
+    fn take(&mut self, message: Message) -> bool {
         match message {
-            Message::Begun(uuid, watched) => drop(calls.insert(uuid, watched)),
+            Message::Begun(uuid, watched) => drop(self.calls.insert(uuid, watched)),
             Message::Piece(uuid, side, bytes) => {
-                queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-                if let Some(call) = calls.get_mut(&uuid) {
+                self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+                if let Some(call) = self.calls.get_mut(&uuid) {
                     match side {
                         Side::Request => call.meter.request(&bytes),
                         Side::Reply => call.meter.reply(&bytes),
                     }
                     if call.meter.converses() {
                         let settled = call.meter.settled(clock::now());
-                        if !settled.is_empty() {
-                            writer.seen(call.own(settled));
-                        }
+                        self.concluded.extend(call.own(settled));
                     }
                 }
             }
             Message::Head(uuid, status, headers) => {
-                if let Some(call) = calls.get_mut(&uuid) {
+                if let Some(call) = self.calls.get_mut(&uuid) {
                     call.meter.head(status.as_u16(), |name| text(&headers, name));
                 }
             }
             Message::Ended(uuid, ending, at) => {
-                if let Some(call) = calls.remove(&uuid) {
-                    estimator.conclude(Over { call, ending, at }, writer);
+                if let Some(call) = self.calls.remove(&uuid) {
+                    self.concluded.extend(self.estimator.conclude(Over { call, ending, at }));
                 }
             }
-            Message::Lost(uuid) => drop(calls.remove(&uuid)),
-            Message::Finish => break,
+            Message::Lost(uuid) => drop(self.calls.remove(&uuid)),
+            Message::Finish => return false,
         }
+        if self.concluded.len() >= SIGHTINGS_AT_ONCE {
+            self.hand_over();
+        }
+        true
     }
-    let now = clock::now();
-    for call in calls.into_values() {
-        estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }, writer);
+
+    fn hand_over(&mut self) {
+        self.writer.seen(std::mem::take(&mut self.concluded));
     }
-    estimator.finish();
+
+    /// Concludes what has not ended as if its client had gone.
+    fn finish(mut self) {
+        let now = clock::now();
+        for call in std::mem::take(&mut self.calls).into_values() {
+            self.concluded.extend(self.estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }));
+        }
+        self.hand_over();
+        self.estimator.finish();
+    }
 }
 
 /// A call that is over, and not concluded.
@@ -271,9 +311,9 @@ struct Over {
 }
 
 impl Over {
-    fn conclude(mut self, writer: &WriterHandle) {
+    fn conclude(mut self) -> Vec<Sighting> {
         let sightings = self.call.meter.finish(self.ending, self.at);
-        writer.seen(self.call.own(sightings));
+        self.call.own(sightings)
     }
 }
 
@@ -291,13 +331,13 @@ impl Estimator {
         let count = move || {
             loop {
                 match receiver.recv_timeout(ESTIMATE_IDLE) {
-                    Ok(over) => over.conclude(&writer),
+                    Ok(over) => writer.seen(over.conclude()),
                     Err(RecvTimeoutError::Disconnected) => break,
                     Err(RecvTimeoutError::Timeout) => {
                         estimate::release();
                         // An idle engine is not woken for nothing.
                         let Ok(over) = receiver.recv() else { break };
-                        over.conclude(&writer);
+                        writer.seen(over.conclude());
                     }
                 }
             }
@@ -306,13 +346,15 @@ impl Estimator {
         Estimator { sender, thread: thread.expect("the system gives a thread to a program that starts") }
     }
 
-    /// Concludes a call, here or there. Where too many wait there, this one is concluded here.
-    fn conclude(&self, mut over: Over, writer: &WriterHandle) {
-        if !over.call.meter.lacks_usage(over.ending) {
-            over.conclude(writer);
-        } else if let Err(TrySendError::Full(over) | TrySendError::Disconnected(over)) = self.sender.try_send(over) {
-            over.conclude(writer);
+    /// Concludes a call, here or there; what was concluded here. Where too many wait there, it is done here.
+    fn conclude(&self, mut over: Over) -> Vec<Sighting> {
+        if over.call.meter.lacks_usage(over.ending) {
+            match self.sender.try_send(over) {
+                Ok(()) => return Vec::new(),
+                Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => over = back,
+            }
         }
+        over.conclude()
     }
 
     /// Waits until all are concluded.

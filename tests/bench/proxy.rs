@@ -1,7 +1,8 @@
 //! What the proxy adds to a call: directly, through nginx (one worker, a plain reverse proxy) and through Tollbar with recording on, on the
 //! same machine, in the same run. Prints one table.
 //!
-//! `cargo bench --bench proxy` runs all of it, `cargo bench --bench proxy -- stream` one kind of call. Nothing else should run meanwhile.
+//! `cargo bench --bench proxy` runs all of it, `cargo bench --bench proxy -- stream` one kind of call, and `-- memory` a million calls,
+//! for what they leave in memory. Nothing else should run meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -34,6 +35,10 @@ const TICKS_PER_SECOND: f64 = 100.0;
 
 /// Kinds of calls.
 const KINDS: [&str; 3] = ["json-2k", "json-1m", "stream"];
+
+/// So many calls, so many at a time, are what memory is measured after.
+const MANY_CALLS: usize = 1_000_000;
+const MANY_CLIENTS: usize = 16;
 
 static NEXT: AtomicU64 = AtomicU64::new(1);
 
@@ -163,21 +168,40 @@ async fn call(to: String, path: String, kind: &'static str, until: Instant, seen
     }
 }
 
+/// Calls from many clients at once, for so long.
+fn run(kind: &'static str, to: &str, path: &str, clients: usize, time: Duration) -> Seen {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let seen = Rc::new(RefCell::new(Seen::default()));
+    let until = Instant::now() + time;
+    runtime.block_on(tokio::task::LocalSet::new().run_until(async {
+        let calls: Vec<_> =
+            (0..clients).map(|_| tokio::task::spawn_local(call(to.to_owned(), path.to_owned(), kind, until, seen.clone()))).collect();
+        for call in calls {
+            call.await.unwrap();
+        }
+    }));
+    Rc::try_unwrap(seen).ok().unwrap().into_inner()
+}
+
+/// What many calls leave in memory.
+fn measure_memory() {
+    let address = upstream("json-2k");
+    let mut house = House::new(&format!("[upstreams.openai]\nbase_url = \"http://{address}\""));
+    house.start();
+    let path = "/openai/v1/chat/completions";
+    let mut calls = 0;
+    println!("{calls:9} calls: {:.1} MiB", resident_kib(house.pid()) as f64 / 1024.0);
+    while calls < MANY_CALLS {
+        calls += run("json-2k", &house.proxy, path, MANY_CLIENTS, Duration::from_secs(10)).whole_us.len();
+        println!("{calls:9} calls: {:.1} MiB", resident_kib(house.pid()) as f64 / 1024.0);
+    }
+    std::thread::sleep(Duration::from_secs(5));
+    println!("5 s later      : {:.1} MiB", resident_kib(house.pid()) as f64 / 1024.0);
+}
+
 /// One line of the table.
 fn measure(kind: &'static str, name: &str, to: &str, path: &str, clients: usize, pid: Option<u32>) {
-    let run = |time: Duration| {
-        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-        let seen = Rc::new(RefCell::new(Seen::default()));
-        let until = Instant::now() + time;
-        runtime.block_on(tokio::task::LocalSet::new().run_until(async {
-            let calls: Vec<_> =
-                (0..clients).map(|_| tokio::task::spawn_local(call(to.to_owned(), path.to_owned(), kind, until, seen.clone()))).collect();
-            for call in calls {
-                call.await.unwrap();
-            }
-        }));
-        Rc::try_unwrap(seen).ok().unwrap().into_inner()
-    };
+    let run = |time: Duration| run(kind, to, path, clients, time);
     run(WARM);
     let before = pid.map_or(0.0, processor_seconds);
     let begun = Instant::now();
@@ -245,6 +269,9 @@ impl Drop for Nginx {
 
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
+    if wanted.iter().any(|it| it == "memory") {
+        return measure_memory();
+    }
     println!(
         "{:8} {:>4} {:8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
         "call", "c", "through", "calls/s", "p50 ms", "p99 ms", "first p50", "first p99", "cpu us", "MiB"
