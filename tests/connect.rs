@@ -73,7 +73,7 @@ fn exit_codes_and_signals_are_the_commands_own() {
     assert_eq!(code(&["sh", "-c", "exit 42"]).code(), Some(42));
     assert_eq!(code(&["sh", "-c", "kill -TERM $$"]).signal(), Some(15));
     assert_eq!(code(&["no-such-command-here"]).code(), Some(127));
-    assert_eq!(code(&["/etc/hostname"]).code(), Some(126));
+    assert_eq!(code(&["/etc/passwd"]).code(), Some(126));
     let mut child =
         run(&house, &["sh", "-c", "trap 'exit 9' INT; echo ready; while :; do sleep 0.05; done"]).stdout(Stdio::piped()).spawn().unwrap();
     std::io::BufRead::read_line(&mut std::io::BufReader::new(child.stdout.take().unwrap()), &mut String::new()).unwrap();
