@@ -38,14 +38,15 @@ pub(crate) struct Desk {
 pub(crate) struct Process(Child);
 
 impl Desk {
-    /// Starts the display and the bus. A program that is missing is named with its package.
+    /// Starts the display and the bus. A program that is missing is named with its package. The display keeps its
+    /// state when a client leaves: one that starts over turns away whoever connects in that moment.
     pub(crate) fn new() -> Desk {
         let folder = tempfile::tempdir().unwrap();
         for part in ["home", "run", "tollbar"] {
             fs::create_dir(folder.path().join(part)).unwrap();
         }
         let (screen, display) =
-            first_line(program("Xvfb", "xvfb").args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp"]));
+            first_line(program("Xvfb", "xvfb").args(["-displayfd", "1", "-screen", "0", "1400x1000x24", "-nolisten", "tcp", "-noreset"]));
         let (bus, bus_address) = first_line(program("dbus-daemon", "dbus-daemon").args(["--session", "--print-address=1", "--nofork"]));
         let desk = Desk { others: Vec::new(), _bus: bus, _screen: screen, folder, display: format!(":{display}"), bus_address };
         let upstream = start_provider();
