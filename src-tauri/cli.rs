@@ -1,6 +1,7 @@
 //! The command line, one file per command. Every command works whether or not the engine runs.
 
 mod budget;
+mod connect;
 mod dashboard;
 mod export;
 mod import;
@@ -10,7 +11,9 @@ mod manual;
 mod remeter;
 mod reprice;
 mod reset;
+mod run;
 mod serve;
+mod service;
 mod status;
 mod summary;
 mod table;
@@ -54,6 +57,13 @@ struct Tollbar {
 enum Command {
     /// Run the engine: the proxy, the dashboard and the watch over clients' logs
     Serve(serve::Serve),
+    /// Run a command with its calls going through the proxy
+    Run(run::Run),
+    /// How AI clients stand to the proxy, and how one is pointed at it
+    Connect(connect::Connect),
+    /// Let the system keep the engine running
+    #[command(subcommand)]
+    Service(service::Service),
     /// Say whether the engine runs and whether all is well
     Status(status::Status),
     /// Stop the running engine
@@ -92,9 +102,15 @@ enum Command {
 
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
-    crate::keep_files_private();
     let Tollbar { command } = Tollbar::parse();
+    // What a command of the user's writes is as the user wants it.
+    if !matches!(command, Command::Run(_)) {
+        crate::keep_files_private();
+    }
     let done = match command {
+        Command::Run(command) => return command.run(),
+        Command::Connect(command) => command.run(),
+        Command::Service(command) => command.run(),
         Command::Serve(command) => command.run(),
         Command::Status(command) => command.run(),
         Command::Stop(command) => command.run(),

@@ -7,7 +7,7 @@ mod ledger;
 mod run;
 mod writer;
 
-pub use control::ControlClient;
+pub use control::{ControlClient, announced_proxy};
 pub use folding::ToFold;
 pub use ledger::Ledger;
 pub use run::{Engine, Running};

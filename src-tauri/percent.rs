@@ -1,4 +1,4 @@
-//! Percent-encoded text of a path, decoded.
+//! Percent-encoded text of a path, and back.
 
 /// The bytes behind `%41` and the like. What is no such escape stands for itself.
 pub(crate) fn decoded(text: &str) -> Vec<u8> {
@@ -16,6 +16,20 @@ pub(crate) fn decoded(text: &str) -> Vec<u8> {
     bytes
 }
 
+/// A text as one part of a path.
+pub(crate) fn encoded(text: &str) -> String {
+    use std::fmt::Write as _;
+    text.bytes().fold(String::with_capacity(text.len()), |mut path, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            // Writing to a text does not fail.
+            let _ = write!(path, "%{byte:02X}");
+        }
+        path
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -24,6 +38,13 @@ mod tests {
     fn escapes_are_decoded_and_what_is_none_stands_for_itself() {
         for (text, expected) in [("a%41b", "aAb"), ("%c3%A4", "ä"), ("100%", "100%"), ("%4", "%4"), ("%zz%%30", "%zz%0"), ("", "")] {
             assert_eq!(decoded(text), expected.as_bytes(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_encoded_decodes_to_itself(text in ".{0,40}") {
+            proptest::prop_assert_eq!(decoded(&encoded(&text)), text.as_bytes());
         }
     }
 }

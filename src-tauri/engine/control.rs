@@ -25,7 +25,7 @@ use std::{convert::Infallible, sync::Arc, time::Duration};
 use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
-pub use client::ControlClient;
+pub use client::{ControlClient, announced_proxy};
 pub(super) use client::{Notice, notice_path, token_path};
 
 /// Both sides must speak the same number; it grows with every change that an older side would not understand.

@@ -105,7 +105,7 @@ impl Engine {
             writer,
         };
         running.control = Some(serve_control(control_listener, control)?);
-        let notice = Notice { pid: std::process::id(), address: running.dashboard.clone() };
+        let notice = Notice { pid: std::process::id(), address: running.dashboard.clone(), proxy: Some(running.proxy_address.clone()) };
         let notice = serde_json::to_string(&notice).expect("a number and a text are JSON");
         write_private(&notice_path(&running.home), &notice).map_err(|error| file_fault(&notice_path(&running.home), &error))?;
         if config.watch_logs {

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use std::{
     fs,
     io::{BufRead, BufReader, Read},
+    net::SocketAddr,
     path::PathBuf,
     time::Duration,
 };
@@ -25,6 +26,9 @@ const LINE_BYTES_MAX: u64 = 1 << 20;
 pub(in crate::engine) struct Notice {
     pub(in crate::engine) pid: u32,
     pub(in crate::engine) address: String,
+    /// Where the proxy listens.
+    #[serde(default)]
+    pub(in crate::engine) proxy: Option<String>,
 }
 
 /// Where the notice stands.
@@ -35,6 +39,12 @@ pub(in crate::engine) fn notice_path(home: &Home) -> PathBuf {
 /// Where the token stands.
 pub(in crate::engine) fn token_path(home: &Home) -> PathBuf {
     home.state.join("token")
+}
+
+/// Where the engine of this home said last that its proxy listens. Whether it still does is not asked.
+pub fn announced_proxy(home: &Home) -> Option<SocketAddr> {
+    let notice: Notice = serde_json::from_slice(&fs::read(notice_path(home)).ok()?).ok()?;
+    notice.proxy?.strip_prefix("http://")?.parse().ok()
 }
 
 /// A way to the process that holds the log.

@@ -1,0 +1,298 @@
+//! One member of a JSON file put in or taken out, with every other byte as it was: comments, order, and commas at an end stay.
+
+use super::edit::Edited;
+use std::ops::Range;
+
+/// How deep a settings file may nest.
+const DEPTH_MAX: usize = 64;
+
+/// Where a path leads.
+struct Place {
+    /// Behind the brace of the innermost object on the way.
+    inside: usize,
+    /// Whether that object has members.
+    filled: bool,
+    /// How many names of the path exist.
+    had: usize,
+    /// The last of them, name and value, and the value alone, if the whole path exists.
+    found: Option<(Range<usize>, Range<usize>)>,
+}
+
+/// The text at a path. `None` where there is none; an error where the text is no JSON.
+pub(super) fn get(text: &str, path: &[&str]) -> Result<Option<String>, String> {
+    let value = place(text, path)?.found.map(|(_, value)| text[value].to_owned());
+    Ok(value.map(|raw| serde_json::from_str::<String>(&raw).unwrap_or(raw)))
+}
+
+/// The file with a text at a path.
+pub(super) fn set(text: &str, path: &[&str], value: &str) -> Result<Edited, String> {
+    let quoted = |text: &str| serde_json::Value::from(text).to_string();
+    if text.trim().is_empty() {
+        let nested = path.iter().rev().fold(serde_json::Value::from(value), |inner, name| serde_json::json!({ *name: inner }));
+        return Ok(Edited { text: format!("{nested:#}\n"), old: None, had: 0 });
+    }
+    let place = place(text, path)?;
+    if let Some((_, range)) = place.found {
+        let old = Some(text[range.clone()].to_owned());
+        return Ok(Edited { text: [&text[..range.start], &quoted(value), &text[range.end..]].concat(), old, had: path.len() });
+    }
+    let (before, after) = text.split_at(place.inside);
+    let missing = &path[place.had..];
+    // The last name stands before the value; each name before it opens an object around that.
+    let mut member = quoted(value);
+    for (nth, name) in missing.iter().enumerate().rev() {
+        member = format!("{}: {member}", quoted(name));
+        if nth > 0 {
+            member = format!("{{ {member} }}");
+        }
+    }
+    let indent = &after[..after.len() - after.trim_start().len()];
+    let added = if place.filled { format!("{indent}{member},") } else { member };
+    Ok(Edited { text: [before, &added, after].concat(), old: None, had: place.had })
+}
+
+/// The file without what `set` put at a path: the old value again, or none, nor an object that was made for it and holds nothing else.
+pub(super) fn unset(text: &str, path: &[&str], old: Option<&str>, had: usize) -> Result<String, String> {
+    let mut text = text.to_owned();
+    let mut names = path.len();
+    loop {
+        let found = place(&text, &path[..names])?.found;
+        let Some((member, value)) = found else { return Ok(text) };
+        if let (Some(old), true) = (old, names == path.len()) {
+            text.replace_range(value, old);
+            return Ok(text);
+        }
+        if names < path.len() && !text[value].trim_matches(['{', '}']).trim().is_empty() {
+            return Ok(text);
+        }
+        // With the comma behind it and the space before it, as it was put; the last member takes the comma before it.
+        let end = behind_comma(&text, member.end);
+        let mut start = text[..member.start].trim_end().len();
+        if end.is_none() && text[..start].ends_with(',') {
+            start -= 1;
+        }
+        text.replace_range(start..end.unwrap_or(member.end), "");
+        names -= 1;
+        if names <= had {
+            return Ok(text);
+        }
+    }
+}
+
+fn behind_comma(text: &str, end: usize) -> Option<usize> {
+    let rest = &text[end..];
+    rest.trim_start().starts_with(',').then(|| end + rest.len() - rest.trim_start().len() + 1)
+}
+
+fn place(text: &str, path: &[&str]) -> Result<Place, String> {
+    let mut scan = Scan { text, at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
+    scan.space()?;
+    let place = scan.object(path, 0)?;
+    scan.space()?;
+    if scan.at == text.len() { Ok(place) } else { Err(scan.unclear()) }
+}
+
+struct Scan<'t> {
+    text: &'t str,
+    at: usize,
+}
+
+impl Scan<'_> {
+    fn unclear(&self) -> String {
+        let line = self.text.as_bytes()[..self.at.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
+        format!("line {line} is no JSON that can be added to")
+    }
+
+    fn peek(&self) -> Option<u8> {
+        self.text.as_bytes().get(self.at).copied()
+    }
+
+    fn take(&mut self, byte: u8) -> Result<(), String> {
+        if self.peek() == Some(byte) {
+            self.at += 1;
+            Ok(())
+        } else {
+            Err(self.unclear())
+        }
+    }
+
+    /// Passes space and comments.
+    fn space(&mut self) -> Result<(), String> {
+        loop {
+            let rest = &self.text[self.at..];
+            let length = if let Some(comment) = rest.strip_prefix("/*") {
+                comment.find("*/").ok_or_else(|| self.unclear())? + 4
+            } else if rest.starts_with("//") {
+                rest.find('\n').unwrap_or(rest.len())
+            } else {
+                rest.len() - rest.trim_start().len()
+            };
+            if length == 0 {
+                return Ok(());
+            }
+            self.at += length;
+        }
+    }
+
+    fn string(&mut self) -> Result<Range<usize>, String> {
+        let start = self.at;
+        self.take(b'"')?;
+        loop {
+            match self.peek() {
+                Some(b'"') => {
+                    self.at += 1;
+                    return Ok(start..self.at);
+                }
+                Some(b'\\') => {
+                    self.at += 1;
+                    // What is escaped may be of several bytes only where the text is no JSON.
+                    self.at += self.text[self.at..].chars().next().map_or(0, char::len_utf8);
+                }
+                Some(byte) if byte >= b' ' => self.at += self.text[self.at..].chars().next().map_or(1, char::len_utf8),
+                Some(_) | None => return Err(self.unclear()),
+            }
+        }
+    }
+
+    fn value(&mut self, depth: usize) -> Result<Range<usize>, String> {
+        let start = self.at;
+        match self.peek() {
+            Some(b'"') => {
+                self.string()?;
+            }
+            Some(b'{') => {
+                self.object(&[], depth)?;
+            }
+            Some(b'[') => self.array(depth)?,
+            Some(_) | None => {
+                let word = self.text[start..].find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
+                self.at = word.map_or(self.text.len(), |length| start + length);
+                if serde_json::from_str::<serde::de::IgnoredAny>(&self.text[start..self.at]).is_err() {
+                    return Err(self.unclear());
+                }
+            }
+        }
+        Ok(start..self.at)
+    }
+
+    fn array(&mut self, depth: usize) -> Result<(), String> {
+        if depth >= DEPTH_MAX {
+            return Err(self.unclear());
+        }
+        self.take(b'[')?;
+        self.space()?;
+        while self.peek() != Some(b']') {
+            self.value(depth + 1)?;
+            self.space()?;
+            if self.peek() != Some(b']') {
+                self.take(b',')?;
+                self.space()?;
+            }
+        }
+        self.take(b']')
+    }
+
+    /// Passes an object and says where the path leads in it. Of several members of one name the last counts, as for clients.
+    fn object(&mut self, path: &[&str], depth: usize) -> Result<Place, String> {
+        if depth >= DEPTH_MAX {
+            return Err(self.unclear());
+        }
+        self.take(b'{')?;
+        let mut place = Place { inside: self.at, filled: false, had: 0, found: None };
+        let own = self.at;
+        let mut filled = false;
+        self.space()?;
+        while self.peek() != Some(b'}') {
+            filled = true;
+            let name = self.string()?;
+            let start = name.start;
+            let name: String = serde_json::from_str(&self.text[name]).map_err(|_| self.unclear())?;
+            self.space()?;
+            self.take(b':')?;
+            self.space()?;
+            match path {
+                [last] if *last == name => {
+                    let value = self.value(depth + 1)?;
+                    place = Place { inside: own, filled, had: 1, found: Some((start..value.end, value)) };
+                }
+                [first, rest @ ..] if *first == name && !rest.is_empty() => {
+                    if self.peek() != Some(b'{') {
+                        return Err(format!("{name:?} is no object there"));
+                    }
+                    place = self.object(rest, depth + 1)?;
+                    place.had += 1;
+                }
+                _ => {
+                    self.value(depth + 1)?;
+                }
+            }
+            self.space()?;
+            if self.peek() != Some(b'}') {
+                self.take(b',')?;
+                self.space()?;
+            }
+        }
+        self.take(b'}')?;
+        if place.had == 0 {
+            place.filled = filled;
+        }
+        Ok(place)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const PATH: [&str; 2] = ["env", "URL"];
+
+    #[test]
+    fn what_is_added_is_all_that_changes_and_can_be_taken_away() {
+        for (text, expected) in [
+            ("{}", r#"{"env": { "URL": "x" }}"#),
+            (
+                "{\n  // mine\n  \"a\": [1, {\"env\": 2},],\n}\n",
+                "{\n  \"env\": { \"URL\": \"x\" },\n  // mine\n  \"a\": [1, {\"env\": 2},],\n}\n",
+            ),
+            (r#"{"env":{"A":"}"}, "b":-1.5e3}"#, r#"{"env":{"URL": "x","A":"}"}, "b":-1.5e3}"#),
+            ("{\"env\": {\n}}", "{\"env\": {\"URL\": \"x\"\n}}"),
+            (r#"{"env":{"URL":"old"}}"#, r#"{"env":{"URL":"x"}}"#),
+        ] {
+            let edited = set(text, &PATH, "x").expect("it can be added to");
+            assert_eq!(edited.text, expected);
+            assert_eq!(get(&edited.text, &PATH), Ok(Some("x".into())));
+            assert_eq!(unset(&edited.text, &PATH, edited.old.as_deref(), edited.had).expect("it can be taken away"), text);
+        }
+    }
+
+    #[test]
+    fn what_is_no_json_or_no_object_is_refused_and_left() {
+        for text in ["[]", "{", "{\"env\": 1}", "{\"a\" 1}", "{\"a\": nul}", "{} {}", "/* ", "{\"a\": \"\n\"}"] {
+            assert!(set(text, &PATH, "x").is_err(), "{text}");
+        }
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn no_text_makes_it_panic(text in "[{}\\[\\]\":,/*\\\\a env1ü\n]{0,60}") {
+            if let Ok(edited) = set(&text, &PATH, "x") {
+                proptest::prop_assert_eq!(get(&edited.text, &PATH), Ok(Some("x".to_owned())));
+                let _ = unset(&edited.text, &PATH, edited.old.as_deref(), edited.had);
+            }
+        }
+
+        #[test]
+        fn what_serde_reads_stays_as_serde_reads_it(names in proptest::collection::btree_map("[a-c]|env", "[a-z]{0,3}", 0..4)) {
+            let mut json = serde_json::to_value(&names).expect("a map of texts");
+            if names.contains_key("env") {
+                json["env"] = serde_json::json!({ "A": 1 });
+            }
+            let text = format!("{json:#}");
+            let edited = set(&text, &PATH, "x").expect("an object can be added to");
+            let mut expected = json.clone();
+            expected["env"]["URL"] = "x".into();
+            proptest::prop_assert_eq!(serde_json::from_str::<serde_json::Value>(&edited.text).expect("still JSON"), expected);
+            proptest::prop_assert_eq!(unset(&edited.text, &PATH, None, edited.had).expect("still JSON"), text);
+        }
+    }
+}
