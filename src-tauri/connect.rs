@@ -125,6 +125,17 @@ pub fn pointed(program: &str, root: &str, env: &dyn Fn(&str) -> Option<String>) 
     pointed
 }
 
+/// For the fuzzers: puts a setting into any text as every kind of file, and reads it back.
+pub(crate) fn any_settings(text: &str) {
+    for form in [edit::Form::Json, edit::Form::Toml, edit::Form::Env, edit::Form::Yaml] {
+        let path: &[&str] = if form == edit::Form::Json { &["env", "BASE"] } else { &["base"] };
+        let _ = form.get(text, path);
+        if let Ok(edited) = form.set(text, path, "http://127.0.0.1:1/x") {
+            assert_eq!(form.get(&edited.text, path), Ok(Some("http://127.0.0.1:1/x".to_owned())), "{form:?}: {:?}", edited.text);
+        }
+    }
+}
+
 /// The lines for a shell that point every program which reads such variables.
 pub fn exports(root: &str) -> Vec<String> {
     VARIABLES.iter().map(|(name, path)| format!("export {name}={root}{path}")).collect()

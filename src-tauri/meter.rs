@@ -359,9 +359,9 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
 #[cfg(test)]
 mod tests;
 
-/// Runs a whole meter over arbitrary bytes, for a fuzzer: the first byte chooses path and encoding, the second the size of the pieces.
-pub fn fuzz(bytes: &[u8]) {
-    let [choice, size, body @ ..] = bytes else { return };
+/// Runs a whole meter over any bytes, for a fuzzer: `choice` is of path and encoding, and no piece is larger than `piece` bytes.
+#[doc(hidden)]
+pub fn fuzz(choice: u8, body: &[u8], piece: usize) -> Vec<Sighting> {
     let paths = [
         "/v1/chat/completions",
         "/v1/responses",
@@ -376,14 +376,15 @@ pub fn fuzz(bytes: &[u8]) {
         "/ws/x.BidiGenerateContent",
     ];
     let encodings = ["identity", "gzip", "deflate", "br", "zstd"];
-    let path = paths[usize::from(*choice) % paths.len()];
-    let encoding = encodings[usize::from(*choice) / paths.len() % encodings.len()];
+    let path = paths[usize::from(choice) % paths.len()];
+    let encoding = encodings[usize::from(choice) / paths.len() % encodings.len()];
     let (at, uuid) = (Timestamp::from_micros(0), CallUuid(1));
     let websocket = path.ends_with("realtime") || path.starts_with("/ws/");
     let method = if ["results", "content", "/b"].iter().any(|end| path.ends_with(end)) { "GET" } else { "POST" };
     let call = Call { provider: "fuzz", method, path, encoding: Some(encoding), websocket, at, uuid, source: Source::Proxy };
-    let Some(mut meter) = Meter::start(&call) else { return };
-    let pieces = || body.chunks(usize::from(*size) + 1);
+    let Some(mut meter) = Meter::start(&call) else { return Vec::new() };
+    let pieces = || body.chunks(piece);
+    let mut sightings = Vec::new();
     pieces().for_each(|piece| meter.request(piece));
     let extensions = (encoding == "deflate").then_some("permessage-deflate");
     meter.head(if websocket { SWITCHING_PROTOCOLS } else { 200 }, |name| match name {
@@ -393,7 +394,8 @@ pub fn fuzz(bytes: &[u8]) {
     });
     for piece in pieces() {
         meter.reply(piece);
-        meter.settled(at);
+        sightings.extend(meter.settled(at));
     }
-    meter.finish(Ending::Complete, at);
+    sightings.extend(meter.finish(Ending::Complete, at));
+    sightings
 }

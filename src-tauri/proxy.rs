@@ -111,6 +111,11 @@ impl Drop for Proxy {
     }
 }
 
+/// For the fuzzers: looks where a call of this address goes.
+pub(crate) fn any_route(upstreams: &Upstreams, uri: &hyper::Uri) {
+    let _ = route::route(upstreams, uri, &hyper::HeaderMap::new());
+}
+
 async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: watch::Receiver<bool>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     // Every connection holds an end of this; when the last one has gone, all calls have ended.

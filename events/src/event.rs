@@ -4,7 +4,11 @@ use crate::{Day, Period, Timestamp, Tokens, Usd};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
-use std::{cmp::Ordering, fmt, str::FromStr};
+use std::{
+    cmp::{Ordering, Reverse},
+    fmt,
+    str::FromStr,
+};
 
 /// One fact.
 ///
@@ -233,8 +237,9 @@ impl Usage {
         at.plus_micros(i64::from(self.latency_ms.unwrap_or(0)) * 1_000)
     }
 
-    /// Of two sightings of one call, the best of each. Commutative, associative and idempotent, so that the order in which
-    /// sources report does not matter.
+    /// Of two sightings of one call, the best of each. Commutative and idempotent; and associative where none contradicts another in
+    /// model, tier or place (who does not know one names none), so that the order in which sources report does not matter. Of names that
+    /// do contradict each other, those of the better count are taken, as far as it has any.
     #[must_use]
     pub fn merged(&self, other: &Usage) -> Usage {
         let (better, worse) = if self.token_rank(other).is_ge() { (self, other) } else { (other, self) };
@@ -266,16 +271,22 @@ impl Usage {
         }
     }
 
-    fn provider_rank(&self) -> (Option<Source>, std::cmp::Reverse<&str>) {
-        (self.sources.best(), std::cmp::Reverse(&self.provider))
+    fn provider_rank(&self) -> (Option<Source>, Reverse<&str>) {
+        (self.sources.best(), Reverse(&self.provider))
     }
 
     /// Which of two sightings counts the tokens better. Of streamed snapshots, the one with most output is the last
-    /// (log-formats, Claude Code, dedup rule 2). A total order over all that the winner decides, so that `merged` is associative.
+    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart. Who saw it does not
+    /// matter for the count: what is merged was seen by all of its sources, whichever of them counted. Where the count is the same, it
+    /// matters for the names.
     fn token_rank(&self, other: &Usage) -> Ordering {
-        let rank = |usage: &Usage| (usage.certainty, usage.tokens.produced(), usage.tokens.total(), usage.sources.best(), usage.tokens);
+        let rank = |usage: &Usage| {
+            let Tokens { input, output, .. } = usage.tokens;
+            (usage.certainty, usage.tokens.produced(), usage.tokens.total(), Reverse(input), Reverse(output), usage.tokens)
+        };
         rank(self)
             .cmp(&rank(other))
+            .then_with(|| self.sources.best().cmp(&other.sources.best()))
             .then_with(|| self.model.cmp(&other.model))
             .then_with(|| self.tier.cmp(&other.tier))
             .then_with(|| self.geo.cmp(&other.geo))
@@ -611,17 +622,17 @@ mod tests {
         fn sighting()(
             at in 0i64..3, certainty in 0..4u8, output in 0..3u64, input in 0..3u64, source in 0..6usize,
             model in proptest::option::of("[ab]"), session in proptest::option::of("[ab]"), by in 0..4u8,
-            cost in proptest::option::of(0i128..3), tier in proptest::option::of("[ab]"),
+            cost in proptest::option::of(0i128..3), tier in proptest::option::of("[ab]"), geo in proptest::option::of("[ab]"), cache_read in 0..3u64,
         ) -> Usage {
             Usage {
                 at: Timestamp::from_micros(at),
                 provider: "openai".into(),
-                model, session, tier,
+                model, session, tier, geo,
                 project: Some(Project {
                     by: [ProjectBy::Hand, ProjectBy::Path, ProjectBy::Header, ProjectBy::Folder][usize::from(by)],
                     name: "p".into(),
                 }),
-                tokens: Tokens { input, output, ..Tokens::default() },
+                tokens: Tokens { input, output, cache_read, ..Tokens::default() },
                 certainty: [Certainty::Unknown, Certainty::Estimated, Certainty::Partial, Certainty::Reported][usize::from(certainty)],
                 reported_cost: cost.map(Usd::from_pico),
                 sources: Source::ALL[source].into(),
@@ -637,6 +648,16 @@ mod tests {
             prop_assert_eq!(a.merged(&a), a.clone());
             let both = a.merged(&b);
             prop_assert_eq!(both.merged(&a), both.clone(), "a sighting told again changes nothing");
+        }
+
+        #[test]
+        fn nor_does_which_two_of_three_come_together_first(sightings in [sighting(), sighting(), sighting()]) {
+            // None contradicts another.
+            let [a, b, c] = sightings.map(|usage| {
+                let one = |name: Option<String>| name.map(|_| "a".to_owned());
+                Usage { model: one(usage.model), tier: one(usage.tier), geo: one(usage.geo), ..usage }
+            });
+            prop_assert_eq!(a.merged(&b).merged(&c), a.merged(&b.merged(&c)));
         }
     }
 

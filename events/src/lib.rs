@@ -22,6 +22,9 @@ mod projections;
 mod command;
 pub mod query;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 pub use command::{Command, Remetered, decide};
 pub use event::{
     Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Said, Seq, Sighting, Source,

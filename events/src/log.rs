@@ -565,5 +565,11 @@ pub(crate) fn with_columns<R>(entries: &[Entry], visit: impl FnOnce(&Columns<'_>
     visit(&Columns::read(&body).expect("it was written just now"))
 }
 
+/// For the fuzzers: reads any bytes as parts of a journal and of a segment.
+pub(crate) fn read_any(bytes: &[u8]) {
+    journal::read_any(bytes);
+    segment::read_any(bytes);
+}
+
 #[cfg(test)]
 mod tests;

@@ -295,7 +295,9 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        fuzz(&bytes);
+        if let [choice, size, body @ ..] = &bytes[..] {
+            fuzz(*choice, body, usize::from(*size) + 1);
+        }
     }
 
     #[test]
@@ -306,7 +308,7 @@ proptest! {
         let usage = format!(r#"{{"{class}":{count},"prompt_tokens_details":{{"cached_tokens":{count},"audio_tokens":7}},"type":"{text}"}}"#);
         for body in [format!(r#"{{"{key}":{usage}}}"#), format!(r#"{{"{key}":{{"usage":{usage}}},"usage":[{usage}]}}"#), format!("data: {{\"{key}\":{usage}}}\n\n")] {
             // 11 paths, of which the first 11 choices have no encoding.
-            fuzz(&[&[choice % 11, choice], body.as_bytes()].concat());
+            fuzz(choice % 11, body.as_bytes(), usize::from(choice) + 1);
         }
     }
 }

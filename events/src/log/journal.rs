@@ -285,5 +285,14 @@ fn first_seq(file: &File, until: u64) -> io::Result<Option<Seq>> {
     })
 }
 
+/// For the fuzzers: reads any bytes as a note, a frame and a line.
+pub(super) fn read_any(bytes: &[u8]) {
+    let _ = Note::read(bytes);
+    let _ = frame::Decoder::new().text(bytes);
+    if let Ok(Ok(line)) = std::str::from_utf8(bytes).map(line::read_line) {
+        let _ = line.said();
+    }
+}
+
 #[cfg(test)]
 mod tests;

@@ -141,6 +141,15 @@ enum Kind {
     Other = 2,
 }
 
+/// For the fuzzers: reads any bytes as a segment, and folds what has columns.
+pub(super) fn read_any(bytes: &[u8]) {
+    let _ = Bounds::read(bytes);
+    let _ = Unpacker::new().unpack(frame::Part::Hot, bytes, &mut Vec::new());
+    if let Ok(columns) = Columns::read(bytes) {
+        crate::Projections::new(crate::PriceBook::bundled().clone()).apply_columns(&columns);
+    }
+}
+
 #[cfg(test)]
 mod sweep;
 #[cfg(test)]

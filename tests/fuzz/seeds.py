@@ -1,0 +1,55 @@
+#!/usr/bin/env python3
+"""Makes beginnings for the fuzzers out of the recordings that the tests read in place. They stay out of the project."""
+import base64, gzip, json, os, pathlib, sys
+
+data, out = pathlib.Path(sys.argv[1]), pathlib.Path(sys.argv[2])
+SEED_BYTES_MAX = 16 << 10
+PER_FILE = 6
+
+
+def keep(target, name, *parts):
+    folder = out / target
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / name).write_bytes(b"".join(parts)[:SEED_BYTES_MAX])
+
+
+# The paths of the meter's fuzzer, in its order.
+PATHS = ["chat/completions", "responses", "/messages", "enerateContent", "/x", "batches", "invoke", "/files/", "/batches/", "realtime", "Bidi"]
+for file in sorted((data / "traffic").glob("*.jsonl")):
+    for number, line in enumerate(file.open()):
+        if number >= PER_FILE:
+            break
+        call = json.loads(line)
+        body = call.get("response_body") or ""
+        body = base64.b64decode(body) if call.get("response_body_encoding") == "base64" else body.encode()
+        choice = next((at for at, path in enumerate(PATHS) if path in (call.get("path") or "")), 4)
+        keep("meter", f"{file.stem}-{number}", bytes([choice, 16]), body)
+        keep("meter", f"{file.stem}-{number}-gzip", bytes([choice + len(PATHS), 16]), gzip.compress(body))
+
+# Which file of the logs' fuzzer each folder's files are, by their ending.
+LOGS = {("claude", ".jsonl"): 0, ("codex", ".jsonl"): 1, ("gemini", ".jsonl"): 2, ("gemini", ".json"): 11, ("copilot", ".jsonl"): 3,
+        ("pi", ".jsonl"): 4, ("opencode", ".json"): 13, ("opencode", ".db"): 19, ("droid", ".json"): 14}
+for folder in sorted((data / "sessions").iterdir()):
+    if not folder.is_dir():
+        continue
+    files = sorted((path for path in folder.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    for number, path in enumerate(files[: 4 * PER_FILE]):
+        choice = LOGS.get((folder.name.split("-")[0], path.suffix))
+        if choice is not None:
+            with path.open("rb") as content:
+                keep("logs", f"{folder.name}-{number}", bytes([choice, 100]), content.read(SEED_BYTES_MAX))
+
+for text in ['{"log_usage":{"sightings":[]}}', '{"set_budget":{"name":"m","usd":"1"}}', '{"by":["day"],"since":"2026-01-01"}']:
+    keep("app", f"asked-{len(text)}", b"\x03", text.encode())
+keep("app", "config", b"\x00", b'zone = "UTC"\n[proxy]\nlisten = "127.0.0.1:1"\n[upstreams.relay]\nbase_url = "https://r/v1"\n')
+keep("app", "path", b"\x01", b"/p/my%20app/openai/v1/v1/chat/completions?a=b")
+keep("app", "settings", b"\x04", b'{\n  // mine\n  "env": { "A": "1" },\n}\n')
+book = pathlib.Path(__file__).parent / "../../events/prices/book.json"
+keep("ledger", "book", b"\x00", book.read_bytes()[:4096])
+for golden in sorted((pathlib.Path(__file__).parent / "../../events/tests/golden").iterdir()):
+    content = golden.read_bytes()
+    keep("ledger", golden.name, b"\x00", content)
+    if golden.suffix == ".jsonl":
+        for number, line in enumerate(content.splitlines()):
+            keep("ledger", f"{golden.name}-{number}", b"\x00", line)
+keep("ledger", "sightings", b"\x01", bytes(range(97)))
