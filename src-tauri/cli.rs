@@ -8,6 +8,7 @@ mod import;
 mod ledger;
 mod log;
 mod manual;
+mod models;
 mod remeter;
 mod reprice;
 mod reset;
@@ -85,6 +86,8 @@ enum Command {
     Import(import::Import),
     /// Price the recorded calls again: as of today, as of a date, or under another price book
     Reprice(reprice::Reprice),
+    /// What models cost, from when to when
+    Models(models::Models),
     /// Run today's meters over what providers said in the past, and restate what changed
     Remeter(remeter::Remeter),
     /// Try, rebuild, copy, merge and fold the log
@@ -122,6 +125,7 @@ pub fn main() -> ExitCode {
         Command::Budget(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Reprice(command) => command.run(),
+        Command::Models(command) => command.run(),
         Command::Remeter(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Reset(command) => command.run(),

@@ -84,7 +84,7 @@ fn amounts(row: &RepriceRow) -> [String; 5] {
     ]
 }
 
-fn instant(text: &str) -> Result<Timestamp, Fault> {
+pub(super) fn instant(text: &str) -> Result<Timestamp, Fault> {
     let day = |text: &str| Timestamp::parse(&format!("{text}T00:00:00Z"));
     Timestamp::parse(text)
         .or_else(|| day(text))
