@@ -254,3 +254,19 @@ impl Drop for ReadOnly {
         let _ = Command::new("umount").arg("-l").arg(&self.0).status();
     }
 }
+
+#[test]
+fn the_prices_of_a_day_are_listed_and_a_name_that_has_none_is_said() {
+    let house = House::new("");
+    let rows = house.json(&["models", "GPT-4.1-nano", "--provider", "openai", "--as-of", "2026-06-01"]);
+    let standard = rows
+        .as_array()
+        .unwrap()
+        .iter()
+        .find(|row| row["model"] == "gpt-4.1-nano" && row["tier"].as_str().is_none_or(|tier| tier == "standard"))
+        .unwrap();
+    assert_eq!((&standard["rates"]["input"], &standard["rates"]["output"]), (&"0.1".into(), &"0.4".into()));
+    assert!(house.out(&["models", "gpt-4.1-nano", "--as-of", "2026-06-01"]).contains("standard"));
+    house.run(&["models", "no-such-model"]).fails_with("the book has no such price");
+    house.run(&["models", "--as-of", "soon"]).fails_with("soon");
+}

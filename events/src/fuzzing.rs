@@ -95,7 +95,7 @@ fn usage(round: u32, bytes: &[u8]) -> Usage {
     let of = |byte: u8, names: &[&str]| names.get(usize::from(byte) % (names.len() + 1)).map(|name| (*name).to_owned());
     // Who names a model or a tier at all does not contradict the others.
     let call = byte(1) % 6;
-    let told = |byte: u8, names: [&str; 2]| (byte % 3 > 0).then(|| names[usize::from(call) % names.len()].to_owned());
+    let told = |byte: u8, names: [&str; 2]| (!byte.is_multiple_of(3)).then(|| names[usize::from(call) % names.len()].to_owned());
     let certainties = [Certainty::Unknown, Certainty::Estimated, Certainty::Partial, Certainty::Reported];
     let sources = [Source::Log, Source::Proxy, Source::Otlp, Source::Manual];
     Usage {

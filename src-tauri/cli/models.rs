@@ -3,7 +3,7 @@
 use super::{print, print_json, reprice::instant, table, table::Table};
 use crate::clock;
 use clap::Args;
-use events::{PriceBook, Rate, Row, Timestamp, query::Fault};
+use events::{PriceBook, Rate, Row, Tier, Timestamp, query::Fault};
 
 #[derive(Debug, Args)]
 pub(super) struct Models {
@@ -30,10 +30,13 @@ impl Models {
         if self.json {
             return print_json(&rows);
         }
+        if rows.is_empty() {
+            return Err(Fault::refused("the book has no such price", "leave out a part of the name, or look at `tollbar models`"));
+        }
         let mut table = Table::new(3, &["provider", "model", "tier", "input", "cache read", "write 5m", "output", "from", "until"]);
         for row in &rows {
             let rates = [row.rates.input, row.rates.cache_read, row.rates.cache_write_5m, row.rates.output].map(rate);
-            let names = [row.provider.clone(), row.model.clone(), format!("{:?}", row.tier).to_lowercase()];
+            let names = [row.provider.clone(), row.model.clone(), word(row.tier).to_owned()];
             table.row(names.into_iter().chain(rates).chain([row.from, row.until].map(day)).collect());
         }
         let note =
@@ -42,9 +45,24 @@ impl Models {
     }
 
     fn wants(&self, row: &Row, at: Timestamp) -> bool {
-        let named = |name: &str| row.model.contains(name) || row.aliases.iter().any(|alias| alias.contains(name));
+        let named = |name: &str| {
+            let name = name.to_lowercase();
+            std::iter::once(&row.model).chain(&row.aliases).any(|known| known.to_lowercase().contains(&name))
+        };
         let dated = if self.upcoming { row.from.is_some_and(|from| from > at) } else { row.span().contains(at) };
         dated && self.name.as_deref().is_none_or(named) && self.provider.as_deref().is_none_or(|provider| row.provider == provider)
+    }
+}
+
+/// A tier as it is written.
+const fn word(tier: Tier) -> &'static str {
+    match tier {
+        Tier::Standard => "standard",
+        Tier::Batch => "batch",
+        Tier::Flex => "flex",
+        Tier::Priority => "priority",
+        Tier::Fast => "fast",
+        Tier::Ultrafast => "ultrafast",
     }
 }
 

@@ -14,7 +14,7 @@ thread_local! {
 
 fuzz_target!(|bytes: &[u8]| {
     let Some((choice, rest)) = bytes.split_first() else { return };
-    if choice % 2 == 0 {
+    if choice.is_multiple_of(2) {
         return events::fuzzing::stored(rest);
     }
     LEDGERS.with_borrow_mut(|ledgers| {
