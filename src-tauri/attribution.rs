@@ -98,6 +98,17 @@ fn main_repository(worktree: &Path, git_file: &Path) -> Option<String> {
     if name.starts_with('.') { last_name(common.parent()?) } else { Some(name.strip_suffix(".git").unwrap_or(&name).to_owned()) }
 }
 
+/// The branch that is checked out in a working folder; `None` outside a repository and where no branch is (a commit of its own).
+pub fn branch_of_folder(folder: &Path) -> Option<String> {
+    let (above, git) = folder.ancestors().take(CLIMB_MAX).map(|above| (above, above.join(".git"))).find(|(_, git)| git.exists())?;
+    let git_dir =
+        if git.is_dir() { git } else { above.join(read_small(&git)?.lines().find_map(|line| line.strip_prefix("gitdir:"))?.trim()) };
+    let head = read_small(&git_dir.join("HEAD"))?;
+    let branch = head.trim().strip_prefix("ref: refs/heads/")?;
+    let fits = !branch.is_empty() && branch.len() <= NAME_BYTES_MAX && !branch.chars().any(char::is_control);
+    fits.then(|| branch.to_owned())
+}
+
 fn read_small(path: &Path) -> Option<String> {
     let mut text = String::new();
     File::open(path).ok()?.take(GIT_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
@@ -212,6 +223,24 @@ mod tests {
         assert_eq!(name(&mut Projects::new(None), tree.join("src")).as_deref(), Some("api"));
         fs::remove_dir_all(&main).expect("the main repository goes");
         assert_eq!(name(&mut Projects::new(None), tree.join("src")).as_deref(), Some("api"));
+    }
+
+    #[test]
+    fn the_branch_is_that_of_the_repository_or_worktree() {
+        let home = tempfile::tempdir().expect("a folder");
+        let (main, tree) = (home.path().join("api"), home.path().join("api-fix"));
+        let admin = main.join(".git/worktrees/fix");
+        fs::create_dir_all(&admin).expect("folders");
+        fs::create_dir_all(main.join("src")).expect("folders");
+        fs::create_dir_all(&tree).expect("a folder");
+        fs::write(main.join(".git/HEAD"), "ref: refs/heads/main\n").expect("a file");
+        fs::write(admin.join("HEAD"), "ref: refs/heads/fix/rounding\n").expect("a file");
+        fs::write(tree.join(".git"), "gitdir: ../api/.git/worktrees/fix\n").expect("a file");
+        assert_eq!(branch_of_folder(&main.join("src")).as_deref(), Some("main"));
+        assert_eq!(branch_of_folder(&tree).as_deref(), Some("fix/rounding"));
+        fs::write(main.join(".git/HEAD"), "2f5c1d1a9d9d4c1d0f6a4a6f1c7d0b8e9a3b5c7d\n").expect("a file");
+        assert_eq!(branch_of_folder(&main), None, "a commit of its own is no branch");
+        assert_eq!(branch_of_folder(home.path()), None);
     }
 
     #[test]

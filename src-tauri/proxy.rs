@@ -4,6 +4,7 @@
 
 mod forward;
 mod observe;
+mod peer;
 mod route;
 mod tee;
 mod tunnel;
@@ -13,6 +14,7 @@ use events::query::{Fault, FaultCode, ProxyFacts};
 use forward::Forwarder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use observe::Observer;
+use peer::Peer;
 use std::{
     net::TcpListener,
     pin::pin,
@@ -120,21 +122,22 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: wa
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     // Every connection holds an end of this; when the last one has gone, all calls have ended.
     let (connected, mut all_gone) = mpsc::channel::<std::convert::Infallible>(1);
-    loop {
+    for connection in 0.. {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
             _ = stopped.changed() => break,
         };
-        let Ok((stream, _)) = accepted else {
+        let Ok((stream, socket)) = accepted else {
             tokio::time::sleep(ACCEPT_PAUSE).await;
             continue;
         };
         // A chunk of a stream must not wait for the next one.
         let _ = stream.set_nodelay(true);
         let forwarder = forwarder.clone();
+        let peer = Peer { connection, socket };
         let service = hyper::service::service_fn(move |request| {
             let forwarder = forwarder.clone();
-            async move { Ok::<_, std::convert::Infallible>(forwarder.handle(request).await) }
+            async move { Ok::<_, std::convert::Infallible>(forwarder.handle(request, peer).await) }
         });
         let connection = hyper::server::conn::http1::Builder::new()
             .preserve_header_case(true)

@@ -263,6 +263,7 @@ fn nothing_of_the_client_is_kept_but_counts_names_and_ids() {
 }
 
 #[test]
+#[cfg(target_os = "linux")]
 fn the_project_is_named_by_path_or_header_and_the_header_goes_no_further() {
     let upstream = Upstream::start(|heard, out| out.write_all(&json(chat(heard.header("x-id").unwrap(), "gpt-4.1", 1, 1))));
     let house = House::before(&upstream);
@@ -272,7 +273,7 @@ fn the_project_is_named_by_path_or_header_and_the_header_goes_no_further() {
     client.post("/v1/chat/completions", &[("x-id", "c")], ASK.as_bytes());
     let rows = house.rows_when(3);
     let projects: Vec<_> = rows.iter().map(|row| (row["call_id"].as_str().unwrap(), row["project"].as_str())).collect();
-    assert_eq!(projects, [("a", Some("shop")), ("b", Some("web app")), ("c", None)]);
+    assert_eq!(projects, [("a", Some("shop")), ("b", Some("web app")), ("c", Some(here().as_str()))]);
     assert!(
         upstream.heard().iter().all(|heard| heard.header("x-tollbar-project").is_none() && heard.line() == "POST /v1/chat/completions")
     );
@@ -597,4 +598,27 @@ fn base_addresses_that_are_almost_right_reach_the_api() {
     assert!(upstream.heard().iter().all(|heard| heard.line() == "POST /v1/chat/completions"), "{:?}", upstream.heard());
     client.post("/v1/v1/messages?beta=true", &[], ASK.as_bytes());
     assert_eq!(upstream.heard().pop().unwrap().line(), "POST /v1/messages?beta=true");
+}
+
+/// Who names no project is found by the working folder of the process that calls.
+#[test]
+#[cfg(target_os = "linux")]
+fn a_call_without_a_project_has_that_of_the_folder_it_comes_from() {
+    let upstream = Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 10, 1)));
+    let house = House::before(&upstream);
+    // It stays connected, as who waits for an answer does.
+    let mut client = house.client();
+    client.post(CHAT, &[], ASK.as_bytes());
+    let row = &house.rows_when(1)[0];
+    assert_eq!(row["project"], here().as_str());
+    let folder = std::env::current_dir().unwrap();
+    assert_eq!(row["branch"].as_str().map(str::to_owned), tollbar_app::attribution::branch_of_folder(&folder));
+    drop(client);
+}
+
+/// The project of this process.
+#[cfg(target_os = "linux")]
+fn here() -> String {
+    let folder = std::env::current_dir().unwrap();
+    tollbar_app::attribution::Projects::default().of_folder(folder.to_str().unwrap()).unwrap().name
 }

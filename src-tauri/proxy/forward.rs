@@ -3,6 +3,7 @@
 use super::{
     BUFFER_BYTES_MAX, Stats,
     observe::{Head, ObserverHandle, Side},
+    peer::Peer,
     route::{Route, route},
     tee::Tee,
     tunnel::{self, is_websocket},
@@ -85,7 +86,7 @@ impl Forwarder {
     }
 
     /// Carries one call. Whatever goes wrong is said to the client in the shape that the providers' own errors have.
-    pub(super) async fn handle(&self, mut request: Request<Incoming>) -> Reply {
+    pub(super) async fn handle(&self, mut request: Request<Incoming>, peer: Peer) -> Reply {
         let Some(route) = route(&self.upstreams, request.uri(), request.headers()) else {
             let path: String = request.uri().path().chars().take(100).collect();
             let names = self.upstreams.names().join(", ");
@@ -99,7 +100,7 @@ impl Forwarder {
         let _in_flight = InFlight::new(&self.stats);
         let address = format!("{}://{}", route.uri.scheme_str().unwrap_or("http"), route.uri.authority().map_or("", |host| host.as_str()));
         let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
-        let (request, observation) = self.prepare(request, route);
+        let (request, observation) = self.prepare(request, route, peer);
         let client = if upgrade.is_some() { &self.upgrading } else { &self.client };
         match client.request(request).await {
             Ok(mut response) => {
@@ -134,7 +135,7 @@ impl Forwarder {
     }
 
     /// The request as the upstream shall see it, and who watches it.
-    fn prepare(&self, request: Request<Incoming>, route: Route) -> (Request<Tee>, Option<super::observe::Observation>) {
+    fn prepare(&self, request: Request<Incoming>, route: Route, peer: Peer) -> (Request<Tee>, Option<super::observe::Observation>) {
         let (mut parts, body) = request.into_parts();
         let project_header = parts.headers.remove(PROJECT_HEADER);
         let project = project_header.as_ref().and_then(|name| name.to_str().ok());
@@ -144,6 +145,7 @@ impl Forwarder {
             self.observer.begin(Head {
                 uuid,
                 at: clock::now(),
+                peer,
                 upstream: &route.upstream,
                 method: parts.method.as_str(),
                 path: route.uri.path_and_query().map_or("/", |path| path.as_str()),

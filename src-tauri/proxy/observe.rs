@@ -3,7 +3,11 @@
 //! What passes is handed over without waiting. If the observer falls behind its bounds, calls go unobserved and are counted,
 //! and nobody else notices.
 
-use super::{Stats, tunnel::is_websocket};
+use super::{
+    Stats,
+    peer::{Callers, Origin, Peer},
+    tunnel::is_websocket,
+};
 use crate::{
     attribution, clock,
     engine::WriterHandle,
@@ -57,6 +61,7 @@ pub(super) struct ObserverHandle {
 pub(super) struct Head<'a> {
     pub(super) uuid: CallUuid,
     pub(super) at: Timestamp,
+    pub(super) peer: Peer,
     pub(super) upstream: &'a Upstream,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
@@ -99,14 +104,20 @@ enum Message {
     Ended(CallUuid, Ending, Timestamp),
     /// A piece did not fit: nothing can be concluded of this call.
     Lost(CallUuid),
+    /// Where a call comes from, as far as that was found.
+    From(CallUuid, Box<Origin>),
     Finish,
 }
 
 /// A call that is being observed.
 struct Watched {
     meter: Meter,
+    peer: Peer,
+    /// Whether it is being found out where the call comes from.
+    origin_asked: bool,
     upstream: String,
     project: Option<Project>,
+    branch: Option<String>,
     client: Option<String>,
     session: Option<String>,
 }
@@ -116,9 +127,10 @@ impl Observer {
         let (sender, receiver) = sync_channel(QUEUE_PIECES_MAX);
         let queued_bytes = Arc::<AtomicUsize>::default();
         let handle = ObserverHandle { sender, queued_bytes: queued_bytes.clone(), stats };
+        let callers = Callers::start(handle.clone());
         let thread = std::thread::Builder::new()
             .name("tollbar-meter".into())
-            .spawn(move || observe(&receiver, &queued_bytes, &writer))
+            .spawn(move || observe(&receiver, callers, &queued_bytes, &writer))
             .expect("the system gives a thread to a program that starts");
         Observer { handle, thread: Some(thread) }
     }
@@ -157,17 +169,25 @@ impl ObserverHandle {
         };
         let watched = Watched {
             meter: Meter::start(&call)?,
+            peer: head.peer,
+            origin_asked: false,
             upstream: head.upstream.name.clone(),
             project: head
                 .project_in_path
                 .and_then(|name| named(name, ProjectBy::Path))
                 .or_else(|| head.project_in_header.and_then(|name| named(name, ProjectBy::Header))),
+            branch: None,
             client: text(head.headers, header::USER_AGENT.as_str()).and_then(attribution::client_of_user_agent),
             session: attribution::session_of_headers(&|name| text(head.headers, name)).map(str::to_owned),
         };
         let observation = Observation { uuid: head.uuid, observer: self.clone(), lost: Arc::default() };
         observation.send(Message::Begun(head.uuid, Box::new(watched)));
         Some(observation)
+    }
+
+    /// Where a call comes from; whether there is still somebody who wants to know.
+    pub(super) fn comes_from(&self, call: CallUuid, origin: Origin) -> bool {
+        self.sender.send(Message::From(call, Box::new(origin))).is_ok()
     }
 }
 
@@ -228,15 +248,25 @@ impl Observation {
 /// What is being observed, and what was concluded and not handed over yet.
 struct Observing<'a> {
     calls: HashMap<CallUuid, Box<Watched>>,
+    /// Calls that are over before it was found out where they come from.
+    unplaced: HashMap<CallUuid, Over>,
+    callers: Callers,
     concluded: Vec<Sighting>,
     estimator: Estimator,
     queued_bytes: &'a AtomicUsize,
     writer: &'a WriterHandle,
 }
 
-fn observe(receiver: &Receiver<Message>, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
-    let mut observing =
-        Observing { calls: HashMap::new(), concluded: Vec::new(), estimator: Estimator::start(writer), queued_bytes, writer };
+fn observe(receiver: &Receiver<Message>, callers: Callers, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
+    let mut observing = Observing {
+        calls: HashMap::new(),
+        unplaced: HashMap::new(),
+        callers,
+        concluded: Vec::new(),
+        estimator: Estimator::start(writer),
+        queued_bytes,
+        writer,
+    };
     while let Ok(message) = receiver.recv() {
         let mut next = Some(message);
         while let Some(message) = next.take() {
@@ -255,7 +285,19 @@ impl Observing<'_> {
     /// Looks at one message; whether more are to come.
     fn take(&mut self, message: Message) -> bool {
         match message {
-            Message::Begun(uuid, watched) => drop(self.calls.insert(uuid, watched)),
+            Message::Begun(uuid, mut watched) => {
+                // Now, while the caller waits for its answer and is surely there.
+                watched.origin_asked = watched.project.is_none() && self.callers.ask(uuid, watched.peer);
+                self.calls.insert(uuid, watched);
+            }
+            Message::From(uuid, origin) => {
+                if let Some(call) = self.calls.get_mut(&uuid) {
+                    call.place(*origin);
+                } else if let Some(mut over) = self.unplaced.remove(&uuid) {
+                    over.call.place(*origin);
+                    self.concluded.extend(self.estimator.conclude(over));
+                }
+            }
             Message::Piece(uuid, side, bytes) => {
                 self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
                 if let Some(call) = self.calls.get_mut(&uuid) {
@@ -276,7 +318,13 @@ impl Observing<'_> {
             }
             Message::Ended(uuid, ending, at) => {
                 if let Some(call) = self.calls.remove(&uuid) {
-                    self.concluded.extend(self.estimator.conclude(Over { call, ending, at }));
+                    let over = Over { call, ending, at };
+                    if over.call.origin_asked {
+                        // Every question is answered soon.
+                        self.unplaced.insert(uuid, over);
+                    } else {
+                        self.concluded.extend(self.estimator.conclude(over));
+                    }
                 }
             }
             Message::Lost(uuid) => drop(self.calls.remove(&uuid)),
@@ -294,6 +342,9 @@ impl Observing<'_> {
 
     /// Concludes what has not ended as if its client had gone.
     fn finish(mut self) {
+        for over in std::mem::take(&mut self.unplaced).into_values() {
+            self.concluded.extend(self.estimator.conclude(over));
+        }
         let now = clock::now();
         for call in std::mem::take(&mut self.calls).into_values() {
             self.concluded.extend(self.estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }));
@@ -366,11 +417,19 @@ impl Estimator {
 }
 
 impl Watched {
+    /// It was found out, or not, where the call comes from.
+    fn place(&mut self, origin: Origin) {
+        self.origin_asked = false;
+        self.project = self.project.take().or(origin.project);
+        self.branch = origin.branch;
+    }
+
     /// What was seen of a call, with whose it is.
     fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
         for Sighting { usage, .. } in &mut sightings {
             usage.provider.clone_from(&self.upstream);
             usage.project.clone_from(&self.project);
+            usage.branch.clone_from(&self.branch);
             usage.client.clone_from(&self.client);
             usage.session.clone_from(&self.session);
         }
