@@ -1,7 +1,7 @@
 //! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
 
 use crate::{Day, Period, Timestamp, Tokens, Usd};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 use std::{
@@ -101,20 +101,26 @@ pub struct Sighting {
 /// The usage object of a provider or client (numbers and names only, never content), as JSON text.
 ///
 /// Text, because it is written far more often than it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(type = "unknown"))]
-pub struct Said(pub(crate) Box<RawValue>);
+pub struct Said(Box<str>);
 
 impl Said {
     /// The text.
     pub fn text(&self) -> &str {
-        self.0.get()
+        &self.0
+    }
+
+    /// Takes text that is sound JSON, as whoever made it has seen, and can be read again wherever it is put: no line breaks, not deep, no
+    /// number that is out of range.
+    pub fn of_sound(text: Box<str>) -> Said {
+        Said(text)
     }
 }
 
 impl From<&Value> for Said {
     fn from(value: &Value) -> Said {
-        Said(serde_json::value::to_raw_value(value).expect("a value is JSON"))
+        Said(value.to_string().into())
     }
 }
 
@@ -122,21 +128,13 @@ impl From<Box<RawValue>> for Said {
     /// Takes the text as it is. It must be one that can be read again wherever it is put: no line breaks, not deep, no number that is out
     /// of range.
     fn from(text: Box<RawValue>) -> Said {
-        Said(text)
+        Said(text.into())
     }
 }
-
-impl PartialEq for Said {
-    fn eq(&self, other: &Said) -> bool {
-        self.text() == other.text()
-    }
-}
-
-impl Eq for Said {}
 
 impl Serialize for Said {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        serde_json::from_str::<&RawValue>(&self.0).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
 

@@ -12,7 +12,7 @@ use std::{
 };
 
 /// How much before a cursor is compared, to see that the file was not rewritten.
-const TAIL_BYTES: u64 = 4096;
+pub(super) const TAIL_BYTES: u64 = 4096;
 /// The largest file of cursors that is read.
 const CURSORS_BYTES_MAX: u64 = 512 << 20;
 /// The version of the file of cursors; a file of another version is as good as none.
@@ -148,6 +148,11 @@ impl Cursor {
         Ok(Cursor { place, offset, tail_hash, reader_version, reader: reader.clone() })
     }
 
+    /// A cursor after bytes that were read: the last [`TAIL_BYTES`] before `offset`.
+    pub(super) fn after(tail: &[u8], offset: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
+        Cursor { place, offset, tail_hash: hash(tail), reader_version, reader: reader.clone() }
+    }
+
     /// A cursor in a database, whose rows have numbers.
     pub(super) fn of_database(last_row: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
         Cursor { place, offset: last_row, tail_hash: 0, reader_version, reader: reader.clone() }
@@ -173,8 +178,12 @@ fn tail_hash(file: &mut File, offset: u64) -> io::Result<u64> {
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     file.take(offset - from).read_to_end(&mut tail)?;
-    let digest = Sha256::digest(&tail);
-    Ok(digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte)))
+    Ok(hash(&tail))
+}
+
+fn hash(tail: &[u8]) -> u64 {
+    let digest = Sha256::digest(tail);
+    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
