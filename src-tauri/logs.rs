@@ -151,4 +151,6 @@ pub fn import_files<E>(
 #[cfg(test)]
 mod cases;
 #[cfg(test)]
+mod hostile;
+#[cfg(test)]
 mod tests;

@@ -1,15 +1,18 @@
 //! Sightings on their way, those of one call made one.
 
-use events::{RequestKey, Sighting};
-use std::collections::HashMap;
+use events::Sighting;
+use std::{
+    collections::HashMap,
+    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
+};
 
-/// A sighting and the key of its call.
-pub(super) type Keyed = (Option<RequestKey>, Sighting);
+/// A sighting and the hash of its call's id: the request key takes longer to make, and the log makes it.
+pub(super) type Hashed = (u64, Sighting);
 
 #[derive(Default)]
 pub(super) struct Batch {
-    sightings: Vec<Keyed>,
-    by_key: HashMap<RequestKey, usize>,
+    sightings: Vec<Hashed>,
+    by_hash: HashMap<u64, usize>,
 }
 
 impl Batch {
@@ -21,25 +24,25 @@ impl Batch {
     pub(super) fn add(&mut self, sighting: Sighting) {
         match self.sightings.last_mut() {
             Some((_, last)) if is_of_one_call(last, &sighting) => merge(last, sighting),
-            Some(_) | None => self.add_keyed((sighting.usage.key(), sighting)),
+            Some(_) | None => self.add_hashed((BuildHasherDefault::<DefaultHasher>::default().hash_one(&sighting.usage.call_id), sighting)),
         }
     }
 
-    pub(super) fn add_keyed(&mut self, (key, sighting): Keyed) {
-        let known = key.map(|key| *self.by_key.entry(key).or_insert(self.sightings.len()));
-        match known.and_then(|at| self.sightings.get_mut(at)) {
-            None => self.sightings.push((key, sighting)),
-            Some((_, known)) => merge(known, sighting),
+    pub(super) fn add_hashed(&mut self, (hash, sighting): Hashed) {
+        let known = *self.by_hash.entry(hash).or_insert(self.sightings.len());
+        match self.sightings.get_mut(known) {
+            Some((_, known)) if is_of_one_call(known, &sighting) => merge(known, sighting),
+            // Of two calls whose ids have one hash, the log finds out what they are.
+            Some(_) | None => self.sightings.push((hash, sighting)),
         }
     }
 
-    pub(super) fn take(&mut self) -> Vec<Keyed> {
-        self.by_key.clear();
+    pub(super) fn take(&mut self) -> Vec<Hashed> {
+        self.by_hash.clear();
         std::mem::take(&mut self.sightings)
     }
 }
 
-/// Seen without making keys of ids.
 fn is_of_one_call(one: &Sighting, other: &Sighting) -> bool {
     one.usage.call_id.is_some() && one.usage.call_id == other.usage.call_id && one.usage.family == other.usage.family
 }

@@ -141,6 +141,10 @@ impl<'a> Object<'a> {
 
 /// A name or id in JSON: a text that is neither empty nor long, without control characters.
 pub(super) fn word(raw: &[u8]) -> Option<String> {
+    let within = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if within.len() <= WORD_BYTES_MAX && within.iter().all(|byte| (b' '..0x7f).contains(byte) && *byte != b'\\' && *byte != b'"') {
+        return std::str::from_utf8(within).ok().filter(|word| !word.is_empty()).map(str::to_owned);
+    }
     text_of(&text(raw)).map(Cow::into_owned).filter(|word| fits(word))
 }
 

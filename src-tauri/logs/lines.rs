@@ -13,6 +13,8 @@ pub(super) const LINE_BYTES_MAX: usize = 64 << 20;
 const WHOLE_LINE_BYTES_MAX: usize = 1 << 20;
 /// The longest text that such a line keeps. Names, ids and counts are shorter; what is longer is content.
 const TEXT_BYTES_MAX: usize = 8 << 10;
+/// What sparse files are full of.
+const HOLE: [u8; 4096] = [0; 4096];
 /// How much is read at once, and the memory that ordinary lines take.
 const CHUNK_BYTES: usize = 256 << 10;
 
@@ -207,9 +209,13 @@ impl<R: Read> Lines<R> {
         let (mut from, mut to) = (so_far.until, so_far.until);
         while from < self.end {
             let Some(text) = so_far.text else {
+                if self.buffer[from..self.end].starts_with(&HOLE) {
+                    from += HOLE.len();
+                    continue;
+                }
                 let byte = self.buffer[from];
                 from += 1;
-                // Between the words of JSON nothing of this kind means anything; sparse files are full of it.
+                // Between the words of JSON nothing of this kind means anything.
                 if byte >= b' ' {
                     self.buffer[to] = byte;
                     to += 1;

@@ -138,11 +138,15 @@ impl One<'_, '_, '_> {
         }
         // The last line without its end: half a line is no JSON and yields nothing; a whole one is told now, and again when its end is
         // there. The cursor stays before it, and the reader forgets it.
-        let cursor = cursor_in(&mut lines, place, version, &reader)?;
+        let mut cursor = cursor_in(&mut lines, place, version, &reader)?;
         let (offset, bytes) = lines.rest();
         self.line(&mut reader, offset, bytes, &mut found);
         self.bytes_read += lines.bytes_read();
         self.tell_long(&lines);
+        // Written to while it was read: lines were added, or it has become another file, of which the beginning was not seen.
+        if Place::of(&lines.source().metadata()?) != place {
+            cursor = Cursor::at(0, lines.source(), place, version, &self.reading.client.reader())?.unfinished();
+        }
         *self.buffer = lines.into_buffer();
         Ok(Some(cursor))
     }

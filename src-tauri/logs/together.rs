@@ -9,7 +9,7 @@
 
 use super::{
     BATCH_SIGHTINGS_MAX, Client, Cursors,
-    batch::{Batch, Keyed},
+    batch::{Batch, Hashed},
     client::Reader,
     cursor::Cursor,
     kin::Kin,
@@ -55,7 +55,7 @@ impl<'a> Reading<'a> {
 /// What was read of one file at once.
 #[derive(Default)]
 pub(super) struct Piece {
-    pub(super) sightings: Vec<Keyed>,
+    pub(super) sightings: Vec<Hashed>,
     /// Where the file is to be read on, once the sightings are taken; `None` where that has not changed.
     pub(super) cursor: Option<Cursor>,
     pub(super) bytes_read: u64,
@@ -175,7 +175,7 @@ fn gather(files: &[&Path], readers: &[Receiver<Piece>], give: &SyncSender<Parcel
             if batch.len() + piece.sightings.len() > BATCH_SIGHTINGS_MAX && !hand_over(&mut batch, &mut parcel, give) {
                 return;
             }
-            piece.sightings.into_iter().for_each(|keyed| batch.add_keyed(keyed));
+            piece.sightings.into_iter().for_each(|hashed| batch.add_hashed(hashed));
             parcel.bytes_read += piece.bytes_read;
             parcel.cursors.extend(piece.cursor.map(|cursor| ((*path).to_owned(), cursor)));
             if let Some(fault) = piece.end {
