@@ -361,6 +361,11 @@ mod tests {
             prop_assert_eq!(found, all.into_iter().filter(|(_, line)| has_one(line)).collect::<Vec<_>>());
         }
 
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(12))]
+
         #[test]
         fn a_long_line_is_read_without_its_long_texts(lengths in proptest::collection::vec(prop_oneof![0usize..40, 8180usize..8200, 100_000usize..400_000], 8..14),
                                                      sign in prop_oneof![Just("x"), Just("\""), Just("\\"), Just("é")],

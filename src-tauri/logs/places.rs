@@ -46,7 +46,11 @@ pub fn usual_roots(client: Client, env: &dyn Fn(&str) -> Option<String>) -> Vec<
     let places = Places { env };
     let roots = match client {
         Client::ClaudeCode => {
-            places.named(&["CLAUDE_CONFIG_DIR"]).unwrap_or_else(|| [places.config("claude"), places.home(".claude")].concat())
+            let own = places.named(&["CLAUDE_CONFIG_DIR"]).unwrap_or_else(|| [places.config("claude"), places.home(".claude")].concat());
+            // Its desktop app, and programs that write as it does, keep theirs wherever that variable points.
+            let desktop = places.app("Claude/local-agent-mode-sessions");
+            let kin = [places.app("CherryStudio/Data/Agents/.claude"), places.home(".codebuddy"), places.home(".workbuddy")].concat();
+            [own, desktop, kin].concat()
         }
         Client::Codex => places.named(&["CODEX_HOME"]).unwrap_or_else(|| places.home(".codex")),
         Client::GeminiCli => places.named(&["GEMINI_CLI_HOME", "GEMINI_DATA_DIR"]).unwrap_or_else(|| places.home(".gemini")),
@@ -60,7 +64,8 @@ pub fn usual_roots(client: Client, env: &dyn Fn(&str) -> Option<String>) -> Vec<
         Client::Droid => places.named(&["DROID_SESSIONS_DIR", "FACTORY_DIR"]).unwrap_or_else(|| places.home(".factory")),
         Client::Pi => places.named(&["PI_AGENT_DIR", "PI_CODING_AGENT_SESSION_DIR"]).unwrap_or_else(|| {
             let kin = [".pi/agent", ".omp/agent", ".gjc/agent", ".senpi/agent", ".config/kimchi/harness", ".prime/agent"];
-            kin.iter().flat_map(|folder| places.home(folder)).collect()
+            let kin = kin.into_iter().chain([".openclaw/agents", ".clawdbot/agents", ".moltbot/agents"]);
+            kin.flat_map(|folder| places.home(folder)).collect()
         }),
         Client::Qwen => {
             let transcripts = places.named(&["QWEN_DATA_DIR"]).unwrap_or_default();
@@ -125,6 +130,13 @@ impl Places<'_> {
         config.map(|config| config.join(folder)).into_iter().collect()
     }
 
+    /// What a desktop program keeps: with its settings on Linux, with its data on macOS and Windows.
+    fn app(&self, folder: &str) -> Vec<PathBuf> {
+        let mac = self.home("Library/Application Support").into_iter();
+        let windows = self.set("APPDATA").map(PathBuf::from);
+        self.config(folder).into_iter().chain(mac.chain(windows).map(|data| data.join(folder))).collect()
+    }
+
     /// A program's data: by XDG, by macOS, by Windows.
     fn data(&self, folder: &str) -> Vec<PathBuf> {
         let xdg = self.set("XDG_DATA_HOME").map(PathBuf::from).or_else(|| Some(self.home_folder()?.join(".local/share")));
@@ -162,14 +174,20 @@ pub(super) fn log_folders(client: Client, root: &Path) -> Vec<Folder> {
         (root.ends_with(name) && !root.join(name).is_dir()).then(|| vec![Folder { path: root.to_owned(), depth_max: DEPTH_MAX }])
     };
     match client {
-        Client::ClaudeCode => itself("projects").unwrap_or_else(|| vec![deep("projects"), deep("transcripts")]),
+        // Each of the desktop app's sessions has a folder of its own, with `projects` somewhere in it.
+        Client::ClaudeCode => itself("projects")
+            .or_else(|| itself("local-agent-mode-sessions"))
+            .unwrap_or_else(|| vec![deep("projects"), deep("transcripts")]),
         Client::Codex => vec![deep("sessions"), deep("archived_sessions"), deep(".codex/sessions"), deep(".codex/archived_sessions")],
         Client::GeminiCli => itself("tmp").unwrap_or_else(|| vec![deep("tmp"), deep(".gemini/tmp")]),
         // Beside the messages lie their parts, a folder for each message: too much to watch, and of no use.
         Client::OpenCode | Client::Kilo => vec![flat(""), deep("storage/message"), flat("exports")],
         Client::CopilotCli => vec![flat(""), deep("session-state"), flat(".copilot"), deep(".copilot/session-state")],
         Client::Droid => itself("sessions").unwrap_or_else(|| vec![flat(""), deep("sessions"), deep(".factory/sessions")]),
-        Client::Pi => itself("sessions").unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions")]),
+        // OpenClaw keeps a folder of sessions for each of its agents.
+        Client::Pi => itself("sessions")
+            .or_else(|| itself("agents"))
+            .unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions")]),
         Client::Qwen => vec![deep("usage"), deep("projects"), deep("tmp")],
         Client::Amp => itself("threads").unwrap_or_else(|| vec![deep("threads")]),
         Client::Kimi => itself("sessions").unwrap_or_else(|| vec![deep("sessions")]),
@@ -226,7 +244,9 @@ pub(super) fn form(client: Client, path: &Path) -> Option<Form> {
         }
         Client::CopilotCli => database(name == "session-store.db").or(lines(name == "events.jsonl")),
         Client::Droid => document(name.ends_with(".settings.json")),
-        Client::Pi | Client::Qwen => lines(ending == "jsonl"),
+        // OpenClaw names a session that is over `.jsonl.deleted.<time>` or `.jsonl.reset.<time>`.
+        Client::Pi => lines(ending == "jsonl" || name.contains(".jsonl.deleted.") || name.contains(".jsonl.reset.")),
+        Client::Qwen => lines(ending == "jsonl"),
         Client::Amp => document(ending == "json" && name.starts_with("T-")),
         Client::Kimi => lines(name == "wire.jsonl"),
         Client::Cline => document(name == "ui_messages.json" || name.ends_with(".messages.json")),
@@ -275,9 +295,10 @@ mod tests {
     #[test]
     fn roots_are_those_of_the_variable_else_the_usual_ones() {
         let claude = |vars| roots(Client::ClaudeCode, vars);
-        assert_eq!(claude(&[("HOME", "/h"), ("CLAUDE_CONFIG_DIR", "/a, /b,")]), ["/a", "/b"]);
-        assert_eq!(claude(&[("HOME", "/h"), ("CLAUDE_CONFIG_DIR", "  ")]), ["/h/.config/claude", "/h/.claude"]);
-        assert_eq!(claude(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")]), ["/x/claude", "/h/.claude"]);
+        assert_eq!(claude(&[("HOME", "/h"), ("CLAUDE_CONFIG_DIR", "/a, /b,")])[..2], ["/a", "/b"]);
+        assert_eq!(claude(&[("HOME", "/h"), ("CLAUDE_CONFIG_DIR", "  ")])[..2], ["/h/.config/claude", "/h/.claude"]);
+        assert_eq!(claude(&[("HOME", "/h"), ("XDG_CONFIG_HOME", "/x")])[..2], ["/x/claude", "/h/.claude"]);
+        assert!(claude(&[("HOME", "/h")]).contains(&"/h/.config/Claude/local-agent-mode-sessions".to_owned()));
         assert!(claude(&[]).is_empty());
         assert_eq!(roots(Client::Codex, &[("USERPROFILE", "/u")]), ["/u/.codex"]);
         assert_eq!(roots(Client::OpenCode, &[("HOME", "/h"), ("XDG_DATA_HOME", "/x")])[0], "/x/opencode");
@@ -285,6 +306,22 @@ mod tests {
         assert!(
             roots(Client::Cline, &[("HOME", "/h")]).iter().any(|root| root == "/h/.config/Code/User/globalStorage/saoudrizwan.claude-dev")
         );
+    }
+
+    #[test]
+    fn sessions_of_claudes_desktop_app_and_of_openclaw_are_found() {
+        let home = tempfile::tempdir().expect("a folder");
+        let write = |path: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            fs::write(path, "").expect("written");
+        };
+        write(".config/Claude/local-agent-mode-sessions/a/b/local_c/.claude/projects/slug/s.jsonl");
+        write(".openclaw/agents/main/sessions/s.jsonl.deleted.2026-01-01");
+        let env = |name: &str| (name == "HOME").then(|| home.path().display().to_string());
+        for client in [Client::ClaudeCode, Client::Pi] {
+            assert_eq!(super::super::files(client, &usual_roots(client, &env)).len(), 1, "{}", client.name());
+        }
     }
 
     #[test]
