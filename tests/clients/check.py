@@ -12,7 +12,7 @@ import sys
 
 harness, folder = map(pathlib.Path, sys.argv[1:])
 CLASSES = ["input", "cache_read", "cache_write_5m", "cache_write_1h", "output"]
-# By the name of the harness: what Tollbar calls the client. What calls without a user agent is known by its process, if at all.
+# By the name of the harness: what Tollbar calls the client. What calls without a user agent is known by its process.
 NAMES = {
     "claude": {"claude-code"},
     "codex": {"codex"},
@@ -24,13 +24,13 @@ NAMES = {
     "py-google": {"google-genai-sdk"},
     "py-mistral": {"mistral-client-python"},
     "py-litellm": {"litellm", "openai-python"},
-    "py-langchain": {"openai-python", "anthropic-python"},
+    "py-langchain": {"openai-python", "langchain-anthropic"},
     "node-openai": {"openai-node"},
     "node20-openai": {"openai-node"},
     "node-anthropic": {"anthropic-node"},
     "node-google": {"google-genai-sdk"},
-    "node-ai": {"ai"},
-    "node20-ai": {"ai"},
+    "node-ai": {"ai", "ai-sdk-anthropic", "ai-sdk-google", "ai-sdk-openai", "ai-sdk-openai-compatible"},
+    "node20-ai": {"ai", "ai-sdk"},
     "raw": {"rawclient"},
 }
 # Where those say their session that have one.
@@ -111,7 +111,9 @@ for reply in replies:
         # What was said before the end is known; the rest is counted from the text. The upstream may have said more than came through.
         short = [name for name in CLASSES if row[name] < (seen.get(name) or 0)] if reply.get("aborted") != "client" else []
         total = sum(row[name] for name in CLASSES)
-        if not row["estimated"] or not total or short:
+        # Without a count there is an estimate; with one that was not the last, that is the least.
+        known = row["estimated"] or (seen and row["certainty"] == "partial")
+        if not known or not total or short:
             here.wrong.append(f"{what}: {reply.get('aborted') or 'no usage'}, but {row['certainty']}, {total} tokens, short of {short}")
         here.ratios.append(total)
     here.clients.add(row["client"])
@@ -149,7 +151,7 @@ def judged(*arguments):
 # The harness's own judge. It knows no estimates: it gets what the provider told to the end.
 kept = ["call_id", "request_id", "model", *CLASSES]
 (folder / "tracker.jsonl").write_text(
-    "".join(json.dumps({"message_id" if name == "call_id" else name: row[name] for name in kept}) + "\n" for row in rows if not row["estimated"])
+    "".join(json.dumps({"message_id" if name == "call_id" else name: row[name] for name in kept}) + "\n" for row in rows if row["certainty"] == "reported")
 )
 (folder / "told.jsonl").write_text("".join(json.dumps(event) + "\n" for event in truth if event["ev"] not in ("resp", "ws_resp") or is_told(event)))
 verdicts = {"usage": judged(folder / "told.jsonl", "--tracker", folder / "tracker.jsonl")}
