@@ -33,6 +33,8 @@ NAMES = {
     "node20-ai": {"ai", "ai-sdk"},
     "raw": {"rawclient"},
 }
+# What the clients are by the process that calls, where that is the relay.
+BEHIND_RELAY = {"aider": {"openai-python", "litellm"}, "raw": {"relay"}}
 # Where those say their session that have one.
 SESSION = re.compile(r'"(?:session_id|thread_id|sessionID)":"([^"]+)"')
 TOOLS = ("claude", "codex", "gemini", "opencode", "aider")
@@ -44,7 +46,8 @@ def lines(name):
 
 
 def of_kind(label):
-    return next((names for start, names in NAMES.items() if label == start or label.startswith(start + "-")), set())
+    start = next((start for start in NAMES if label == start or label.startswith(start + "-")), None)
+    return NAMES.get(start, set()) | (BEHIND_RELAY.get(start, set()) if rounds == "bytes" else set())
 
 
 class Found(collections.Counter):
