@@ -28,6 +28,7 @@ const REST: u32 = 4;
 
 /// The two ends of a connection.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "nobody is looked for"))]
 pub(super) struct Peer {
     /// The number of the connection: never another's, as an address may be.
     pub(super) connection: u64,
