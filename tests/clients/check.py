@@ -80,8 +80,9 @@ def row_of(reply):
 
 
 def is_told(reply):
-    """Whether the provider said to the end what the call used."""
-    return bool(reply.get("visible")) and not reply.get("aborted")
+    """Whether the provider said to the end what the call used. A client may have gone when it had heard all that it wanted to."""
+    seen, gone = reply.get("visible"), reply.get("aborted")
+    return bool(seen) and (not gone or (gone == "client" and (row_of(reply) or {}).get("certainty") == "reported"))
 
 
 # What was billed, call by call.
