@@ -26,6 +26,9 @@ mod gemini;
 mod ollama;
 mod openai;
 
+#[doc(hidden)]
+pub mod fuzzing;
+
 use crate::estimate;
 use decode::Decoder;
 use estimated::{ESTIMATED, Estimate};
@@ -358,44 +361,3 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
 
 #[cfg(test)]
 mod tests;
-
-/// Runs a whole meter over any bytes, for a fuzzer: `choice` is of path and encoding, and no piece is larger than `piece` bytes.
-#[doc(hidden)]
-pub fn fuzz(choice: u8, body: &[u8], piece: usize) -> Vec<Sighting> {
-    let paths = [
-        "/v1/chat/completions",
-        "/v1/responses",
-        "/v1/messages",
-        "/m/g:streamGenerateContent",
-        "/x",
-        "/v1/messages/batches/b/results",
-        "/model/m/invoke-with-response-stream",
-        "/v1/files/f/content",
-        "/v1beta/batches/b",
-        "/v1/realtime",
-        "/ws/x.BidiGenerateContent",
-    ];
-    let encodings = ["identity", "gzip", "deflate", "br", "zstd"];
-    let path = paths[usize::from(choice) % paths.len()];
-    let encoding = encodings[usize::from(choice) / paths.len() % encodings.len()];
-    let (at, uuid) = (Timestamp::from_micros(0), CallUuid(1));
-    let websocket = path.ends_with("realtime") || path.starts_with("/ws/");
-    let method = if ["results", "content", "/b"].iter().any(|end| path.ends_with(end)) { "GET" } else { "POST" };
-    let call = Call { provider: "fuzz", method, path, encoding: Some(encoding), websocket, at, uuid, source: Source::Proxy };
-    let Some(mut meter) = Meter::start(&call) else { return Vec::new() };
-    let pieces = || body.chunks(piece);
-    let mut sightings = Vec::new();
-    pieces().for_each(|piece| meter.request(piece));
-    let extensions = (encoding == "deflate").then_some("permessage-deflate");
-    meter.head(if websocket { SWITCHING_PROTOCOLS } else { 200 }, |name| match name {
-        "content-encoding" => Some(encoding),
-        "sec-websocket-extensions" => extensions,
-        _ => None,
-    });
-    for piece in pieces() {
-        meter.reply(piece);
-        sightings.extend(meter.settled(at));
-    }
-    sightings.extend(meter.finish(Ending::Complete, at));
-    sightings
-}

@@ -14,7 +14,7 @@ const MESSAGE_BYTES_MAX: u32 = 24 << 20;
 /// The most that its headers may take.
 const HEADERS_BYTES_MAX: u32 = 128 << 10;
 /// Both lengths, and their checksum.
-const PRELUDE_BYTES: usize = 12;
+pub(super) const PRELUDE_BYTES: usize = 12;
 const CHECKSUM_BYTES: usize = 4;
 /// The header that tells an event from an exception.
 const MESSAGE_TYPE: &[u8] = b":message-type";
@@ -182,36 +182,10 @@ fn message_type(headers: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::fuzzing::{crc, message};
     use super::*;
     use proptest::prelude::*;
-
-    /// A message as AWS frames it.
-    pub(in super::super) fn message(kind: &str, payload: &[u8]) -> Vec<u8> {
-        let mut headers = Vec::new();
-        for (name, value) in [(":event-type", "chunk"), (":message-type", kind)] {
-            headers.push(u8::try_from(name.len()).expect("short"));
-            headers.extend(name.bytes());
-            headers.push(TEXT);
-            headers.extend(u16::try_from(value.len()).expect("short").to_be_bytes());
-            headers.extend(value.bytes());
-        }
-        let total = PRELUDE_BYTES + headers.len() + payload.len() + CHECKSUM_BYTES;
-        let mut bytes = Vec::new();
-        bytes.extend(u32::try_from(total).expect("small").to_be_bytes());
-        bytes.extend(u32::try_from(headers.len()).expect("small").to_be_bytes());
-        bytes.extend(crc(&bytes));
-        bytes.extend(headers);
-        bytes.extend(payload);
-        bytes.extend(crc(&bytes));
-        bytes
-    }
-
-    fn crc(bytes: &[u8]) -> [u8; 4] {
-        let mut crc = Crc::new();
-        crc.update(bytes);
-        crc.sum().to_be_bytes()
-    }
 
     fn heard(bytes: &[u8], size: usize) -> (Vec<(String, Frame)>, bool) {
         let (mut stream, mut told) = (EventStream::default(), Vec::new());

@@ -1,6 +1,6 @@
 //! Conversations over WebSockets, the results of batches, and what is estimated because nobody counts it.
 
-use super::super::websocket::tests::frame;
+use super::super::fuzzing::frame;
 use super::*;
 
 /// What is told of a conversation, as it goes.
