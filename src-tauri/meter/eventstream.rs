@@ -59,6 +59,12 @@ impl EventStream {
         first <= 1
     }
 
+    /// How much memory the message under way takes.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.part.capacity() + self.document.kept_bytes()
+    }
+
     /// Whether no message is begun.
     pub(super) const fn closed(&self) -> bool {
         matches!(self.stage, Stage::Prelude) && self.part.is_empty()
@@ -220,6 +226,25 @@ mod tests {
             let (told, closed) = heard(&[damaged, one.clone()].concat(), 7);
             assert_eq!((told, closed), (Vec::new(), false), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_length_that_is_claimed_takes_no_memory_and_one_too_large_is_not_believed() {
+        let begun = |total: u32, headers: u32| {
+            let lengths = [total.to_be_bytes(), headers.to_be_bytes()].concat();
+            let mut stream = EventStream::default();
+            stream.push(&[lengths.as_slice(), &crc(&lengths)].concat(), &mut |_, _| {});
+            stream
+        };
+        for (total, headers) in
+            [(MESSAGE_BYTES_MAX + 1, 0), (u32::MAX, 0), (1 << 20, HEADERS_BYTES_MAX + 1), (15, 0), (16, 1), (u32::MAX, u32::MAX)]
+        {
+            assert!(begun(total, headers).stage == Stage::Broken, "{total} {headers}");
+        }
+        let mut stream = begun(MESSAGE_BYTES_MAX, 0);
+        assert!(stream.kept_bytes() < 1 << 10);
+        (0..23).for_each(|_| stream.push(&vec![b'x'; 1 << 20], &mut |_, _| {}));
+        assert!(stream.kept_bytes() < 20 << 20, "{}", stream.kept_bytes());
     }
 
     proptest! {

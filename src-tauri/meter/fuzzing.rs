@@ -26,7 +26,10 @@ const DIALECTS: [(&str, &[&str]); 6] = [
         ],
     ),
     ("anthropic", &["/v1/messages", "/v1/messages/batches/b/results", "/v1/complete"]),
-    ("gemini", &["/m/g:streamGenerateContent", "/v1beta/batches/b", "/ws/x.BidiGenerateContent", "/v1beta/interactions", "/m/g:embedContent"]),
+    (
+        "gemini",
+        &["/m/g:streamGenerateContent", "/v1beta/batches/b", "/ws/x.BidiGenerateContent", "/v1beta/interactions", "/m/g:embedContent"],
+    ),
     ("bedrock", &["/model/m/converse-stream", "/model/m/invoke-with-response-stream"]),
     ("ollama", &["/api/chat", "/api/embed"]),
     ("cohere", &["/v2/chat", "/v1/rerank", "/v1/chat"]),

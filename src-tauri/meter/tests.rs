@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 mod bedrock;
 mod conversations;
+mod variants;
 
 struct Wire<'a> {
     provider: &'a str,
