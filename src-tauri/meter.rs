@@ -211,6 +211,11 @@ impl Meter {
         sightings
     }
 
+    /// Whether one of the bodies cannot be decoded.
+    fn gave_up(&self) -> bool {
+        self.reply.gave_up() || self.request.as_ref().is_some_and(Decoder::gave_up)
+    }
+
     /// The next piece of the reply's body, as it came: still encoded.
     pub fn reply(&mut self, bytes: &[u8]) {
         self.reply.push(bytes);
@@ -218,7 +223,7 @@ impl Meter {
 
     /// Whether tokens may have to be counted here to conclude the call, which takes time: it ended without its usage, or before its end.
     pub fn lacks_usage(&mut self, ending: Ending) -> bool {
-        let served = self.status.is_some_and(|status| (200..300).contains(&status)) && !self.retrieval;
+        let served = self.status.is_none_or(|status| (200..300).contains(&status) || status == SWITCHING_PROTOCOLS) && !self.retrieval;
         let silent = |reply: &mut Reply| reply.calls.iter().all(|call| call.said.get("usage").is_none());
         served && (ending != Ending::Complete || self.reply.sink().is_some_and(silent))
     }
@@ -367,6 +372,8 @@ pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
     };
     let model = said.text("model").map(str::to_owned).or_else(|| usage.model.clone());
     let request_model = usage.request_model.clone().filter(|asked| model.as_ref() != Some(asked));
+    // Where the upstream is, the reply does not say.
+    let geo = geo.or_else(|| usage.geo.clone());
     Some(Usage { model, request_model, tokens, fees, tier, geo, reported_cost, certainty, ..usage.clone() })
 }
 

@@ -103,11 +103,11 @@ impl Exchange {
                 .find(|tokens| tokens.total() > 0)
                 .map(|tokens| format!("usage from nowhere: {tokens:?}"));
         }
-        let Some(Sighting { usage, .. }) = sightings.first() else { return Some("not seen".to_owned()) };
+        let of_model = |it: &&Sighting| !it.usage.call_id.as_deref().is_some_and(|id| id.contains(":transcription:"));
+        let Some(Sighting { usage, .. }) = sightings.iter().find(of_model) else { return Some("not seen".to_owned()) };
         let mut tokens = usage.tokens;
         // Many calls; what was dictated to a model is written down by another one, and billed apart.
         if self.text("surface") == "anthropic.batch_results" || self.text("transport") == "websocket" {
-            let of_model = |it: &&Sighting| !it.usage.call_id.as_deref().is_some_and(|id| id.contains(":transcription:"));
             tokens = Tokens::default();
             sightings.iter().filter(of_model).map(tokens_of).for_each(|more| tokens.add(&more));
         }
@@ -145,7 +145,8 @@ impl Exchange {
     /// What is wrong with what was said beside the counts of tokens: names, tools, how it was served, what was heard and seen.
     fn fault_beside_the_tokens(&self, usage: &Usage, tokens: &Tokens) -> Option<String> {
         let (expected, extras) = (&self.0["expected"], &self.0["expected"]["extras"]);
-        let (model, asked) = (expected["model"].as_str(), expected["request_model"].as_str().filter(|name| !name.is_empty()));
+        let named = |field: &str| expected[field].as_str().filter(|name| !name.is_empty());
+        let (model, asked) = (named("model"), named("request_model"));
         let other = asked.filter(|asked| model.is_some_and(|model| model != *asked));
         if asked.is_some() && usage.request_model.as_deref() != other {
             return Some(format!("request model: {:?}, not {other:?}", usage.request_model));

@@ -56,9 +56,12 @@ pub fn run(target: &str, input: &[u8]) {
         }
     };
     let framed = if *choice >= AS_IT_IS { body.to_vec() } else { framed(target, body) };
-    let whole = sightings(path, encoding, &framed, usize::MAX);
     let size = usize::from(*piece) + 1;
-    assert_eq!(sightings(path, encoding, &framed, size), whole, "in pieces of {size} bytes {path} says something else");
+    let (whole, cut) = (sightings(path, encoding, &framed, usize::MAX), sightings(path, encoding, &framed, size));
+    // How much of a damaged body can be decoded depends on its pieces.
+    if let (Some(whole), Some(cut)) = (whole, cut) {
+        assert_eq!(cut, whole, "in pieces of {size} bytes {path} says something else");
+    }
 }
 
 /// Lines as the documents of a framing.
@@ -77,13 +80,13 @@ fn framed(target: &str, body: &[u8]) -> Vec<u8> {
     }
 }
 
-/// What is seen of a call whose request and reply have the same body, in pieces of at most so many bytes.
-fn sightings(path: &str, encoding: &str, body: &[u8], piece: usize) -> Vec<Sighting> {
+/// What is seen of a call whose request and reply have the same body, in pieces of at most so many bytes; `None` where it cannot be decoded.
+fn sightings(path: &str, encoding: &str, body: &[u8], piece: usize) -> Option<Vec<Sighting>> {
     let (at, uuid) = (Timestamp::from_micros(0), CallUuid(1));
     let websocket = path.ends_with("realtime") || path.ends_with("socket") || path.starts_with("/ws/");
     let method = if ["results", "content", "/b"].iter().any(|end| path.ends_with(end)) { "GET" } else { "POST" };
     let call = Call { provider: "fuzz", method, path, encoding: Some(encoding), websocket, at, uuid, source: Source::Proxy };
-    let Some(mut meter) = Meter::start(&call) else { return Vec::new() };
+    let mut meter = Meter::start(&call)?;
     let mut sightings = Vec::new();
     body.chunks(piece).for_each(|piece| meter.request(piece));
     let extensions = (encoding == "deflate").then_some("permessage-deflate");
@@ -96,8 +99,9 @@ fn sightings(path: &str, encoding: &str, body: &[u8], piece: usize) -> Vec<Sight
         meter.reply(piece);
         sightings.extend(meter.settled(at));
     }
+    let damaged = meter.gave_up();
     sightings.extend(meter.finish(Ending::Complete, at));
-    sightings
+    (!damaged).then_some(sightings)
 }
 
 /// A message of an event stream, as AWS frames it.

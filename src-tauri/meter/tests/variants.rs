@@ -270,21 +270,22 @@ fn lines_and_nesting_without_end_take_no_memory() {
         uuid: CallUuid(7),
         source: Source::Proxy,
     };
-    for (begin, more) in [
-        ("data: {\"a\":\"", "x"),
-        ("data:", "[{\"a\":"),
-        ("{\"a\":\"", "x"),
-        ("", "{\"a\":["),
-        ("[{\"b\":1},", "{\"c\":1},"),
-        (": ", "x"),
-        ("", "data: {}\n\n"),
-    ] {
+    let large: [(&str, &str, usize); 7] = [
+        ("data: {\"a\":\"", "x", 10),
+        ("data:", "[{\"a\":", 10),
+        ("{\"a\":\"", "x", 10),
+        ("", "{\"a\":[", 10),
+        (": ", "x", 10),
+        ("[{\"b\":1},", "{\"c\":1},", 1),
+        ("", "data: {}\n\n", 1),
+    ];
+    for (begin, more, mebibytes) in large {
         let mut meter = Meter::start(&started).expect("a call that is billed");
         meter.request(begin.as_bytes());
         meter.head(200, |_| None);
         meter.reply(begin.as_bytes());
         let piece = more.repeat((1 << 20) / more.len());
-        for _ in 0..24 {
+        for _ in 0..mebibytes {
             meter.request(piece.as_bytes());
             meter.reply(piece.as_bytes());
         }
