@@ -117,6 +117,8 @@ struct Watched {
     /// Whether it is being found out where the call comes from.
     origin_asked: bool,
     upstream: String,
+    /// The region that the upstream is in.
+    geo: Option<&'static str>,
     project: Option<Project>,
     branch: Option<String>,
     client: Option<String>,
@@ -179,6 +181,7 @@ impl ObserverHandle {
             peer: head.peer,
             origin_asked: false,
             upstream: head.upstream.name.clone(),
+            geo: head.upstream.geo(),
             project: head
                 .project_in_path
                 .and_then(|name| named(name, ProjectBy::Path))
@@ -446,6 +449,7 @@ impl Watched {
     fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
         for Sighting { usage, .. } in &mut sightings {
             usage.provider.clone_from(&self.upstream);
+            usage.geo = usage.geo.take().or_else(|| self.geo.map(str::to_owned));
             usage.project.clone_from(&self.project);
             usage.branch.clone_from(&self.branch);
             usage.client.clone_from(&self.client);
