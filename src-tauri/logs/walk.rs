@@ -124,6 +124,7 @@ mod tests {
         fs::write(elsewhere.path().join("a.jsonl"), "").expect("a file");
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join("projects/linked")).expect("a link");
         std::os::unix::fs::symlink(root.path(), elsewhere.path().join("circle")).expect("a link");
+        std::os::unix::fs::symlink(".", root.path().join("projects/back")).expect("a link");
         std::os::unix::fs::symlink("two.jsonl", root.path().join("projects/one.jsonl")).expect("a link");
         std::os::unix::fs::symlink("one.jsonl", root.path().join("projects/two.jsonl")).expect("a link");
         let (found, faults) = files_and_faults(Client::ClaudeCode, &[root.path().to_owned()]);
@@ -131,6 +132,6 @@ mod tests {
         assert_eq!(names(&found.iter().collect::<Vec<_>>()), ["a.jsonl"]);
         let mut told = names(&faults.iter().map(|(path, _)| path).collect::<Vec<_>>());
         told.sort();
-        assert_eq!(told, ["circle", "one.jsonl", "two.jsonl"], "{faults:?}");
+        assert_eq!(told, ["back", "one.jsonl", "two.jsonl"], "{faults:?}");
     }
 }
