@@ -94,11 +94,11 @@ impl<'a> Fields<'a> {
         self.next().map_or(Ok(()), |_| Err(Broken))
     }
 
-    /// The next byte that is no space.
+    /// The next byte that is no space. A hole, which a crash leaves in a file, is space.
     fn next(&mut self) -> Option<u8> {
         loop {
             let byte = *self.bytes.get(self.at)?;
-            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            if !matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0) {
                 return Some(byte);
             }
             self.at += 1;
