@@ -185,9 +185,7 @@ pub(super) fn log_folders(client: Client, root: &Path) -> Vec<Folder> {
         Client::CopilotCli => vec![flat(""), deep("session-state"), flat(".copilot"), deep(".copilot/session-state")],
         Client::Droid => itself("sessions").unwrap_or_else(|| vec![flat(""), deep("sessions"), deep(".factory/sessions")]),
         // OpenClaw keeps a folder of sessions for each of its agents.
-        Client::Pi => itself("sessions")
-            .or_else(|| itself("agents"))
-            .unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions")]),
+        Client::Pi => itself("sessions").or_else(|| itself("agents")).unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions")]),
         Client::Qwen => vec![deep("usage"), deep("projects"), deep("tmp")],
         Client::Amp => itself("threads").unwrap_or_else(|| vec![deep("threads")]),
         Client::Kimi => itself("sessions").unwrap_or_else(|| vec![deep("sessions")]),
