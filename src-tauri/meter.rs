@@ -30,15 +30,27 @@ use crate::estimate;
 use decode::Decoder;
 use estimated::{ESTIMATED, Estimate};
 use events::{CallUuid, Certainty, Sighting, Source, Timestamp, Usage};
-use prose::Prose;
-use reply::{Heard, Reply, RequestCopy};
+use reply::{Heard, Reply, RequestCopy, Sent};
 use said::{Reading, Said};
 use serde_json::{Map, Value};
-use surface::Surface;
+use surface::{Route, Surface};
 use websocket::Sender;
 
 /// The status of an answer after which HTTP ends and the WebSocket begins.
 const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// The headers of a reply that are read: those that name the call, and those that say how to read its body.
+pub const REPLY_HEADERS: [&str; 9] = [
+    "request-id",
+    "x-request-id",
+    "x-amzn-requestid",
+    "content-encoding",
+    "sec-websocket-extensions",
+    bedrock::COUNT_HEADERS[0].0,
+    bedrock::COUNT_HEADERS[1].0,
+    bedrock::COUNT_HEADERS[2].0,
+    bedrock::COUNT_HEADERS[3].0,
+];
 
 /// What is known of a call when the head of its request has passed.
 #[derive(Clone, Debug)]
@@ -59,6 +71,15 @@ pub struct Call<'a> {
     pub uuid: CallUuid,
     /// How it is seen.
     pub source: Source,
+}
+
+/// Whether anything billable can come of a call.
+pub fn may_be_billed(method: &str, path: &str, websocket: bool) -> bool {
+    route(method, path, websocket).is_some()
+}
+
+fn route(method: &str, path: &str, websocket: bool) -> Option<Route> {
+    if websocket { surface::socket_route(path) } else { surface::route(method, path) }
 }
 
 /// How a reply ended.
@@ -87,7 +108,7 @@ pub struct Meter {
     asked: Option<String>,
     request: Option<Decoder<RequestCopy>>,
     /// What was sent, where nobody else may count it.
-    sent: Option<Prose>,
+    sent: Option<Sent>,
     silent: bool,
     status: Option<u16>,
     request_id: Option<String>,
@@ -97,7 +118,7 @@ pub struct Meter {
 impl Meter {
     /// `None` where nothing billable can come of the call: lists of models, counting of tokens, files, moderations.
     pub fn start(call: &Call<'_>) -> Option<Meter> {
-        let route = if call.websocket { surface::socket_route(call.path)? } else { surface::route(call.method, call.path)? };
+        let route = route(call.method, call.path, call.websocket)?;
         let ask = (route.model.is_none() || route.silent) && !route.retrieval;
         Some(Meter {
             provider: call.provider.to_owned(),
@@ -124,7 +145,7 @@ impl Meter {
         }
     }
 
-    /// The head of the reply has come: its status, and its headers by name in lower case.
+    /// The head of the reply has come: its status, and those of its headers that are among [`REPLY_HEADERS`].
     pub fn head<'h>(&mut self, status: u16, header: impl Fn(&str) -> Option<&'h str>) {
         self.status = Some(status);
         let id = ["request-id", "x-request-id", "x-amzn-requestid"].iter().find_map(|name| header(name));
@@ -148,9 +169,13 @@ impl Meter {
             let Some(copy) = request.sink() else { return };
             // A path that names the model is trusted.
             self.asked = self.asked.take().or_else(|| copy.model());
-            self.sent =
-                (self.silent || self.reply.sink().is_some_and(|reply| reply.surface == Some(Surface::OpenAi))).then(|| copy.prose());
-            self.request = Some(request).filter(|_| self.asked.is_none());
+            let uncounted = self.silent || self.reply.sink().is_some_and(|reply| reply.surface == Some(Surface::OpenAi));
+            if self.asked.is_some() {
+                self.sent = uncounted.then(|| Sent::of(copy));
+            } else {
+                self.sent = uncounted.then(|| Sent::Read(copy.prose()));
+                self.request = Some(request);
+            }
         }
     }
 
@@ -201,7 +226,7 @@ impl Meter {
         let gave_up = self.reply.gave_up();
         if let Some(copy) = self.request.as_mut().and_then(Decoder::sink) {
             self.asked = self.asked.take().or_else(|| copy.model()).or_else(|| copy.last_model());
-            self.sent = Some(copy.prose());
+            self.sent = Some(Sent::of(copy));
         }
         let mut reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
         reply.end();

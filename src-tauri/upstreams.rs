@@ -98,6 +98,11 @@ fn behind_version(path: &str) -> Option<&str> {
 }
 
 impl Upstream {
+    /// Where it is, without a path.
+    pub fn address(&self) -> String {
+        format!("{}://{}", self.base.scheme_str().unwrap_or("http"), self.base.authority().map_or("", |host| host.as_str()))
+    }
+
     /// The path of a call at this upstream, with its query, of what a client appended to the upstream's name.
     ///
     /// Doubled slashes before it, a doubled version, and one that is missing are put right: a base address that is almost right would
@@ -116,11 +121,11 @@ impl Upstream {
         let known = leads_to(resource, &ANTHROPIC_RESOURCES) || leads_to(resource, &OPENAI_RESOURCES);
         let unversioned = base.is_empty() && VERSIONED.contains(&self.name.as_str()) && behind_version(right).is_none();
         match rest {
-            _ if known && unversioned => format!("/v1{right}"),
-            _ if known => format!("{base}{right}"),
+            _ if known && unversioned => ["/v1", right].concat(),
+            _ if known => [base, right].concat(),
             // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
-            rest if base.is_empty() && !rest.starts_with('/') => format!("/{rest}"),
-            rest => format!("{base}{rest}"),
+            rest if base.is_empty() && !rest.starts_with('/') => ["/", rest].concat(),
+            rest => [base, rest].concat(),
         }
     }
 }

@@ -17,6 +17,7 @@ use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sightin
 use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, Line, LineRef, Lines};
 use keys::KeyIndex;
+use rustc_hash::FxHashSet;
 use segment::Columns;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -549,7 +550,8 @@ impl Log {
                 Some((_, Some(usage))) => draft::Known::As(Box::new(usage)),
             })
         };
-        facts.iter().map(|fact| draft::Held::of(fact, known)).collect()
+        let mut met = FxHashSet::default();
+        facts.iter().map(|fact| draft::Held::of(fact, &mut met, known)).collect()
     }
 }
 

@@ -13,6 +13,8 @@ use std::io;
 
 /// The most that a reply, or one message of a conversation, may unpack to before it is not observed further.
 const DECODED_BYTES_MAX: u64 = 4 << 30;
+/// Requests up to this length are kept as they are: of a longer one less is kept once it is read.
+const UNREAD_BYTES_MAX: usize = 16 << 10;
 /// The most calls that the results of one batch are read for.
 pub(super) const CALLS_MAX: usize = 10_000;
 
@@ -37,6 +39,28 @@ impl RequestCopy {
     /// What a model reads of it.
     pub(super) fn prose(&self) -> Prose {
         Prose::of_request(self.document.beginning(), self.bytes)
+    }
+}
+
+/// What was sent, where nobody else may count it.
+pub(super) enum Sent {
+    /// A short request is read when it must be counted, which is rare.
+    Unread(RequestCopy),
+    Read(Prose),
+}
+
+impl Sent {
+    pub(super) fn of(copy: &mut RequestCopy) -> Sent {
+        let is_short = copy.document.whole().is_some_and(|bytes| bytes.len() <= UNREAD_BYTES_MAX);
+        if is_short { Sent::Unread(std::mem::take(copy)) } else { Sent::Read(copy.prose()) }
+    }
+
+    /// Its tokens for a model.
+    pub(super) fn tokens(&self, model: &str) -> u64 {
+        match self {
+            Sent::Unread(copy) => copy.prose().tokens(model),
+            Sent::Read(prose) => prose.tokens(model),
+        }
     }
 }
 

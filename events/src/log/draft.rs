@@ -2,7 +2,7 @@
 
 use super::Fact;
 use crate::{CallUuid, Entry, Event, RequestKey, Said, Seq, Sighting, Source, Timestamp, Usage};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// What the log holds under a key.
@@ -18,21 +18,24 @@ pub(super) enum Known {
 pub(super) struct Held {
     /// The key of the call.
     key: Option<(RequestKey, Known)>,
-    /// The key that it has if another call was given the same id.
+    /// The key that it has if another call was given the same id; looked up where there may be another.
     apart: Option<(RequestKey, Known)>,
 }
 
 impl Held {
-    pub(super) fn of<E>(fact: &Fact, known: impl Fn(RequestKey) -> Result<Known, E>) -> Result<Held, E> {
+    /// `met`: the keys of the facts before it in the batch.
+    pub(super) fn of<E>(fact: &Fact, met: &mut FxHashSet<RequestKey>, known: impl Fn(RequestKey) -> Result<Known, E>) -> Result<Held, E> {
         let with = |key: RequestKey| known(key).map(|known| (key, known));
         match fact {
             Fact::Event(_) => Ok(Held::default()),
             Fact::Remetered { key, .. } => Ok(Held { key: Some(with(*key)?), apart: None }),
             Fact::Seen(sighting) => {
                 let Some(key) = sighting.usage.key() else { return Ok(Held::default()) };
-                let carried: Option<CallUuid> = sighting.usage.carried.filter(|_| sighting.usage.call_id.is_some());
+                let (key, known) = with(key)?;
+                let is_new = met.insert(key) && matches!(known, Known::Not);
+                let carried: Option<CallUuid> = sighting.usage.carried.filter(|_| !is_new && sighting.usage.call_id.is_some());
                 let apart = carried.map(|carried| with(key.carried_by(carried))).transpose()?;
-                Ok(Held { key: Some(with(key)?), apart })
+                Ok(Held { key: Some((key, known)), apart })
             }
         }
     }
