@@ -64,6 +64,7 @@ impl Engine {
         let unrecorded = (!config.record).then(|| "calls pass and are not recorded: `proxy.record` is off in the configuration".to_owned());
         let notes: Vec<String> = log.mended().iter().cloned().chain(unfolded).chain(unrecorded).collect();
         let writer = Writer::start(*log, *projections, config.zone);
+        writer.handle().step_back();
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;

@@ -4,7 +4,7 @@
 //! answered between batches, so that an answer always shows whole ones.
 
 use super::ledger::storage_fault;
-use crate::clock;
+use crate::{clock, priority};
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
     log::{BATCH_FACTS_MAX, Tidied},
@@ -201,6 +201,12 @@ impl WriterHandle {
         if calls > 0 && self.sender.send(Message::Seen(sightings)).is_err() {
             self.unrecorded.fetch_add(calls, Ordering::Relaxed);
         }
+    }
+
+    /// Lets what somebody waits for go before the writing.
+    pub fn step_back(&self) {
+        // A writer that is gone has nothing to write.
+        let _ = self.with(|_| priority::step_back());
     }
 
     /// Calls that were seen but not written.

@@ -3,7 +3,7 @@
 use super::{
     conclude::{Estimator, Over},
     observe::{Begun, Message, PROJECT_IN_HEADER, PROJECT_IN_PATH, Side, lines, named},
-    peer::{Answer, Callers, Origin, Peer},
+    peer::{Answers, Callers, Origin, Peer},
     tape::{Batch, Tape},
 };
 use crate::{
@@ -42,6 +42,7 @@ struct Observing<'a> {
     /// Calls that are over before it was found out where they come from.
     unplaced: FxHashMap<CallUuid, Over>,
     callers: Callers,
+    answers: Answers,
     concluded: Vec<Sighting>,
     estimator: Estimator,
     writer: &'a WriterHandle,
@@ -53,6 +54,7 @@ pub(super) fn follow(tape: &Tape, callers: Callers, writer: &WriterHandle) {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),
         callers,
+        answers: Answers::default(),
         concluded: Vec::new(),
         estimator: Estimator::start(writer),
         writer,
@@ -78,22 +80,22 @@ impl Observing<'_> {
         match message {
             Message::Begun(uuid, begun) => {
                 let Some(mut watched) = Watched::new(uuid, begun, copied) else { return true };
-                // Now, while the caller waits for its answer and is surely there.
-                if watched.project.is_none() {
-                    match self.callers.ask(uuid, watched.peer) {
-                        Answer::Known(origin) => watched.place(origin),
-                        Answer::Comes => watched.origin_asked = true,
-                        Answer::Never => {}
+                if watched.project.is_none() || attribution::process_may_name(watched.client.as_deref()) {
+                    match self.answers.get(watched.peer) {
+                        Some(origin) => watched.place(origin.clone()),
+                        // Now, while the caller waits for its answer and is surely there.
+                        None => watched.origin_asked = self.callers.ask(uuid, watched.peer),
                     }
                 }
                 self.calls.insert(uuid, Box::new(watched));
             }
             Message::From(uuid, origin) => {
                 if let Some(call) = self.calls.get_mut(&uuid) {
-                    self.callers.learn(call.peer, &origin);
+                    self.answers.remember(call.peer, &origin);
                     call.place(*origin);
+                    self.concluded.extend(call.settled());
                 } else if let Some(mut over) = self.unplaced.remove(&uuid) {
-                    self.callers.learn(over.call.peer, &origin);
+                    self.answers.remember(over.call.peer, &origin);
                     over.call.place(*origin);
                     self.concluded.extend(self.estimator.conclude(over));
                 }
@@ -104,10 +106,7 @@ impl Observing<'_> {
                         Side::Request => call.meter.request(piece.of(copied)),
                         Side::Reply => call.meter.reply(piece.of(copied)),
                     }
-                    if call.meter.converses() {
-                        let settled = call.meter.settled(clock::now());
-                        self.concluded.extend(call.own(settled));
-                    }
+                    self.concluded.extend(call.settled());
                 }
             }
             Message::Head(uuid, status, headers) => {
@@ -189,8 +188,20 @@ impl Watched {
     /// It was found out, or not, where the call comes from.
     fn place(&mut self, origin: Origin) {
         self.origin_asked = false;
-        self.project = self.project.take().or(origin.project);
-        self.branch = origin.branch;
+        self.client = attribution::client_of_process(self.client.take(), origin.program);
+        // What was named by the call itself may have nothing to do with the folder, nor with its branch.
+        if self.project.is_none() {
+            (self.project, self.branch) = (origin.project, origin.branch);
+        }
+    }
+
+    /// The calls of a conversation that are over, as soon as it is known whose they are.
+    fn settled(&mut self) -> Vec<Sighting> {
+        if self.origin_asked || !self.meter.converses() {
+            return Vec::new();
+        }
+        let settled = self.meter.settled(clock::now());
+        self.own(settled)
     }
 
     /// What was seen of a call, with whose it is.

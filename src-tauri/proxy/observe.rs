@@ -14,6 +14,7 @@ use crate::{
     clock,
     engine::WriterHandle,
     meter::{self, Ending, REPLY_HEADERS},
+    priority,
     upstreams::Upstream,
 };
 use events::{CallUuid, Timestamp};
@@ -35,6 +36,7 @@ pub(super) const PROJECT_IN_HEADER: &str = ":header";
 /// The observer's thread.
 pub(super) struct Observer {
     handle: ObserverHandle,
+    callers: Callers,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -115,16 +117,24 @@ impl Observer {
     pub(super) fn start(writer: WriterHandle, stats: Arc<Stats>) -> Observer {
         let handle = ObserverHandle { tape: Arc::default(), stats };
         let callers = Callers::start(handle.clone());
-        let tape = handle.tape.clone();
+        let (tape, asking) = (handle.tape.clone(), callers.clone());
         let thread = std::thread::Builder::new()
             .name("tollbar-meter".into())
-            .spawn(move || follow(&tape, callers, &writer))
+            .spawn(move || {
+                priority::step_back();
+                follow(&tape, asking, &writer);
+            })
             .expect("the system gives a thread to a program that starts");
-        Observer { handle, thread: Some(thread) }
+        Observer { handle, callers, thread: Some(thread) }
     }
 
     pub(super) fn handle(&self) -> ObserverHandle {
         self.handle.clone()
+    }
+
+    /// Who wants to know at once that somebody has connected.
+    pub(super) fn callers(&self) -> Callers {
+        self.callers.clone()
     }
 
     /// Concludes what is queued and ends the thread.
