@@ -198,8 +198,7 @@ impl<'w> Visitor<'_> for Key<'_, 'w> {
         }
         // Of nearly every key the dot alone tells that nothing below it is wanted.
         let dotted = |path: &str| path.as_bytes().get(key.len()) == Some(&b'.');
-        let below =
-            |&(place, path): &(usize, &'w str)| Some((place, dotted(path).then(|| path.strip_prefix(key))??.get(1..)?));
+        let below = |&(place, path): &(usize, &'w str)| Some((place, dotted(path).then(|| path.strip_prefix(key))??.get(1..)?));
         let below: Vec<_> = self.0.iter().filter_map(below).collect();
         Ok(if below.is_empty() { Hit::Other } else { Hit::Below(below) })
     }

@@ -148,8 +148,7 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let details = |names: [&str; 4]| names.map(|name| usage.get(name));
     let detail = |of: &[Option<&Value>; 4], name: &str| of.iter().flatten().find_map(|details| count(details, &[name]));
     let of_prompt = details(["prompt_tokens_details", "prompt_token_details", "input_tokens_details", "input_token_details"]);
-    let of_completion =
-        details(["completion_tokens_details", "completion_token_details", "output_tokens_details", "output_token_details"]);
+    let of_completion = details(["completion_tokens_details", "completion_token_details", "output_tokens_details", "output_token_details"]);
     let prompt_detail = |name: &str| detail(&of_prompt, name);
     let completion_detail = |name: &str| detail(&of_completion, name);
 

@@ -4,7 +4,7 @@ use super::{
     conclude::{Estimator, Over},
     observe::{Begun, Message, PROJECT_IN_HEADER, PROJECT_IN_PATH, Side, lines, named},
     peer::{Answers, Callers, Origin, Peer},
-    tape::{Batch, Tape},
+    tape::{Batch, Reader},
 };
 use crate::{
     attribution, clock,
@@ -49,7 +49,7 @@ struct Observing<'a> {
 }
 
 /// Reads what is noted until it is told that no more will be.
-pub(super) fn follow(tape: &Tape, callers: Callers, writer: &WriterHandle) {
+pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &WriterHandle) {
     let mut observing = Observing {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),
@@ -61,7 +61,7 @@ pub(super) fn follow(tape: &Tape, callers: Callers, writer: &WriterHandle) {
     };
     let mut batch = Batch::default();
     loop {
-        tape.read(&mut batch);
+        reader.read(&mut batch);
         let (messages, copied) = batch.unwind();
         for message in messages {
             if !observing.take(message, copied) {

@@ -2,7 +2,7 @@
 
 use super::{
     BUFFER_BYTES_MAX, Stats,
-    observe::{Head, ObserverHandle, Side},
+    observe::{Head, Observation, ObserverHandle, Side},
     peer::Peer,
     route::{Route, route},
     tee::Tee,
@@ -113,7 +113,7 @@ impl Forwarder {
         let _in_flight = InFlight::new(&self.stats);
         let upstream = route.upstream.clone();
         let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
-        let (request, observation) = self.prepare(request, route, peer);
+        let (request, observation) = self.prepare(request, route, peer, upgrade.is_some());
         let client = if upgrade.is_some() { &self.upgrading } else { &self.client };
         match client.request(request).await {
             Ok(mut response) => {
@@ -149,7 +149,7 @@ impl Forwarder {
     }
 
     /// The request as the upstream shall see it, and who watches it.
-    fn prepare(&self, request: Request<Incoming>, route: Route, peer: Peer) -> (Request<Tee>, Option<super::observe::Observation>) {
+    fn prepare(&self, request: Request<Incoming>, route: Route, peer: Peer, websocket: bool) -> (Request<Tee>, Option<Observation>) {
         let (mut parts, body) = request.into_parts();
         let project_header = parts.headers.remove(PROJECT_HEADER);
         let project = project_header.as_ref().and_then(|name| name.to_str().ok());
@@ -162,12 +162,12 @@ impl Forwarder {
                 method: parts.method.as_str(),
                 path: route.uri.path_and_query().map_or("/", |path| path.as_str()),
                 headers: &parts.headers,
+                websocket,
                 project_in_path: route.project.as_deref(),
                 project_in_header: project,
             })
         });
-        let upgrades = is_websocket(&parts.headers);
-        drop_hop_by_hop(&mut parts.headers, upgrades);
+        drop_hop_by_hop(&mut parts.headers, websocket);
         if let Some(host) = route.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             parts.headers.insert(header::HOST, host);
         }

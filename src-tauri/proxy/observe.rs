@@ -4,10 +4,9 @@
 
 use super::{
     Stats,
-    peer::{Callers, Origin, Peer},
-    tape::{Copied, Piece, Tape},
-    tunnel::is_websocket,
     follow::follow,
+    peer::{Callers, Origin, Peer},
+    tape::{Copied, Piece, Reader, Tape},
 };
 use crate::{
     attribution::SESSION_HEADERS,
@@ -56,6 +55,8 @@ pub(super) struct Head<'a> {
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) headers: &'a HeaderMap,
+    /// Whether it asks for a WebSocket.
+    pub(super) websocket: bool,
     pub(super) project_in_path: Option<&'a str>,
     pub(super) project_in_header: Option<&'a str>,
 }
@@ -122,7 +123,7 @@ impl Observer {
             .name("tollbar-meter".into())
             .spawn(move || {
                 priority::step_back();
-                follow(&tape, asking, &writer);
+                follow(&Reader(&tape), asking, &writer);
             })
             .expect("the system gives a thread to a program that starts");
         Observer { handle, callers, thread: Some(thread) }
@@ -150,8 +151,7 @@ impl Observer {
 impl ObserverHandle {
     /// Begins to observe a call, if it is one that may be billed.
     pub(super) fn begin(&self, head: Head<'_>) -> Option<Observation> {
-        let websocket = is_websocket(head.headers);
-        if !meter::may_be_billed(head.method, head.path, websocket) {
+        if !meter::may_be_billed(head.method, head.path, head.websocket) {
             return None;
         }
         let observation = Observation(Arc::new(Observed { uuid: head.uuid, observer: self.clone(), lost: AtomicBool::new(false) }));
@@ -162,7 +162,7 @@ impl ObserverHandle {
             copy_headers(head.headers, |name| REQUEST_HEADERS.contains(&name) || SESSION_HEADERS.contains(&name), text);
         };
         let begun = |copied| {
-            let Head { uuid, at, peer, .. } = head;
+            let Head { uuid, at, peer, websocket, .. } = head;
             Message::Begun(uuid, Begun { at, peer, upstream: head.upstream.clone(), websocket, head: copied })
         };
         observation.wrote(self.tape.write_head(copy, begun));

@@ -32,6 +32,32 @@ struct Waiting {
     batch: Batch,
     /// Whether the reader must be woken: under load it looks by itself.
     reader_sleeps: bool,
+    /// Whether the reader is gone, and nothing more is taken.
+    closed: bool,
+}
+
+/// The one who reads a tape. When it goes, even by a panic, nothing more is taken.
+pub(super) struct Reader<'t>(pub(super) &'t Tape);
+
+impl Reader<'_> {
+    /// Waits until something is written, and takes all of it. The batch that is given is empty.
+    pub(super) fn read(&self, batch: &mut Batch) {
+        let Reader(tape) = self;
+        let mut waiting = tape.lock();
+        while waiting.batch.messages.is_empty() {
+            waiting.reader_sleeps = true;
+            waiting = tape.written.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+        }
+        mem::swap(&mut waiting.batch, batch);
+    }
+}
+
+impl Drop for Reader<'_> {
+    fn drop(&mut self) {
+        let mut waiting = self.0.lock();
+        waiting.closed = true;
+        waiting.batch = Batch::default();
+    }
 }
 
 /// Messages in the order in which they were written.
@@ -93,8 +119,8 @@ impl Tape {
 
     fn write_with(&self, bytes: usize, message: impl FnOnce(&mut Batch) -> Message) -> bool {
         let mut waiting = self.lock();
-        let batch = &mut waiting.batch;
-        let fits = batch.messages.len() < MESSAGES_MAX && batch.shared_bytes + batch.copied.len() + bytes <= WAITING_BYTES_MAX;
+        let Waiting { batch, closed, .. } = &mut *waiting;
+        let fits = !*closed && batch.messages.len() < MESSAGES_MAX && batch.shared_bytes + batch.copied.len() + bytes <= WAITING_BYTES_MAX;
         if fits {
             let message = message(batch);
             self.push(&mut waiting, message);
@@ -102,17 +128,10 @@ impl Tape {
         fits
     }
 
-    /// Waits until something is written, and takes all of it. The batch that is given is empty.
-    pub(super) fn read(&self, batch: &mut Batch) {
-        let mut waiting = self.lock();
-        while waiting.batch.messages.is_empty() {
-            waiting.reader_sleeps = true;
-            waiting = self.written.wait(waiting).unwrap_or_else(PoisonError::into_inner);
-        }
-        mem::swap(&mut waiting.batch, batch);
-    }
-
     fn push(&self, waiting: &mut Waiting, message: Message) {
+        if waiting.closed {
+            return;
+        }
         waiting.batch.messages.push(message);
         if mem::take(&mut waiting.reader_sleeps) {
             self.written.notify_one();
@@ -154,5 +173,69 @@ impl Piece {
             Piece::Copied(stretch) => stretch.of(copied),
             Piece::Shared(bytes) => bytes,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::observe::Side, *};
+    use events::CallUuid;
+
+    fn write(tape: &Tape, bytes: &Bytes) -> bool {
+        tape.write_piece(bytes, |piece| Message::Piece(CallUuid(1), Side::Reply, piece))
+    }
+
+    /// The pieces that wait, as they are read.
+    fn read(reader: &Reader<'_>) -> Vec<Vec<u8>> {
+        let mut batch = Batch::default();
+        reader.read(&mut batch);
+        let (messages, copied) = batch.unwind();
+        let piece = |message| match message {
+            Message::Piece(_, _, piece) => Some(piece.of(copied).to_vec()),
+            Message::Begun(..) | Message::Head(..) | Message::Ended(..) | Message::Lost(_) | Message::From(..) | Message::Finish => None,
+        };
+        messages.filter_map(piece).collect()
+    }
+
+    #[test]
+    fn pieces_are_read_in_order_whether_copied_or_not() {
+        let tape = Tape::default();
+        let pieces = [b"one".to_vec(), vec![b'x'; COPIED_BYTES_MAX + 1], Vec::new(), b"two".to_vec()].map(Bytes::from);
+        assert!(pieces.iter().all(|piece| write(&tape, piece)));
+        assert_eq!(read(&Reader(&tape)), pieces);
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_and_there_is_room_once_the_rest_was_read() {
+        for piece in [COPIED_BYTES_MAX, COPIED_BYTES_MAX + 1] {
+            let (tape, bytes) = (Tape::default(), Bytes::from(vec![b'x'; piece]));
+            let reader = Reader(&tape);
+            let written = (0..MESSAGES_MAX).take_while(|_| write(&tape, &bytes)).count();
+            assert_eq!(written, WAITING_BYTES_MAX / piece, "pieces of {piece} bytes");
+            tape.write_anyway(Message::Lost(CallUuid(1)));
+            assert_eq!(read(&reader).len(), written);
+            assert!(write(&tape, &bytes));
+        }
+        let (tape, nothing) = (Tape::default(), Bytes::new());
+        assert_eq!((0..2 * MESSAGES_MAX).take_while(|_| write(&tape, &nothing)).count(), MESSAGES_MAX);
+    }
+
+    #[test]
+    fn what_nobody_will_read_is_refused() {
+        let (tape, piece) = (Tape::default(), Bytes::from_static(b"x"));
+        assert!(write(&tape, &piece));
+        drop(Reader(&tape));
+        assert!(!write(&tape, &piece));
+    }
+
+    #[test]
+    fn a_reader_that_sleeps_is_woken() {
+        let tape = Tape::default();
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| read(&Reader(&tape)));
+            std::thread::sleep(std::time::Duration::from_millis(20));
+            assert!(write(&tape, &Bytes::from_static(b"x")));
+            assert_eq!(reader.join().expect("it reads"), [b"x"]);
+        });
     }
 }
