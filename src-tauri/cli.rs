@@ -2,13 +2,16 @@
 
 mod budget;
 mod connect;
+mod coverage;
 mod dashboard;
+mod doctor;
 mod export;
 mod import;
 mod ledger;
 mod log;
 mod manual;
 mod models;
+mod project;
 mod remeter;
 mod reprice;
 mod reset;
@@ -82,8 +85,15 @@ enum Command {
     /// Budgets and how they stand
     #[command(subcommand)]
     Budget(budget::Budget),
-    /// Read AI clients' own logs
+    /// Read AI clients' own logs, or logs of another make
     Import(import::Import),
+    /// Who saw the calls: clients' own logs, the proxy, or both
+    Coverage(coverage::Coverage),
+    /// Projects and the names under which they are shown
+    #[command(subcommand)]
+    Project(project::Project),
+    /// What is found here, what is not read and why, and what to do
+    Doctor(doctor::Doctor),
     /// Price the recorded calls again: as of today, as of a date, or under another price book
     Reprice(reprice::Reprice),
     /// What models cost, from when to when
@@ -124,6 +134,12 @@ pub fn main() -> ExitCode {
         Command::Log(command) => command.run(),
         Command::Budget(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Coverage(command) => command.run(),
+        Command::Project(command) => command.run(),
+        Command::Doctor(command) => match command.run() {
+            Ok(is_well) => return if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+            Err(fault) => Err(fault),
+        },
         Command::Reprice(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Remeter(command) => command.run(),

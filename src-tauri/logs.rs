@@ -4,6 +4,7 @@
 //! file passes through little memory is the same for all and stands here. A log that cannot be read never stops the others.
 //! Reading anything twice is harmless, because the ledger knows a call by its key; cursors only save the work.
 
+pub mod generic;
 pub mod watch;
 
 mod client;

@@ -143,7 +143,9 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, callers: Option
         // A chunk of a stream must not wait for the next one.
         let _ = stream.set_nodelay(true);
         let forwarder = forwarder.clone();
-        let peer = Peer { connection, socket };
+        // A connection that is gone already has no address of ours, and nobody to look for.
+        let ours = stream.local_addr().unwrap_or(socket);
+        let peer = Peer { connection, socket, ours };
         callers.iter().for_each(|callers| callers.connected(peer));
         let service = hyper::service::service_fn(move |request| {
             let forwarder = forwarder.clone();

@@ -1,16 +1,19 @@
 //! A wish, and what it becomes: facts to write, or the reason why it is refused.
 
 use crate::{
-    Budget, BudgetScope, Event, Projections, RequestKey, Said, Sighting, Usage, Usd,
+    Budget, BudgetScope, Event, MatchedBy, Projections, RequestKey, Said, Sighting, Usage, Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The longest name of a budget, project or model that a command may give, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 /// The highest threshold of a budget, in percent of its limit.
 const ALERT_PERCENT_MAX: u32 = 1000;
+/// The most projects that are renamed at once.
+const PROJECTS_AT_ONCE_MAX: usize = 100;
 /// The most thresholds of one budget.
 const ALERT_PERCENTS_MAX: usize = 10;
 
@@ -42,6 +45,35 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Take calls for one that another log found to be so, as when its journal is read.
+    Match {
+        /// The matches, at most [`BATCH_FACTS_MAX`].
+        matches: Vec<Match>,
+    },
+    /// Show a project, or several as one, under another name: the past, what is to come, and in budgets.
+    RenameProjects {
+        /// How they are shown now.
+        names: Vec<String>,
+        /// How they shall be shown.
+        name: String,
+    },
+    /// Show a project under the name again under which it was recorded.
+    RestoreProject {
+        /// That name.
+        recorded: String,
+    },
+}
+
+/// A row under a client's own id, and the call that it tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Match {
+    /// The key of the client's id.
+    pub key: RequestKey,
+    /// The call.
+    pub call: RequestKey,
+    /// By what it was known.
+    pub by: MatchedBy,
 }
 
 /// A known call as a corrected meter counts it.
@@ -97,7 +129,49 @@ pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, 
             }
             Ok(vec![Fact::Event(Event::BudgetRemoved { name })])
         }
+        Command::Match { matches } => {
+            check_batch(matches.len())?;
+            Ok(matches.into_iter().map(|Match { key, call, by }| Fact::Matched { key, call, by }).collect())
+        }
+        Command::RenameProjects { names, name } => rename_projects(&names, &name, projections),
+        Command::RestoreProject { recorded } => {
+            if !projections.projects.is_renamed(&recorded) {
+                return Err(Fault::new(
+                    FaultCode::NotFound,
+                    format!("no project {recorded:?} is shown under another name"),
+                    "see `tollbar project list`",
+                ));
+            }
+            Ok(vec![Fact::Event(Event::ProjectRenamed { name: recorded.clone(), recorded })])
+        }
     }
+}
+
+/// One event for each name under which calls of the projects were recorded, and one for each budget that counts one of them.
+fn rename_projects(names: &[String], name: &str, projections: &Projections) -> Result<Vec<Fact>, Fault> {
+    check_name("project", name)?;
+    if names.is_empty() || names.len() > PROJECTS_AT_ONCE_MAX {
+        return Err(Fault::refused(format!("{} projects at once", names.len()), format!("name 1 to {PROJECTS_AT_ONCE_MAX} of them")));
+    }
+    let known: BTreeSet<&str> = projections.spend.projects().collect();
+    let mut facts = Vec::new();
+    for old in names.iter().filter(|old| *old != name) {
+        let itself = (known.contains(old.as_str()) && !projections.projects.is_renamed(old)).then_some(old.as_str());
+        let recorded: BTreeSet<&str> = projections.projects.recorded_as(old).chain(itself).collect();
+        if recorded.is_empty() {
+            return Err(Fault::new(FaultCode::NotFound, format!("there is no project {old:?}"), "see `tollbar project list`"));
+        }
+        let renamed = |recorded: &str| Event::ProjectRenamed { recorded: recorded.to_owned(), name: name.to_owned() };
+        facts.extend(recorded.into_iter().map(renamed).map(Fact::Event));
+        for budget in projections.budgets.all().filter(|budget| budget.scope.project.as_ref() == Some(old)) {
+            let scope = BudgetScope { project: Some(name.to_owned()), ..budget.scope.clone() };
+            facts.push(Fact::Event(Event::BudgetSet { budget: Budget { scope, ..budget.clone() } }));
+        }
+    }
+    if facts.len() > BATCH_FACTS_MAX {
+        return Err(Fault::refused(format!("{} names at once are too many", facts.len()), "rename fewer projects at a time"));
+    }
+    Ok(facts)
 }
 
 fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {

@@ -1,6 +1,6 @@
 //! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
 
-use crate::{Day, Period, Timestamp, Tokens, Usd};
+use crate::{Day, Period, Timestamp, Tokens, Usd, sameness::is_library};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
@@ -56,6 +56,35 @@ pub enum Event {
     },
     /// What stood here was destroyed: the journal was damaged, and nothing else had it. Only ever in the store, where the journal has a gap.
     Lost,
+    /// What a client's log tells under an id of its own is a call that is known by the provider's. The entry's key is that of the client's
+    /// id, and leads to the call from here on.
+    Matched {
+        /// The call.
+        call: RequestKey,
+        /// What agreed beside model and tokens.
+        by: MatchedBy,
+        /// What was counted under the client's id until now: the fold takes it away. The call has it from the entry before this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<Usage>>,
+    },
+    /// Calls that were recorded for a project are shown under a name from here on, those of the past and those to come.
+    ProjectRenamed {
+        /// What stands in the calls.
+        recorded: String,
+        /// What is shown; the same where it is shown as recorded again.
+        name: String,
+    },
+}
+
+/// What agreed between a call that the proxy carried and a row of a client's log, beside model and tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum MatchedBy {
+    /// Both name the same session.
+    Session,
+    /// One names no session, and the row's time lies in the call or close to it.
+    Time,
 }
 
 /// The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.
@@ -255,7 +284,7 @@ impl Usage {
             request_id: least(&self.request_id, &other.request_id),
             carried: least(&self.carried, &other.carried),
             device: least(&self.device, &other.device),
-            client: least(&self.client, &other.client),
+            client: program(&self.client, &other.client),
             project: least(&self.project, &other.project),
             session: least(&self.session, &other.session),
             branch: least(&self.branch, &other.branch),
@@ -276,13 +305,15 @@ impl Usage {
     }
 
     /// Which of two sightings counts the tokens better. Of streamed snapshots, the one with most output is the last
-    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart. Who saw it does not
+    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart: who does not know how long a
+    /// cache lives counts what is written to it as living shortest. Who saw it does not
     /// matter for the count: what is merged was seen by all of its sources, whichever of them counted. Where the count is the same, it
     /// matters for the names.
     fn token_rank(&self, other: &Usage) -> Ordering {
         let rank = |usage: &Usage| {
-            let Tokens { input, output, .. } = usage.tokens;
-            (usage.certainty, usage.tokens.produced(), usage.tokens.total(), Reverse(input), Reverse(output), usage.tokens)
+            let Tokens { input, output, cache_write_5m, .. } = usage.tokens;
+            let apart = (Reverse(input), Reverse(output), Reverse(cache_write_5m));
+            (usage.certainty, usage.tokens.produced(), usage.tokens.total(), apart, usage.tokens)
         };
         rank(self)
             .cmp(&rank(other))
@@ -299,6 +330,13 @@ fn least<T: Ord + Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
         (Some(one), Some(other)) => Some(one.min(other).clone()),
         (known, None) | (None, known) => known.clone(),
     }
+}
+
+/// Of two names for who called, that of a program before that of the library through which it calls; else the smaller.
+fn program(one: &Option<String>, other: &Option<String>) -> Option<String> {
+    let rank = |name: &String| (is_library(name), name.clone());
+    let named = [one, other].into_iter().flatten();
+    named.min_by_key(|name| rank(name)).cloned()
 }
 
 /// What some calls of one quarter of an hour consumed together, which had all in common that a sum or a price depends on: names, device,

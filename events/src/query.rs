@@ -4,8 +4,11 @@
 
 mod budgets;
 mod calls;
+mod coverage;
 mod days;
 mod health;
+mod missing;
+mod projects;
 mod recent;
 mod reprice;
 mod spend_by;
@@ -18,7 +21,10 @@ use serde::{Serialize, de::DeserializeOwned};
 pub use crate::projections::Spend;
 pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
 pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
+pub use coverage::{Coverage, CoverageAnswer, CoverageRow, Seen};
 pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
+pub use missing::{Missing, MissingAnswer, Sought};
+pub use projects::{ProjectRow, Projects, ProjectsAnswer};
 pub use recent::{Recent, RecentAnswer};
 pub use reprice::{Reprice, RepriceAnswer, RepriceAsOf, RepriceRow};
 pub use spend_by::{Dimension, Filter, SpendBy, SpendByAnswer, SpendRow};
@@ -40,7 +46,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The calls that match a filter, in this log.
     fn scope(&self, filter: &'a Filter) -> Scope<'a> {
-        Scope { filter, home: self.log.device() }
+        Scope { filter, home: self.log.device(), projects: &self.projections.projects }
     }
 }
 

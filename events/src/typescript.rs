@@ -3,8 +3,8 @@
 use crate::{
     Command,
     query::{
-        Budgets, BudgetsAnswer, Calls, CallsAnswer, Fault, Health, HealthAnswer, Query, Recent, RecentAnswer, Reprice, RepriceAnswer,
-        SpendBy, SpendByAnswer, Today, TodayAnswer,
+        Budgets, BudgetsAnswer, Calls, CallsAnswer, Coverage, CoverageAnswer, Fault, Health, HealthAnswer, Missing, MissingAnswer,
+        Projects, ProjectsAnswer, Query, Recent, RecentAnswer, Reprice, RepriceAnswer, SpendBy, SpendByAnswer, Today, TodayAnswer,
     },
 };
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
@@ -42,7 +42,7 @@ fn the_types_of_the_window_are_those_of_the_ledger() {
         )+};
     }
     question!(Today => TodayAnswer, SpendBy => SpendByAnswer, Budgets => BudgetsAnswer, Recent => RecentAnswer, Health => HealthAnswer,
-        Reprice => RepriceAnswer, Calls => CallsAnswer);
+        Reprice => RepriceAnswer, Calls => CallsAnswer, Coverage => CoverageAnswer, Missing => MissingAnswer, Projects => ProjectsAnswer);
     all.visit::<Command>();
     all.visit::<Fault>();
 

@@ -40,8 +40,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, WireError> {
 mod tests {
     use super::*;
     use crate::{
-        Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Fees, Period, Project, ProjectBy, RequestKey, Seq, Source, Sources,
-        Summary, Timestamp, Tokens, Usage, Usd,
+        Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Fees, MatchedBy, Period, Project, ProjectBy, RequestKey, Seq, Source,
+        Sources, Summary, Timestamp, Tokens, Usage, Usd,
     };
     use std::{fs, path::Path};
 
@@ -103,7 +103,9 @@ mod tests {
                 | Event::AlertRaised { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
-                | Event::Lost => None::<RequestKey>,
+                | Event::Lost
+                | Event::Matched { .. }
+                | Event::ProjectRenamed { .. } => None::<RequestKey>,
             };
             Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }
         };
@@ -122,6 +124,19 @@ mod tests {
         (1..).zip([folded].into_iter().chain(summaries)).map(entry).collect()
     }
 
+    /// What came to be known of calls and projects after they were recorded.
+    fn every_kind_of_a_second_thought() -> Vec<Entry> {
+        let (call, key) = (RequestKey::of("anthropic", "msg_1"), Some(RequestKey::of("anthropic", "opencode:msg_1")));
+        let matched = |by, before| (key, Event::Matched { call, by, before });
+        let kinds = [
+            matched(MatchedBy::Session, Some(Box::new(usage()))),
+            matched(MatchedBy::Time, None),
+            (None, Event::ProjectRenamed { recorded: "web".into(), name: "site".into() }),
+        ];
+        let entry = |(number, (key, event))| Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event };
+        (1..).zip(kinds).map(entry).collect()
+    }
+
     fn golden(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
     }
@@ -130,6 +145,7 @@ mod tests {
     fn every_entry_of_version_1_is_read_for_ever() {
         check_golden("entries-v1.msgpack", &every_kind());
         check_golden("entries-v1-folded.msgpack", &every_kind_of_a_folding());
+        check_golden("entries-v1-second-thoughts.msgpack", &every_kind_of_a_second_thought());
     }
 
     fn check_golden(name: &str, entries: &[Entry]) {

@@ -3,8 +3,12 @@
 use super::{ledger, print, print_json, progress_bar};
 use crate::{
     attribution::Projects,
-    engine::Told,
-    logs::{self, Client, Cursors, Progress},
+    engine::{Ledger, Told},
+    logs::{
+        self, Client, Cursors, Progress,
+        generic::{self, Format, Map, Place},
+    },
+    words,
 };
 use clap::Args;
 use events::query::{Fault, FaultCode};
@@ -19,9 +23,33 @@ pub(super) struct Import {
     /// The folder that the client's own variable would name (CLAUDE_CONFIG_DIR, ...); its usual places if not named
     #[arg(long, requires = "client")]
     root: Option<PathBuf>,
+    /// Files of another make: of LiteLLM, LangChain, SDKs, or with --map of any
+    #[arg(conflicts_with_all = ["client", "root"])]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    generic: Generic,
     /// As JSON
     #[arg(long)]
     json: bool,
+}
+
+/// How files of another make are read.
+#[derive(Debug, Args)]
+struct Generic {
+    /// How their rows are written; by the file's ending if not said
+    #[arg(long, value_enum, requires = "files")]
+    format: Option<Format>,
+    /// Where in a row what stands, like model=model,input=usage.prompt_tokens,output=usage.completion_tokens,at=created; a name of a field
+    /// twice gives a second place to look, and provider==openai says what is the same in every row. Fields: model, provider, input, output,
+    /// cache_read, cache_write, cache_write_1h, reasoning, cost, id, at, session, project, client, tier
+    #[arg(long, value_name = "FIELD=PATH", value_delimiter = ',', requires = "files")]
+    map: Vec<Place>,
+    /// Whether input includes what was read from and written to a cache; by the provider's rule if not said
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", requires = "map")]
+    input_includes_cache: Option<bool>,
+    /// Whether reasoning stands beside output rather than within; by the provider's rule if not said
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", requires = "map")]
+    reasoning_is_beside: Option<bool>,
 }
 
 /// What an import did, for scripts.
@@ -51,6 +79,9 @@ impl Import {
             ));
         }
         let ledger = ledger()?;
+        if !self.files.is_empty() {
+            return self.files(&ledger);
+        }
         let clients = self.client.map_or(Client::ALL.to_vec(), |client| vec![client]);
         let mut projects = Projects::new(std::env::home_dir());
         let mut done = Done::default();
@@ -74,8 +105,44 @@ impl Import {
             done.skipped.extend(report.skipped.into_iter().map(|(path, reason)| Skipped { path, reason }));
         }
         bar.finish_and_clear();
-        if self.json {
-            return print_json(&done);
+        done.tell(self.json)
+    }
+
+    /// Reads files of another make.
+    fn files(&self, ledger: &Ledger) -> Result<(), Fault> {
+        let Generic { format, map, input_includes_cache, reasoning_is_beside } = &self.generic;
+        let map = (!map.is_empty()).then(|| Map {
+            places: map.clone(),
+            input_includes_cache: *input_includes_cache,
+            reasoning_is_beside: *reasoning_is_beside,
+        });
+        let mut done = Done::default();
+        for path in &self.files {
+            let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+            let format = format.unwrap_or(if is_table { Format::Csv } else { Format::Jsonl });
+            let mut told = Told::default();
+            let mut sink = |sightings| ledger.log_usage(sightings).map(|written| told = told.and(written));
+            let found = generic::read(path, format, map.as_ref(), &mut sink)?;
+            done.files += 1;
+            done.bytes_read += found.bytes;
+            done.calls_seen += found.calls;
+            done.entries += told.entries;
+            done.refused += told.refused;
+            let passed_over = [(found.broken, "that are no JSON objects"), (found.uncounted, "in which no tokens are counted")];
+            for (rows, which) in passed_over.into_iter().filter(|(rows, _)| *rows > 0) {
+                let reason = format!("{} {which}", words::counted(rows, "row", "rows"));
+                done.skipped.push(Skipped { path: path.clone(), reason });
+            }
+        }
+        done.tell(self.json)
+    }
+}
+
+impl Done {
+    fn tell(&self, json: bool) -> Result<(), Fault> {
+        let done = self;
+        if json {
+            return print_json(done);
         }
         for Skipped { path, reason } in &done.skipped {
             eprintln!("skipped {}: {reason}", path.display());

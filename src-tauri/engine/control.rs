@@ -18,7 +18,7 @@ use axum::{
 };
 use events::{
     Command,
-    query::{Budgets, Calls, Fault, FaultCode, Health, Query, Recent, Reprice, Size, SpendBy, Today, Verify},
+    query::{Budgets, Calls, Coverage, Fault, FaultCode, Health, Missing, Projects, Query, Recent, Reprice, Size, SpendBy, Today, Verify},
 };
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -164,6 +164,9 @@ fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>
         Health::NAME => written(&writer.health()?),
         Reprice::NAME => asked::<Reprice>(writer, body),
         Calls::NAME => asked::<Calls>(writer, body),
+        Coverage::NAME => asked::<Coverage>(writer, body),
+        Missing::NAME => asked::<Missing>(writer, body),
+        Projects::NAME => asked::<Projects>(writer, body),
         Size::NAME => asked::<Size>(writer, body),
         Verify::NAME => asked::<Verify>(writer, body),
         _ => Err(Fault::new(FaultCode::NotFound, format!("there is no question {name:?}"), "see docs/CONTROL-API.md for all of them")),

@@ -208,6 +208,7 @@ impl Watched {
     pub(super) fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
         for Sighting { usage, .. } in &mut sightings {
             usage.provider.clone_from(&self.upstream.name);
+            usage.geo = usage.geo.take().or_else(|| self.upstream.geo().map(str::to_owned));
             usage.project.clone_from(&self.project);
             usage.branch.clone_from(&self.branch);
             usage.client.clone_from(&self.client);

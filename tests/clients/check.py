@@ -33,6 +33,8 @@ NAMES = {
     "node20-ai": {"ai", "ai-sdk"},
     "raw": {"rawclient"},
 }
+# What the clients are by the process that calls, where that is the relay.
+BEHIND_RELAY = {"aider": {"openai-python", "litellm"}, "raw": {"relay"}}
 # Where those say their session that have one.
 SESSION = re.compile(r'"(?:session_id|thread_id|sessionID)":"([^"]+)"')
 TOOLS = ("claude", "codex", "gemini", "opencode", "aider")
@@ -44,7 +46,8 @@ def lines(name):
 
 
 def of_kind(label):
-    return next((names for start, names in NAMES.items() if label == start or label.startswith(start + "-")), set())
+    start = next((start for start in NAMES if label == start or label.startswith(start + "-")), None)
+    return NAMES.get(start, set()) | (BEHIND_RELAY.get(start, set()) if rounds == "bytes" else set())
 
 
 class Found(collections.Counter):
@@ -77,8 +80,9 @@ def row_of(reply):
 
 
 def is_told(reply):
-    """Whether the provider said to the end what the call used."""
-    return bool(reply.get("visible")) and not reply.get("aborted")
+    """Whether the provider said to the end what the call used. A client may have gone when it had heard all that it wanted to."""
+    seen, gone = reply.get("visible"), reply.get("aborted")
+    return bool(seen) and (not gone or (gone == "client" and (row_of(reply) or {}).get("certainty") == "reported"))
 
 
 # What was billed, call by call.

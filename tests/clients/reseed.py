@@ -21,8 +21,9 @@ CLASSES = {
 
 
 def counts(classes):
-    usage = {"input": chance.randrange(1, 40_000), "output": chance.randrange(2_000, 9_000)}
-    usage |= {name: chance.choice([0, chance.randrange(1, 200_000)]) for name in classes}
+    # Few enough that no client finds its context full and begins to compact it.
+    usage = {"input": chance.randrange(1, 9_000), "output": chance.randrange(2_000, 9_000)}
+    usage |= {name: chance.choice([0, chance.randrange(1, 20_000)]) for name in classes}
     # Reasoning is part of the output.
     return usage | ({"reasoning": usage["reasoning"] % 1_000} if "reasoning" in usage else {})
 

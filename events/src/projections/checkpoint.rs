@@ -4,7 +4,7 @@
 //! It is never migrated: one of another version, of another book or with damage is no checkpoint, and the log is folded again.
 
 use super::{
-    BudgetFold, Projections, RecentFold, SpendFold,
+    BudgetFold, ProjectNames, Projections, RecentFold, SpendFold,
     labels::{LabelParts, Labels},
     packed::Pack,
 };
@@ -18,7 +18,7 @@ use std::{
 
 const MAGIC: &str = "tollbar-fold";
 /// Another number for any change of what is folded, or how it is written here.
-const FOLD_VERSION: u32 = 1;
+const FOLD_VERSION: u32 = 2;
 /// As fast as it gets: what is packed hardly shrinks further.
 const LEVEL: i32 = 1;
 /// Far above what the calls of a lifetime take.
@@ -37,6 +37,7 @@ struct Head {
     calls: u64,
     recent: Vec<(Timestamp, Seq)>,
     budgets: BudgetFold,
+    projects: ProjectNames,
     labels: LabelParts,
     packs: Vec<PackHead>,
 }
@@ -64,6 +65,7 @@ impl Projections {
             calls: self.spend.calls(),
             recent: self.recent.newest(),
             budgets: self.budgets.clone(),
+            projects: self.projects.clone(),
             labels: labels.to_parts(),
             packs: packs
                 .iter()
@@ -111,6 +113,7 @@ impl Projections {
             spend: SpendFold::from_parts(Labels::from_parts(head.labels), packs, head.calls),
             recent,
             budgets: head.budgets,
+            projects: head.projects,
             ..Projections::new(book)
         })
     }

@@ -3,7 +3,7 @@
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
     AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Summary, Timestamp, Usage, Usd,
-    projections::{Names, Scope},
+    projections::{Names, ProjectNames, Scope},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -128,7 +128,8 @@ impl Query for Calls {
         let found = Found::replayed(view.log, span, view.scope(&self.filter))?;
         let (book, home) = (view.projections.book(), view.log.device());
         let calls = found.calls.iter().map(|(key, usage)| CallRow::new(*key, usage, book, home));
-        let mut rows: Vec<CallRow> = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, book, home))).collect();
+        let rows = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, book, home)));
+        let mut rows: Vec<CallRow> = rows.map(|row| row.shown(&view.projections.projects)).collect();
         rows.sort_by_key(|row| (row.at, row.key));
         Ok(CallsAnswer { calls: rows })
     }
@@ -136,15 +137,15 @@ impl Query for Calls {
 
 /// What a question about single calls is answered from.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// Each call as it now stands.
-    calls: HashMap<RequestKey, Usage>,
+    pub(super) calls: HashMap<RequestKey, Usage>,
     summaries: Vec<Summary>,
 }
 
 impl Found {
     /// Replays the log and takes what is in the span, by its own time.
-    fn replayed(log: &Log, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
+    pub(super) fn replayed(log: &Log, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
         let mut found = Found::default();
         for entry in log.replay() {
             let entry = entry.map_err(|error| storage_fault(&error))?;
@@ -153,10 +154,16 @@ impl Found {
                     found.calls.insert(key, *usage);
                 }
                 (_, Event::Summarised { summary }) => found.summaries.push(*summary),
-                (None, Event::Used { .. } | Event::Restated { .. })
+                (Some(key), Event::Matched { .. }) => drop(found.calls.remove(&key)),
+                (None, Event::Used { .. } | Event::Restated { .. } | Event::Matched { .. })
                 | (
                     _,
-                    Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Folded { .. } | Event::Lost,
+                    Event::BudgetSet { .. }
+                    | Event::BudgetRemoved { .. }
+                    | Event::AlertRaised { .. }
+                    | Event::Folded { .. }
+                    | Event::Lost
+                    | Event::ProjectRenamed { .. },
                 ) => {}
             }
         }
@@ -181,6 +188,11 @@ impl CallRow {
     /// A row of nothing: what its columns are called is known without a call.
     pub fn empty() -> CallRow {
         CallRow::new(RequestKey([0; 16]), &Usage::default(), PriceBook::bundled(), "")
+    }
+
+    /// With the name under which the project is shown.
+    pub(super) fn shown(self, projects: &ProjectNames) -> CallRow {
+        CallRow { project: self.project.map(|recorded| projects.shown(&recorded).to_owned()), ..self }
     }
 
     pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook, home: &str) -> CallRow {

@@ -2,7 +2,7 @@
 
 use super::{Dimension, Fault, Filter, Query, View, days::Days, spend_by, storage_fault};
 use crate::{
-    AsOf, Day, Event, PriceBook, Span, Summary, Timestamp, Usd,
+    AsOf, Day, Event, PriceBook, Span, Summary, Timestamp, Usage, Usd,
     log::segment::{Columns, Profile, Side},
     prices::{Rated, Terms},
     projections::{LabelId, Labels, Names, RatedTerms, Scope, rows},
@@ -183,15 +183,30 @@ impl Sums<'_> {
         for entry in &columns.others {
             match &entry.event {
                 Event::Summarised { summary } => self.fold_summary(summary),
+                Event::Matched { before: Some(before), .. } => self.take_away(before),
                 Event::Used { .. }
                 | Event::Restated { .. }
                 | Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
                 | Event::Folded { .. }
-                | Event::Lost => {}
+                | Event::Lost
+                | Event::Matched { before: None, .. }
+                | Event::ProjectRenamed { .. } => {}
             }
         }
+    }
+
+    /// Takes away what a match counts elsewhere.
+    fn take_away(&mut self, usage: &Usage) {
+        let names = Names::of(usage);
+        if !self.scope.has(&names) || !self.span.contains(usage.at) {
+            return;
+        }
+        let cost = |prices: &Prices<'_>| prices.book.cost_of(usage, prices.as_of).usd();
+        let costs = (cost(&self.then), cost(&self.now));
+        let place = (self.days.day(usage.at), self.labels.id(&names));
+        self.sums.entry(place).or_default().subtract(&Sum::of(1, costs));
     }
 
     /// Summaries are priced as sums, each at the rates of the band that its calls lie in.
@@ -212,7 +227,7 @@ impl Sums<'_> {
         let mut rows: HashMap<Vec<Option<String>>, Sum> = HashMap::new();
         for ((day, label), sum) in &self.sums {
             total.add(sum);
-            let Some(label) = self.labels.names(*label) else { continue };
+            let Some(label) = self.labels.names(*label).map(|label| label.shown(&self.view.projections.projects)) else { continue };
             rows.entry(spend_by::names(self.by, *day, &label, self.view.log.device())).or_default().add(sum);
         }
         let rows = rows.into_iter().filter(|(_, sum)| sum.calls > 0).map(|(names, sum)| sum.row(names)).collect();

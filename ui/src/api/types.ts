@@ -310,12 +310,107 @@ alert_percents: Array<number>, } | { "command": "remove_budget",
 /**
  * Its name.
  */
-name: string, };
+name: string, } | { "command": "match", 
+/**
+ * The matches, at most [`BATCH_FACTS_MAX`].
+ */
+matches: Array<Match>, } | { "command": "rename_projects", 
+/**
+ * How they are shown now.
+ */
+names: Array<string>, 
+/**
+ * How they shall be shown.
+ */
+name: string, } | { "command": "restore_project", 
+/**
+ * That name.
+ */
+recorded: string, };
 
 /**
  * Where a cost comes from.
  */
 export type CostBasis = "reported" | "book" | "unpriced";
+
+/**
+ * Who saw the calls of each client? Reads the log.
+ */
+export type Coverage = { 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, 
+/**
+ * Whether the calls of the hidden spend are to be told one by one.
+ */
+calls: boolean, };
+
+/**
+ * The answer to [`Coverage`].
+ */
+export type CoverageAnswer = { 
+/**
+ * The first day that is counted.
+ */
+first: Day, 
+/**
+ * The last day that is counted.
+ */
+last: Day, 
+/**
+ * All clients together.
+ */
+total: CoverageRow, 
+/**
+ * The most hidden first, then the dearest.
+ */
+rows: Array<CoverageRow>, 
+/**
+ * The calls of the hidden spend, oldest first, if they were asked for.
+ */
+hidden_calls: Array<CallRow>, };
+
+/**
+ * Who saw the calls of a client.
+ */
+export type CoverageRow = { 
+/**
+ * The client; `null` where the calls name none, and in the total.
+ */
+client: string | null, 
+/**
+ * Whether the ledger has anything from a log of the client's, whenever it was.
+ */
+keeps_log: boolean, 
+/**
+ * Calls that stand in the client's log, and that the proxy did not carry.
+ */
+log_only: Seen, 
+/**
+ * Calls that the proxy carried, and that no log tells of.
+ */
+proxy_only: Seen, 
+/**
+ * Calls that both saw.
+ */
+both: Seen, 
+/**
+ * Calls that neither saw: entered by hand, or told by telemetry.
+ */
+neither: Seen, 
+/**
+ * Of `proxy_only`: what a log hides that is kept.
+ */
+hidden: Seen, };
 
 /**
  * A calendar day in some zone. As JSON `2026-11-22`.
@@ -480,6 +575,46 @@ ahead: boolean,
 spend: Spend, };
 
 /**
+ * A row under a client's own id, and the call that it tells of.
+ */
+export type Match = { 
+/**
+ * The key of the client's id.
+ */
+key: RequestKey, 
+/**
+ * The call.
+ */
+call: RequestKey, 
+/**
+ * By what it was known.
+ */
+by: MatchedBy, };
+
+/**
+ * What agreed between a call that the proxy carried and a row of a client's log, beside model and tokens.
+ */
+export type MatchedBy = "session" | "time";
+
+/**
+ * How many of these calls does the ledger not have, or not as well?
+ */
+export type Missing = { 
+/**
+ * The calls, at most [`BATCH_FACTS_MAX`].
+ */
+calls: Array<Sought>, };
+
+/**
+ * The answer to [`Missing`].
+ */
+export type MissingAnswer = { 
+/**
+ * How many are not there, or with fewer tokens.
+ */
+missing: number, };
+
+/**
  * How a budget's time is cut.
  */
 export type Period = "day" | "week" | "month";
@@ -501,6 +636,37 @@ name: string, };
  * How a project's name is known, surest first.
  */
 export type ProjectBy = "hand" | "path" | "header" | "folder";
+
+/**
+ * A project, or several that are shown as one.
+ */
+export type ProjectRow = { 
+/**
+ * The name that is shown.
+ */
+name: string, 
+/**
+ * The names under which its calls were recorded.
+ */
+recorded: Array<string>, 
+/**
+ * What all of its calls cost.
+ */
+spend: Spend, };
+
+/**
+ * Which projects are there?
+ */
+export type Projects = Record<symbol, never>;
+
+/**
+ * The answer to [`Projects`].
+ */
+export type ProjectsAnswer = { 
+/**
+ * The dearest first.
+ */
+projects: Array<ProjectRow>, };
 
 /**
  * How the proxy does.
@@ -663,6 +829,23 @@ export type RequestKey = string;
 export type Said = unknown;
 
 /**
+ * Some calls.
+ */
+export type Seen = { 
+/**
+ * How many they are.
+ */
+calls: number, 
+/**
+ * What those of them cost that have a price.
+ */
+usd: Usd, 
+/**
+ * How many of them have none.
+ */
+unpriced_calls: number, };
+
+/**
  * One sighting of a call on its way to the log: the usage, and what the provider or client said in its own words.
  */
 export type Sighting = { 
@@ -674,6 +857,23 @@ usage: Usage,
  * What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
  */
 said?: unknown, };
+
+/**
+ * A call that a history tells of.
+ */
+export type Sought = { 
+/**
+ * Its key.
+ */
+key: RequestKey, 
+/**
+ * When it began.
+ */
+at: Timestamp, 
+/**
+ * What it consumed.
+ */
+tokens: Tokens, };
 
 /**
  * Who saw a call; better witnesses of tokens are greater.
@@ -1023,4 +1223,7 @@ export type Questions = {
   health: { question: Health; answer: HealthAnswer };
   reprice: { question: Reprice; answer: RepriceAnswer };
   calls: { question: Calls; answer: CallsAnswer };
+  coverage: { question: Coverage; answer: CoverageAnswer };
+  missing: { question: Missing; answer: MissingAnswer };
+  projects: { question: Projects; answer: ProjectsAnswer };
 };

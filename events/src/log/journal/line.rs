@@ -74,7 +74,9 @@ fn usage(event: &Event) -> Option<&Usage> {
         | Event::AlertRaised { .. }
         | Event::Summarised { .. }
         | Event::Folded { .. }
-        | Event::Lost => None,
+        | Event::Lost
+        | Event::Matched { .. }
+        | Event::ProjectRenamed { .. } => None,
     }
 }
 
@@ -172,9 +174,13 @@ fn write_event(event: &Event, out: &mut Vec<u8>) {
             write_some(b",\"rounding\":", Some(rounding).filter(|rounding| !rounding.is_zero()), out);
             out.extend_from_slice(b"}}}");
         }
-        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Folded { .. } | Event::Lost => {
-            write_json(event, out)
-        }
+        Event::BudgetSet { .. }
+        | Event::BudgetRemoved { .. }
+        | Event::AlertRaised { .. }
+        | Event::Folded { .. }
+        | Event::Lost
+        | Event::Matched { .. }
+        | Event::ProjectRenamed { .. } => write_json(event, out),
     }
 }
 
