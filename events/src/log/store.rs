@@ -380,6 +380,13 @@ impl Store {
     }
 }
 
+impl Drop for Store {
+    /// Leaves nothing for the next opening to catch up on. A store that fails now is completed then.
+    fn drop(&mut self) {
+        let _ = self.flush();
+    }
+}
+
 /// The first entry of a segment.
 fn first_of(number: u64) -> Seq {
     Seq(number * SEGMENT_ENTRIES as u64 + 1)
