@@ -220,11 +220,14 @@ pub fn program_of_command(command: &[&str]) -> Option<String> {
     safe_name(&name)
 }
 
+/// The headers in which clients name their session, the surest first (clients-measured, section 3).
+pub const SESSION_HEADERS: [&str; 5] = ["x-claude-code-session-id", "thread-id", "session-id", "session_id", "x-session-id"];
+
 /// The client's session, from the headers of a request, so that a proxied call and its row in the client's log name the same one:
 /// Claude Code, Codex and opencode send it (clients-measured, section 3). `lookup` finds a header by its name in small letters.
 /// Codex's log of a subagent has the thread's id and not the session's.
 pub fn session_of_headers<'a>(lookup: &dyn Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
-    ["x-claude-code-session-id", "thread-id", "session-id", "session_id", "x-session-id"]
+    SESSION_HEADERS
         .into_iter()
         .filter_map(|name| lookup(name).map(str::trim))
         .find(|value| !value.is_empty() && value.len() <= NAME_BYTES_MAX && value.bytes().all(|letter| letter.is_ascii_graphic()))

@@ -69,6 +69,8 @@ pub struct Config {
     pub zone: Zone,
     /// Where the proxy listens.
     pub proxy: SocketAddr,
+    /// Whether the calls that the proxy carries are metered and recorded.
+    pub record: bool,
     /// Where the dashboard and the control API listen; loopback always.
     pub control_port: u16,
     /// Whether the engine reads AI clients' logs and watches them.
@@ -95,6 +97,7 @@ struct ConfigFile {
 #[serde(deny_unknown_fields, default)]
 struct ProxySection {
     listen: Option<String>,
+    record: Option<bool>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -156,6 +159,7 @@ impl Config {
         Ok(Config {
             zone,
             proxy,
+            record: file.proxy.record.unwrap_or(true),
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),
             fold_after_months: file.ledger.fold_after_months,

@@ -40,11 +40,25 @@ use prose::Prose;
 use reply::{Heard, Reply, RequestCopy};
 use said::{Reading, Said};
 use serde_json::{Map, Value};
-use surface::{Kind, Surface};
+use surface::{Kind, Route, Surface};
 use websocket::Sender;
 
 /// The status of an answer after which HTTP ends and the WebSocket begins.
 const SWITCHING_PROTOCOLS: u16 = 101;
+
+/// The headers of a reply that are read: those that name the call, and those that say how to read its body.
+pub const REPLY_HEADERS: [&str; 10] = [
+    "request-id",
+    "x-request-id",
+    "x-amzn-requestid",
+    "content-encoding",
+    "content-type",
+    "sec-websocket-extensions",
+    bedrock::COUNT_HEADERS[0].0,
+    bedrock::COUNT_HEADERS[1].0,
+    bedrock::COUNT_HEADERS[2].0,
+    bedrock::COUNT_HEADERS[3].0,
+];
 
 /// What is known of a call when the head of its request has passed.
 #[derive(Clone, Debug)]
@@ -65,6 +79,15 @@ pub struct Call<'a> {
     pub uuid: CallUuid,
     /// How it is seen.
     pub source: Source,
+}
+
+/// Whether anything billable can come of a call.
+pub fn may_be_billed(method: &str, path: &str, websocket: bool) -> bool {
+    route(method, path, websocket).is_some()
+}
+
+fn route(method: &str, path: &str, websocket: bool) -> Option<Route> {
+    if websocket { surface::socket_route(path) } else { surface::route(method, path) }
 }
 
 /// How a reply ended.
@@ -105,7 +128,7 @@ pub struct Meter {
 impl Meter {
     /// `None` where nothing billable can come of the call: lists of models, counting of tokens, files, moderations.
     pub fn start(call: &Call<'_>) -> Option<Meter> {
-        let route = if call.websocket { surface::socket_route(call.path)? } else { surface::route(call.method, call.path)? };
+        let route = route(call.method, call.path, call.websocket)?;
         // Whoever counts nothing, or is cut short, is estimated by what was sent.
         let ask = !route.retrieval;
         Some(Meter {
@@ -141,7 +164,7 @@ impl Meter {
         }
     }
 
-    /// The head of the reply has come: its status, and its headers by name in lower case.
+    /// The head of the reply has come: its status, and those of its headers that are among [`REPLY_HEADERS`].
     pub fn head<'h>(&mut self, status: u16, header: impl Fn(&str) -> Option<&'h str>) {
         self.status = Some(status);
         let id = ["request-id", "x-request-id", "x-amzn-requestid"].iter().find_map(|name| header(name));

@@ -3,11 +3,16 @@
 //! Observation may give up; forwarding may not. Nothing here names a provider, decodes a body, or waits for the log.
 
 mod forward;
-mod observe;
-mod peer;
 mod route;
 mod tee;
 mod tunnel;
+
+mod observe;
+mod tape;
+
+mod conclude;
+mod follow;
+mod peer;
 
 use crate::{engine::WriterHandle, upstreams::Upstreams};
 use events::query::{Fault, FaultCode, ProxyFacts};
@@ -40,7 +45,8 @@ pub struct Proxy {
     stats: Arc<Stats>,
     stop: watch::Sender<bool>,
     thread: Option<JoinHandle<()>>,
-    observer: Observer,
+    /// `None` where nothing is to be recorded.
+    observer: Option<Observer>,
 }
 
 /// What the proxy counts.
@@ -67,8 +73,8 @@ impl Stats {
 }
 
 impl Proxy {
-    /// Serves calls on a thread of its own until it is dropped.
-    pub fn start(listener: TcpListener, upstreams: Upstreams, writer: WriterHandle) -> Result<Proxy, Fault> {
+    /// Serves calls on a thread of its own until it is dropped. Without a writer nothing is recorded.
+    pub fn start(listener: TcpListener, upstreams: Upstreams, writer: Option<WriterHandle>) -> Result<Proxy, Fault> {
         let failed =
             |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
         let address = format!("http://{}", listener.local_addr().map_err(failed)?);
@@ -80,12 +86,12 @@ impl Proxy {
             in_flight: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
         });
-        let observer = Observer::start(writer, stats.clone());
-        let forwarder = Arc::new(Forwarder::new(upstreams, observer.handle(), stats.clone())?);
+        let observer = writer.map(|writer| Observer::start(writer, stats.clone()));
+        let forwarder = Arc::new(Forwarder::new(upstreams, observer.as_ref().map(Observer::handle), stats.clone())?);
         // One thread: measured faster than two here, and the meter and the writer have theirs (docs/ARCHITECTURE.md, "Threads").
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let callers = observer.callers();
+        let callers = observer.as_ref().map(Observer::callers);
         let serve = move || runtime.block_on(serve(listener, forwarder, callers, stopped));
         let thread = std::thread::Builder::new().name("tollbar-proxy".into()).spawn(serve).map_err(failed)?;
         Ok(Proxy { address, stats, stop, thread: Some(thread), observer })
@@ -110,7 +116,9 @@ impl Drop for Proxy {
             let _ = thread.join();
         }
         // The last calls are metered before the writer stops.
-        self.observer.finish();
+        if let Some(observer) = &mut self.observer {
+            observer.finish();
+        }
     }
 }
 
@@ -119,7 +127,7 @@ pub(crate) fn any_route(upstreams: &Upstreams, uri: &hyper::Uri) {
     let _ = route::route(upstreams, uri, &hyper::HeaderMap::new());
 }
 
-async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, callers: Callers, mut stopped: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, callers: Option<Callers>, mut stopped: watch::Receiver<bool>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     // Every connection holds an end of this; when the last one has gone, all calls have ended.
     let (connected, mut all_gone) = mpsc::channel::<std::convert::Infallible>(1);
@@ -138,7 +146,7 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, callers: Caller
         // A connection that is gone already has no address of ours, and nobody to look for.
         let ours = stream.local_addr().unwrap_or(socket);
         let peer = Peer { connection, socket, ours };
-        callers.connected(peer);
+        callers.iter().for_each(|callers| callers.connected(peer));
         let service = hyper::service::service_fn(move |request| {
             let forwarder = forwarder.clone();
             async move { Ok::<_, std::convert::Infallible>(forwarder.handle(request, peer).await) }

@@ -99,6 +99,11 @@ fn behind_version(path: &str) -> Option<&str> {
 }
 
 impl Upstream {
+    /// Where it is, without a path.
+    pub fn address(&self) -> String {
+        format!("{}://{}", self.base.scheme_str().unwrap_or("http"), self.base.authority().map_or("", |host| host.as_str()))
+    }
+
     /// The region that it keeps its calls in, where its address says so and the price depends on it (provider-usage, section 2.8).
     pub fn geo(&self) -> Option<&'static str> {
         match self.base.host()? {
@@ -126,11 +131,11 @@ impl Upstream {
         let known = leads_to(resource, &ANTHROPIC_RESOURCES) || leads_to(resource, &OPENAI_RESOURCES);
         let unversioned = base.is_empty() && VERSIONED.contains(&self.name.as_str()) && behind_version(right).is_none();
         match rest {
-            _ if known && unversioned => format!("/v1{right}"),
-            _ if known => format!("{base}{right}"),
+            _ if known && unversioned => ["/v1", right].concat(),
+            _ if known => [base, right].concat(),
             // With nothing in front, a rest that is empty or a query needs the slash that every path begins with.
-            rest if base.is_empty() && !rest.starts_with('/') => format!("/{rest}"),
-            rest => format!("{base}{rest}"),
+            rest if base.is_empty() && !rest.starts_with('/') => ["/", rest].concat(),
+            rest => [base, rest].concat(),
         }
     }
 }

@@ -18,6 +18,7 @@ use crate::{Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, S
 use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, Line, LineRef, Lines};
 use keys::KeyIndex;
+use rustc_hash::FxHashSet;
 use segment::Columns;
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -604,7 +605,8 @@ impl Log {
 
     /// What entries the facts become. Takes the facts out of the list; on an error the list holds them again.
     fn draft(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<draft::Drafted, LogError> {
-        let held = facts.iter().map(|fact| draft::Held::of(fact, |key| self.held(key))).collect::<Result<Vec<_>, _>>()?;
+        let mut met = FxHashSet::default();
+        let held = facts.iter().map(|fact| draft::Held::of(fact, &mut met, |key| self.held(key))).collect::<Result<Vec<_>, _>>()?;
         let mut unmatched = self.unmatched.take();
         let drafting = draft::Drafting {
             device: &self.device,

@@ -28,6 +28,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Fault> {
+        crate::memory::give_back();
         let home = Home::find()?;
         let mut config = Config::read(&home)?;
         if let Some(port) = self.port {

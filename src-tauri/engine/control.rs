@@ -151,15 +151,17 @@ fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>
         let query: Q = serde_json::from_slice(body).map_err(|error| {
             Fault::refused(format!("this is no question {:?}: {error}", Q::NAME), "see docs/CONTROL-API.md for its form")
         })?;
-        let answer = writer.ask(query)?;
-        serde_json::to_vec(&answer).map_err(|error| Fault::new(FaultCode::Internal, format!("the answer cannot be written: {error}"), ""))
+        written(&writer.ask(query)?)
+    }
+    fn written(answer: &impl Serialize) -> Result<Vec<u8>, Fault> {
+        serde_json::to_vec(answer).map_err(|error| Fault::new(FaultCode::Internal, format!("the answer cannot be written: {error}"), ""))
     }
     match name {
         Today::NAME => asked::<Today>(writer, body),
         SpendBy::NAME => asked::<SpendBy>(writer, body),
         Budgets::NAME => asked::<Budgets>(writer, body),
         Recent::NAME => asked::<Recent>(writer, body),
-        Health::NAME => asked::<Health>(writer, body),
+        Health::NAME => written(&writer.health()?),
         Reprice::NAME => asked::<Reprice>(writer, body),
         Calls::NAME => asked::<Calls>(writer, body),
         Coverage::NAME => asked::<Coverage>(writer, body),

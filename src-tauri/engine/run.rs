@@ -61,14 +61,16 @@ impl Engine {
             }
         };
         let proxy_listener = listen_for_calls(config.proxy)?;
-        let mended: Vec<String> = log.mended().iter().cloned().chain(unfolded).collect();
+        let unrecorded = (!config.record).then(|| "calls pass and are not recorded: `proxy.record` is off in the configuration".to_owned());
+        let notes: Vec<String> = log.mended().iter().cloned().chain(unfolded).chain(unrecorded).collect();
         let writer = Writer::start(*log, *projections, config.zone);
+        writer.handle().step_back();
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;
         let token = token(&home)?;
         let dashboard = format!("http://{control_address}");
-        let proxy = Proxy::start(proxy_listener, config.upstreams.clone(), writer.handle().clone())?;
+        let proxy = Proxy::start(proxy_listener, config.upstreams.clone(), config.record.then(|| writer.handle().clone()))?;
         let troubles = Troubles::default();
         let facts = Arc::new({
             let (stats, handle, dashboard, started_at) = (proxy.stats(), writer.handle().clone(), dashboard.clone(), clock::now());
@@ -76,7 +78,7 @@ impl Engine {
             move || {
                 let trouble = handle.trouble().map(|fault| format!("{fault}; {}", fault.hint));
                 let reading = troubles.lock().expect("nobody panics while holding it").clone();
-                let warnings = mended.iter().cloned().chain(trouble).chain(reading).collect();
+                let warnings = notes.iter().cloned().chain(trouble).chain(reading).collect();
                 let proxy = stats.facts(handle.unrecorded());
                 let facts = EngineFacts { pid: std::process::id(), started_at, dashboard: dashboard.clone(), proxy: Some(proxy), warnings };
                 handle.set_engine_facts(facts);

@@ -4,34 +4,44 @@
 //! answered between batches, so that an answer always shows whole ones.
 
 use super::ledger::storage_fault;
-use crate::clock;
+use crate::{clock, priority};
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
     log::{BATCH_FACTS_MAX, Tidied},
-    query::{EngineFacts, Fault, FaultCode, Query, View},
+    query::{EngineFacts, Fault, FaultCode, Health, HealthAnswer, Query, View},
 };
 use serde::{Deserialize, Serialize};
 use std::{
     sync::{
         Arc, Mutex,
         atomic::{AtomicU64, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
+        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
     },
     thread::JoinHandle,
-    time::Duration,
+    time::{Duration, Instant},
 };
 use tokio::sync::broadcast;
 
-/// How many messages may wait for the writer.
-const QUEUE_MESSAGES_MAX: usize = 1024;
+/// How many messages may wait for the writer, each of some hundred sightings at most.
+const QUEUE_MESSAGES_MAX: usize = 64;
+/// How long an answer to how everything is may take: that the writer gives none is an answer, too.
+const HEALTH_WAIT: Duration = Duration::from_secs(2);
+/// How often the queue is tried where there is no waiting for it.
+const HEALTH_WAIT_STEP: Duration = Duration::from_millis(10);
 /// How many facts wait in memory while the disk does not take them. More are given up, oldest first, and counted.
 const WAITING_FACTS_MAX: usize = 16_384;
+/// How long after a write the next one may wait for more to write: an fsync costs as much for hundreds of calls as for one. What comes
+/// after a pause is written at once, and so is everything before a question.
+const GATHER: Duration = Duration::from_millis(20);
 /// How many changes a slow listener may lag behind before it misses some and has to ask again.
 const CHANGES_MAX: usize = 256;
 /// After so long without anything to write, the store is flushed, so that the next start has nothing to catch up on.
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
 /// A checkpoint is written when an opening would have to fold more than this, once nothing is to be written; so many take a few milliseconds.
 const CHECKPOINT_ENTRIES: u64 = 8_192;
+
+/// What is said of a writer that does not answer.
+const HELD_UP: &str = "the disk holds up the log: what it was last told stands here, calls pass, and those that cannot wait are counted";
 
 /// The log grew.
 #[derive(Clone, Debug)]
@@ -94,6 +104,8 @@ pub struct WriterHandle {
     facts: Arc<Mutex<Option<EngineFacts>>>,
     unrecorded: Arc<AtomicU64>,
     trouble: Arc<Mutex<Option<Fault>>>,
+    /// The last answer to how everything is.
+    health: Arc<Mutex<Option<HealthAnswer>>>,
 }
 
 /// The writer thread. Dropping it stops the thread after what is queued is written.
@@ -110,7 +122,7 @@ impl Writer {
         let facts = Arc::<Mutex<Option<EngineFacts>>>::default();
         let unrecorded = Arc::<AtomicU64>::default();
         let trouble = Arc::<Mutex<Option<Fault>>>::default();
-        let owner = Owner {
+        let mut owner = Owner {
             log,
             projections,
             zone,
@@ -121,11 +133,12 @@ impl Writer {
             flushed: true,
             tidying: None,
         };
+        let health = Arc::new(Mutex::new(owner.answer(&Health {}).ok()));
         let thread = std::thread::Builder::new()
             .name("tollbar-writer".into())
             .spawn(move || owner.run(&receiver))
             .expect("the system gives a thread to a program that starts");
-        Writer { handle: WriterHandle { sender, changes, facts, unrecorded, trouble }, thread: Some(thread) }
+        Writer { handle: WriterHandle { sender, changes, facts, unrecorded, trouble, health }, thread: Some(thread) }
     }
 
     /// A way to it.
@@ -150,6 +163,33 @@ impl WriterHandle {
         self.with(move |owner| owner.answer(&query))?
     }
 
+    /// Asks how everything is. Of a writer that is held up by its disk the last answer is given, and that is said.
+    pub fn health(&self) -> Result<HealthAnswer, Fault> {
+        let (reply, answer) = sync_channel(1);
+        let mut message = Message::Ask(Box::new(move |owner| drop(reply.send(owner.answer(&Health {})))));
+        let until = Instant::now() + HEALTH_WAIT;
+        let mut last = self.health.lock().expect("nobody panics while holding it");
+        while let Err(TrySendError::Full(back)) = self.sender.try_send(message) {
+            message = back;
+            if Instant::now() >= until {
+                break;
+            }
+            std::thread::sleep(HEALTH_WAIT_STEP);
+        }
+        match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
+            Ok(health) => health.inspect(|health| *last = Some(health.clone())),
+            Err(RecvTimeoutError::Timeout) => {
+                let mut health = last.clone().ok_or_else(writer_gone)?;
+                health.engine = self.facts.lock().expect("nobody panics while holding it").clone();
+                if let Some(engine) = &mut health.engine {
+                    engine.warnings.push(HELD_UP.to_owned());
+                }
+                Ok(health)
+            }
+            Err(RecvTimeoutError::Disconnected) => Err(writer_gone()),
+        }
+    }
+
     /// Tells a command and waits until it is on the disk or refused.
     pub fn tell(&self, command: Command) -> Result<Told, Fault> {
         self.with(move |owner| owner.tell(command))?
@@ -161,6 +201,12 @@ impl WriterHandle {
         if calls > 0 && self.sender.send(Message::Seen(sightings)).is_err() {
             self.unrecorded.fetch_add(calls, Ordering::Relaxed);
         }
+    }
+
+    /// Lets what somebody waits for go before the writing.
+    pub fn step_back(&self) {
+        // A writer that is gone has nothing to write.
+        let _ = self.with(|_| priority::step_back());
     }
 
     /// Calls that were seen but not written.
@@ -187,41 +233,39 @@ impl WriterHandle {
         let (reply, answer) = sync_channel(1);
         // The asker may have gone; then nobody misses the answer.
         let job: Answering = Box::new(move |owner| drop(reply.send(job(owner))));
-        let gone = || Fault::new(FaultCode::Internal, "the writer of the log has stopped", "start tollbar again");
-        self.sender.send(Message::Ask(job)).map_err(|_| gone())?;
-        answer.recv().map_err(|_| gone())
+        self.sender.send(Message::Ask(job)).map_err(|_| writer_gone())?;
+        answer.recv().map_err(|_| writer_gone())
     }
+}
+
+fn writer_gone() -> Fault {
+    Fault::new(FaultCode::Internal, "the writer of the log has stopped", "start tollbar again")
 }
 
 impl Owner {
     fn run(mut self, receiver: &Receiver<Message>) {
         let mut waiting: Vec<Fact> = Vec::new();
+        // When what waits is written.
+        let mut due = Instant::now();
         loop {
-            let message = if self.flushed && waiting.is_empty() {
+            let message = if !waiting.is_empty() {
+                receiver.recv_timeout(due.saturating_duration_since(Instant::now()))
+            } else if self.flushed {
                 receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
             } else {
                 receiver.recv_timeout(FLUSH_AFTER)
             };
-            let mut next = match message {
-                Ok(message) => Some(message),
-                Err(RecvTimeoutError::Timeout) => None,
-                Err(RecvTimeoutError::Disconnected) => Some(Message::Stop),
-            };
-            let idle = next.is_none();
-            // Everything that lies ready goes into one batch, so that a burst costs one fsync.
-            let mut asked = None;
-            let mut stop = false;
-            while let Some(message) = next.take() {
-                match message {
-                    Message::Seen(sightings) => waiting.extend(sightings.into_iter().map(|sighting| Fact::Seen(Box::new(sighting)))),
-                    Message::Ask(job) => asked = Some(job),
-                    Message::Stop => stop = true,
-                }
-                if asked.is_none() && !stop && waiting.len() < BATCH_FACTS_MAX {
-                    next = receiver.try_recv().ok();
-                }
+            let idle = message.is_err() && waiting.is_empty();
+            let (mut asked, mut stop) = (None, false);
+            match message {
+                Ok(Message::Seen(sightings)) => waiting.extend(sightings.into_iter().map(|sighting| Fact::Seen(Box::new(sighting)))),
+                Ok(Message::Ask(job)) => asked = Some(job),
+                Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => stop = true,
+                Err(RecvTimeoutError::Timeout) => {}
             }
-            self.write_waiting(&mut waiting);
+            if asked.is_some() || stop || waiting.len() >= BATCH_FACTS_MAX || Instant::now() >= due {
+                due = Instant::now() + self.write_waiting(&mut waiting);
+            }
             if let Some(job) = asked {
                 job(&mut self);
             }
@@ -229,27 +273,29 @@ impl Owner {
                 self.unrecorded.fetch_add(waiting.len() as u64, Ordering::Relaxed);
                 break;
             }
-            if idle && waiting.is_empty() {
+            if idle {
                 self.flush();
             }
         }
         self.flush();
     }
 
-    /// Writes what waits. What the disk does not take stays, up to a bound, and is tried again with the next message or timeout.
-    fn write_waiting(&mut self, waiting: &mut Vec<Fact>) {
+    /// Writes what waits, and says how long the next write may. What the disk does not take stays, up to a bound, and is tried again then.
+    fn write_waiting(&mut self, waiting: &mut Vec<Fact>) -> Duration {
         if waiting.is_empty() {
-            return;
+            return Duration::ZERO;
         }
         match self.write(waiting) {
             Ok(_) => {
                 *self.trouble.lock().expect("nobody panics while holding it") = None;
+                GATHER
             }
             Err(fault) => {
                 *self.trouble.lock().expect("nobody panics while holding it") = Some(fault);
                 let excess = waiting.len().saturating_sub(WAITING_FACTS_MAX);
                 self.unrecorded.fetch_add(excess as u64, Ordering::Relaxed);
                 waiting.drain(..excess);
+                FLUSH_AFTER
             }
         }
     }

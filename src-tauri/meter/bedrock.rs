@@ -10,7 +10,7 @@ use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
 /// The headers in which Bedrock repeats the counts of an invocation, and the names that its metrics give to them.
-const COUNT_HEADERS: [(&str, &str); 4] = [
+pub(super) const COUNT_HEADERS: [(&str, &str); 4] = [
     ("x-amzn-bedrock-input-token-count", "inputTokenCount"),
     ("x-amzn-bedrock-output-token-count", "outputTokenCount"),
     ("x-amzn-bedrock-cache-read-input-token-count", "cacheReadInputTokenCount"),

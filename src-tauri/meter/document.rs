@@ -207,7 +207,9 @@ impl<'w> Visitor<'_> for Key<'_, 'w> {
         if let Some((place, _)) = self.0.iter().find(|(_, path)| *path == key) {
             return Ok(Hit::Here(*place));
         }
-        let below = |&(place, path): &(usize, &'w str)| Some((place, path.strip_prefix(key)?.strip_prefix('.')?));
+        // Of nearly every key the dot alone tells that nothing below it is wanted.
+        let dotted = |path: &str| path.as_bytes().get(key.len()) == Some(&b'.');
+        let below = |&(place, path): &(usize, &'w str)| Some((place, dotted(path).then(|| path.strip_prefix(key))??.get(1..)?));
         let below: Vec<_> = self.0.iter().filter_map(below).collect();
         Ok(if below.is_empty() { Hit::Other } else { Hit::Below(below) })
     }

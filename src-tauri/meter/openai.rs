@@ -177,12 +177,12 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let (prompt, completion) = (prompt.unwrap_or(if completion_known { 0 } else { total.unwrap_or(0) }), completion.unwrap_or(0));
     let beyond = total.unwrap_or(0).saturating_sub(prompt.saturating_add(completion));
 
-    let details = |of: &str, name: &str| {
-        let paths = ["tokens_details", "token_details"].map(|details| format!("{of}_{details}.{name}"));
-        count(usage, &[&paths[0], &paths[1]])
-    };
-    let prompt_detail = |name: &str| details("prompt", name).or_else(|| details("input", name));
-    let completion_detail = |name: &str| details("completion", name).or_else(|| details("output", name));
+    let details = |names: [&str; 4]| names.map(|name| usage.get(name));
+    let detail = |of: &[Option<&Value>; 4], name: &str| of.iter().flatten().find_map(|details| count(details, &[name]));
+    let of_prompt = details(["prompt_tokens_details", "prompt_token_details", "input_tokens_details", "input_token_details"]);
+    let of_completion = details(["completion_tokens_details", "completion_token_details", "output_tokens_details", "output_token_details"]);
+    let prompt_detail = |name: &str| detail(&of_prompt, name);
+    let completion_detail = |name: &str| detail(&of_completion, name);
 
     // The same number under another name is not another one, and a zero under one name says nothing against it.
     let elsewhere = ["cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens", "timings.cache_n"];

@@ -26,7 +26,10 @@ use hyper_util::{
 };
 use std::{
     error::Error as _,
-    sync::{Arc, atomic::Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
@@ -36,6 +39,8 @@ const CONNECT_WAIT: Duration = Duration::from_secs(15);
 const POOL_IDLE: Duration = Duration::from_secs(50);
 /// The most that the headers of a reply over HTTP/2 may take.
 const HEADERS_BYTES_MAX: u32 = 256 << 10;
+/// How many names a call may give to those within it: the calls of one conversation.
+const CALLS_IN_ONE_MAX: u128 = 1 << 32;
 /// The header that names a project. It is for us and goes no further.
 const PROJECT_HEADER: &str = "x-tollbar-project";
 
@@ -67,12 +72,17 @@ pub(super) struct Forwarder {
     client: Client<HttpsConnector<HttpConnector>, Tee>,
     /// For WebSockets, which begin in HTTP/1.1.
     upgrading: Client<HttpsConnector<HttpConnector>, Tee>,
-    observer: ObserverHandle,
+    /// `None` where nothing is to be recorded.
+    observer: Option<ObserverHandle>,
+    /// The proxy's own name for its next call.
+    next: AtomicU64,
+    /// What those names begin with: they are never another engine's.
+    names: u128,
     stats: Arc<Stats>,
 }
 
 impl Forwarder {
-    pub(super) fn new(upstreams: Upstreams, observer: ObserverHandle, stats: Arc<Stats>) -> Result<Forwarder, Fault> {
+    pub(super) fn new(upstreams: Upstreams, observer: Option<ObserverHandle>, stats: Arc<Stats>) -> Result<Forwarder, Fault> {
         let mut connector = HttpConnector::new();
         connector.enforce_http(false);
         connector.set_nodelay(true);
@@ -100,7 +110,10 @@ impl Forwarder {
             .http2_max_header_list_size(HEADERS_BYTES_MAX);
         let client = clients.build(connectors().enable_all_versions().wrap_connector(connector.clone()));
         let upgrading = clients.build(connectors().enable_http1().wrap_connector(connector));
-        Ok(Forwarder { upstreams, client, upgrading, observer, stats })
+        let mut random = [0; 16];
+        getrandom::fill(&mut random).map_err(|error| Fault::new(FaultCode::Internal, format!("no random numbers: {error}"), ""))?;
+        let names = u128::from_be_bytes(random);
+        Ok(Forwarder { upstreams, client, upgrading, observer, next: AtomicU64::new(0), names, stats })
     }
 
     /// Carries one call. Whatever goes wrong is said to the client in the shape that the providers' own errors have.
@@ -116,9 +129,9 @@ impl Forwarder {
             );
         };
         let _in_flight = InFlight::new(&self.stats);
-        let address = format!("{}://{}", route.uri.scheme_str().unwrap_or("http"), route.uri.authority().map_or("", |host| host.as_str()));
+        let upstream = route.upstream.clone();
         let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
-        let (request, observation) = self.prepare(request, route, peer);
+        let (request, observation) = self.prepare(request, route, peer, upgrade.is_some());
         let awaited = Awaited(observation);
         let client = if upgrade.is_some() { &self.upgrading } else { &self.client };
         let answer = client.request(request).await;
@@ -145,6 +158,7 @@ impl Forwarder {
                     observation.failed();
                 }
                 let cause = causes(&error);
+                let address = upstream.address();
                 let (status, said) = if error.is_connect() {
                     (StatusCode::BAD_GATEWAY, format!("tollbar cannot reach {address}: {cause}"))
                 } else {
@@ -156,33 +170,36 @@ impl Forwarder {
     }
 
     /// The request as the upstream shall see it, and who watches it.
-    fn prepare(&self, request: Request<Incoming>, route: Route, peer: Peer) -> (Request<Tee>, Option<super::observe::Observation>) {
+    fn prepare(&self, request: Request<Incoming>, route: Route, peer: Peer, websocket: bool) -> (Request<Tee>, Option<Observation>) {
         let (mut parts, body) = request.into_parts();
         let project_header = parts.headers.remove(PROJECT_HEADER);
         let project = project_header.as_ref().and_then(|name| name.to_str().ok());
-        let mut random = [0; 16];
-        let uuid = getrandom::fill(&mut random).ok().map(|()| CallUuid(u128::from_be_bytes(random)));
-        let observation = uuid.and_then(|uuid| {
-            self.observer.begin(Head {
-                uuid,
+        let observation = self.observer.as_ref().and_then(|observer| {
+            observer.begin(Head {
+                uuid: self.next_name(),
                 at: clock::now(),
                 peer,
                 upstream: &route.upstream,
                 method: parts.method.as_str(),
                 path: route.uri.path_and_query().map_or("/", |path| path.as_str()),
                 headers: &parts.headers,
+                websocket,
                 project_in_path: route.project.as_deref(),
                 project_in_header: project,
             })
         });
-        let upgrades = is_websocket(&parts.headers);
-        drop_hop_by_hop(&mut parts.headers, upgrades);
+        drop_hop_by_hop(&mut parts.headers, websocket);
         if let Some(host) = route.uri.authority().and_then(|host| HeaderValue::from_str(host.as_str()).ok()) {
             parts.headers.insert(header::HOST, host);
         }
         parts.uri = route.uri;
         parts.version = hyper::Version::HTTP_11;
         (Request::from_parts(parts, Tee::new(body, observation.clone(), Side::Request)), observation)
+    }
+
+    fn next_name(&self) -> CallUuid {
+        let number = self.next.fetch_add(1, Ordering::Relaxed);
+        CallUuid(self.names.wrapping_add(u128::from(number) * CALLS_IN_ONE_MAX))
     }
 }
 

@@ -1,47 +1,36 @@
-//! The observer: a thread of its own reads copies of what passes and hands what it concludes to the writer.
+//! The proxy's side of observing: what passes is noted without waiting, and the meter's thread reads it (`follow`).
 //!
-//! What passes is handed over without waiting. If the observer falls behind its bounds, calls go unobserved and are counted,
-//! and nobody else notices.
+//! If that falls behind its bounds, calls go unobserved and are counted, and nobody else notices.
 
 use super::{
     Stats,
+    follow::follow,
     peer::{Callers, Origin, Peer},
-    tunnel::is_websocket,
+    tape::{Copied, Piece, Reader, Tape},
 };
 use crate::{
-    attribution, clock,
+    attribution::SESSION_HEADERS,
+    clock,
     engine::WriterHandle,
-    estimate,
-    meter::{Call, Ending, Meter},
+    meter::{self, Ending, REPLY_HEADERS},
+    priority,
     upstreams::Upstream,
 };
-use events::{CallUuid, Project, ProjectBy, Sighting, Source, Timestamp};
-use hyper::{HeaderMap, StatusCode, body::Bytes, header};
+use events::{CallUuid, Timestamp};
+use hyper::{HeaderMap, StatusCode, body::Bytes};
 use std::{
-    collections::HashMap,
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
-        mpsc::{Receiver, RecvTimeoutError, SyncSender, TrySendError, sync_channel},
+        atomic::{AtomicBool, Ordering},
     },
     thread::JoinHandle,
-    time::Duration,
 };
 
-/// How many pieces may wait for the observer.
-const QUEUE_PIECES_MAX: usize = 16_384;
-/// How many bytes they may hold together.
-const QUEUE_BYTES_MAX: usize = 64 << 20;
-/// How long pieces gather before the observer looks at the next ones: it is woken once for many of them, and nobody waits for it.
-const GATHER: Duration = Duration::from_millis(3);
-/// How many sightings the writer gets at once.
-const SIGHTINGS_AT_ONCE: usize = 512;
-/// How many calls may wait for their tokens to be counted.
-const ESTIMATES_MAX: usize = 512;
-/// After how long without a count the tokenizer is given back.
-const ESTIMATE_IDLE: Duration = Duration::from_secs(60);
-/// The longest name of a project that is taken from a call, in bytes.
-const NAME_BYTES_MAX: usize = 200;
+/// The headers of a request that are read beside those that name the client's session.
+const REQUEST_HEADERS: [&str; 2] = ["content-encoding", "user-agent"];
+/// The names under which a head's text has what the proxy found out about the call's project. No header can be called so.
+pub(super) const PROJECT_IN_PATH: &str = ":path";
+pub(super) const PROJECT_IN_HEADER: &str = ":header";
 
 /// The observer's thread.
 pub(super) struct Observer {
@@ -53,8 +42,7 @@ pub(super) struct Observer {
 /// A way to the observer; cheap to clone.
 #[derive(Clone)]
 pub(super) struct ObserverHandle {
-    sender: SyncSender<Message>,
-    queued_bytes: Arc<AtomicUsize>,
+    tape: Arc<Tape>,
     stats: Arc<Stats>,
 }
 
@@ -63,10 +51,12 @@ pub(super) struct Head<'a> {
     pub(super) uuid: CallUuid,
     pub(super) at: Timestamp,
     pub(super) peer: Peer,
-    pub(super) upstream: &'a Upstream,
+    pub(super) upstream: &'a Arc<Upstream>,
     pub(super) method: &'a str,
     pub(super) path: &'a str,
     pub(super) headers: &'a HeaderMap,
+    /// Whether it asks for a WebSocket.
+    pub(super) websocket: bool,
     pub(super) project_in_path: Option<&'a str>,
     pub(super) project_in_header: Option<&'a str>,
 }
@@ -91,17 +81,21 @@ pub(super) enum End {
 
 /// A way to tell the observer about one call; both bodies of the call hold one.
 #[derive(Clone)]
-pub(super) struct Observation {
+pub(super) struct Observation(Arc<Observed>);
+
+struct Observed {
     uuid: CallUuid,
     observer: ObserverHandle,
     /// Set once a piece was lost: what comes after it would be misread.
-    lost: Arc<AtomicBool>,
+    lost: AtomicBool,
 }
 
-enum Message {
-    Begun(CallUuid, Box<Watched>),
-    Piece(CallUuid, Side, Bytes),
-    Head(CallUuid, StatusCode, Box<HeaderMap>),
+/// What the observer is told.
+pub(super) enum Message {
+    Begun(CallUuid, Begun),
+    Piece(CallUuid, Side, Piece),
+    /// The status of the reply, and a text of the headers that are read.
+    Head(CallUuid, StatusCode, Copied),
     Ended(CallUuid, Ending, Timestamp),
     /// A piece did not fit: nothing can be concluded of this call.
     Lost(CallUuid),
@@ -110,31 +104,27 @@ enum Message {
     Finish,
 }
 
-/// A call that is being observed.
-struct Watched {
-    meter: Meter,
-    peer: Peer,
-    /// Whether it is being found out where the call comes from.
-    origin_asked: bool,
-    upstream: String,
-    /// The region that the upstream is in.
-    geo: Option<&'static str>,
-    project: Option<Project>,
-    branch: Option<String>,
-    client: Option<String>,
-    session: Option<String>,
+/// A call that has begun.
+pub(super) struct Begun {
+    pub(super) at: Timestamp,
+    pub(super) peer: Peer,
+    pub(super) upstream: Arc<Upstream>,
+    pub(super) websocket: bool,
+    /// A text of method and path, and of the headers that are read.
+    pub(super) head: Copied,
 }
 
 impl Observer {
     pub(super) fn start(writer: WriterHandle, stats: Arc<Stats>) -> Observer {
-        let (sender, receiver) = sync_channel(QUEUE_PIECES_MAX);
-        let queued_bytes = Arc::<AtomicUsize>::default();
-        let handle = ObserverHandle { sender, queued_bytes: queued_bytes.clone(), stats };
+        let handle = ObserverHandle { tape: Arc::default(), stats };
         let callers = Callers::start(handle.clone());
-        let asking = callers.clone();
+        let (tape, asking) = (handle.tape.clone(), callers.clone());
         let thread = std::thread::Builder::new()
             .name("tollbar-meter".into())
-            .spawn(move || observe(&receiver, asking, &queued_bytes, &writer))
+            .spawn(move || {
+                priority::step_back();
+                follow(&Reader(&tape), asking, &writer);
+            })
             .expect("the system gives a thread to a program that starts");
         Observer { handle, callers, thread: Some(thread) }
     }
@@ -151,8 +141,8 @@ impl Observer {
     /// Concludes what is queued and ends the thread.
     pub(super) fn finish(&mut self) {
         if let Some(thread) = self.thread.take() {
+            self.handle.tape.write_anyway(Message::Finish);
             // An observer that is gone has nothing left to conclude.
-            let _ = self.handle.sender.send(Message::Finish);
             let _ = thread.join();
         }
     }
@@ -161,60 +151,43 @@ impl Observer {
 impl ObserverHandle {
     /// Begins to observe a call, if it is one that may be billed.
     pub(super) fn begin(&self, head: Head<'_>) -> Option<Observation> {
-        let call = Call {
-            provider: &head.upstream.dialect,
-            method: head.method,
-            path: head.path,
-            encoding: text(head.headers, header::CONTENT_ENCODING.as_str()),
-            websocket: is_websocket(head.headers),
-            at: head.at,
-            uuid: head.uuid,
-            source: Source::Proxy,
+        if !meter::may_be_billed(head.method, head.path, head.websocket) {
+            return None;
+        }
+        let observation = Observation(Arc::new(Observed { uuid: head.uuid, observer: self.clone(), lost: AtomicBool::new(false) }));
+        let copy = |text: &mut Vec<u8>| {
+            copy_line(head.method, head.path, text);
+            head.project_in_path.into_iter().for_each(|name| copy_line(PROJECT_IN_PATH, name, text));
+            head.project_in_header.into_iter().for_each(|name| copy_line(PROJECT_IN_HEADER, name, text));
+            copy_headers(head.headers, |name| REQUEST_HEADERS.contains(&name) || SESSION_HEADERS.contains(&name), text);
         };
-        let named = |name: &str, by| {
-            let name = name.trim();
-            let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
-            fits.then(|| Project { by, name: name.to_owned() })
+        let begun = |copied| {
+            let Head { uuid, at, peer, websocket, .. } = head;
+            Message::Begun(uuid, Begun { at, peer, upstream: head.upstream.clone(), websocket, head: copied })
         };
-        let watched = Watched {
-            meter: Meter::start(&call)?,
-            peer: head.peer,
-            origin_asked: false,
-            upstream: head.upstream.name.clone(),
-            geo: head.upstream.geo(),
-            project: head
-                .project_in_path
-                .and_then(|name| named(name, ProjectBy::Path))
-                .or_else(|| head.project_in_header.and_then(|name| named(name, ProjectBy::Header))),
-            branch: None,
-            client: text(head.headers, header::USER_AGENT.as_str()).and_then(attribution::client_of_user_agent),
-            session: attribution::session_of_headers(&|name| text(head.headers, name)).map(str::to_owned),
-        };
-        let observation = Observation { uuid: head.uuid, observer: self.clone(), lost: Arc::default() };
-        observation.send(Message::Begun(head.uuid, Box::new(watched)));
+        observation.wrote(self.tape.write_head(copy, begun));
         Some(observation)
     }
 
-    /// Where a call comes from; whether there is still somebody who wants to know.
-    pub(super) fn comes_from(&self, call: CallUuid, origin: Origin) -> bool {
-        self.sender.send(Message::From(call, Box::new(origin))).is_ok()
+    /// Where a call comes from.
+    pub(super) fn comes_from(&self, call: CallUuid, origin: Origin) {
+        self.tape.write_anyway(Message::From(call, Box::new(origin)));
     }
 }
 
 impl Observation {
     /// The head of the reply has come.
     pub(super) fn head(&self, status: StatusCode, headers: &HeaderMap) {
-        self.send(Message::Head(self.uuid, status, Box::new(headers.clone())));
+        if !self.is_lost() {
+            let copy = |text: &mut Vec<u8>| copy_headers(headers, |name| REPLY_HEADERS.contains(&name), text);
+            self.wrote(self.0.observer.tape.write_head(copy, |copied| Message::Head(self.0.uuid, status, copied)));
+        }
     }
 
     /// A piece of a body has passed.
     pub(super) fn passed(&self, side: Side, bytes: &Bytes) {
-        let queued = self.observer.queued_bytes.fetch_add(bytes.len(), Ordering::Relaxed);
-        if queued > QUEUE_BYTES_MAX {
-            self.observer.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-            self.lose();
-        } else if !self.send(Message::Piece(self.uuid, side, bytes.clone())) {
-            self.observer.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
+        if !self.is_lost() {
+            self.wrote(self.0.observer.tape.write_piece(bytes, |piece| Message::Piece(self.0.uuid, side, piece)));
         }
     }
 
@@ -226,239 +199,56 @@ impl Observation {
             (Side::Reply, End::Cut) => Ending::UpstreamCut,
             (Side::Reply, End::Dropped) => Ending::ClientGone,
         };
-        self.send(Message::Ended(self.uuid, ending, clock::now()));
+        if !self.is_lost() {
+            self.wrote(self.0.observer.tape.write(Message::Ended(self.0.uuid, ending, clock::now())));
+        }
     }
 
     /// The upstream gave no reply at all: nothing was answered, and what it may have billed nobody knows.
     pub(super) fn failed(&self) {
-        self.send(Message::Lost(self.uuid));
+        self.0.observer.tape.write_anyway(Message::Lost(self.0.uuid));
     }
 
-    /// Hands a message over without waiting; whether it went.
-    fn send(&self, message: Message) -> bool {
-        if self.lost.load(Ordering::Relaxed) {
-            return false;
-        }
-        let sent = self.observer.sender.try_send(message).is_ok();
-        if !sent {
-            self.lose();
-        }
-        sent
+    fn is_lost(&self) -> bool {
+        self.0.lost.load(Ordering::Relaxed)
     }
 
-    fn lose(&self) {
-        if !self.lost.swap(true, Ordering::Relaxed) {
-            self.observer.stats.unobserved.fetch_add(1, Ordering::Relaxed);
+    fn wrote(&self, fits: bool) {
+        if !fits {
+            self.0.lost.store(true, Ordering::Relaxed);
+            self.0.observer.stats.unobserved.fetch_add(1, Ordering::Relaxed);
+            self.0.observer.tape.write_anyway(Message::Lost(self.0.uuid));
         }
-        // If even this finds no room, the meter waits in vain until the bound on calls forgets it.
-        let _ = self.observer.sender.try_send(Message::Lost(self.uuid));
     }
 }
 
-/// What is being observed, and what was concluded and not handed over yet.
-struct Observing<'a> {
-    calls: HashMap<CallUuid, Box<Watched>>,
-    /// Calls that are over before it was found out where they come from.
-    unplaced: HashMap<CallUuid, Over>,
-    callers: Callers,
-    concluded: Vec<Sighting>,
-    estimator: Estimator,
-    queued_bytes: &'a AtomicUsize,
-    writer: &'a WriterHandle,
-}
-
-fn observe(receiver: &Receiver<Message>, callers: Callers, queued_bytes: &AtomicUsize, writer: &WriterHandle) {
-    let mut observing = Observing {
-        calls: HashMap::new(),
-        unplaced: HashMap::new(),
-        callers,
-        concluded: Vec::new(),
-        estimator: Estimator::start(writer),
-        queued_bytes,
-        writer,
-    };
-    while let Ok(message) = receiver.recv() {
-        let mut next = Some(message);
-        while let Some(message) = next.take() {
-            if !observing.take(message) {
-                return observing.finish();
-            }
-            next = receiver.try_recv().ok();
-        }
-        observing.hand_over();
-        std::thread::sleep(GATHER);
-    }
-    observing.finish();
-}
-
-impl Observing<'_> {
-    /// Looks at one message; whether more are to come.
-    fn take(&mut self, message: Message) -> bool {
-        match message {
-            Message::Begun(uuid, mut watched) => {
-                // Now, while the caller waits for its answer and is surely there.
-                let unplaced = watched.project.is_none() || attribution::process_may_name(watched.client.as_deref());
-                watched.origin_asked = unplaced && self.callers.ask(uuid, watched.peer);
-                self.calls.insert(uuid, watched);
-            }
-            Message::From(uuid, origin) => {
-                if let Some(call) = self.calls.get_mut(&uuid) {
-                    call.place(*origin);
-                    self.concluded.extend(call.settled());
-                } else if let Some(mut over) = self.unplaced.remove(&uuid) {
-                    over.call.place(*origin);
-                    self.concluded.extend(self.estimator.conclude(over));
-                }
-            }
-            Message::Piece(uuid, side, bytes) => {
-                self.queued_bytes.fetch_sub(bytes.len(), Ordering::Relaxed);
-                if let Some(call) = self.calls.get_mut(&uuid) {
-                    match side {
-                        Side::Request => call.meter.request(&bytes),
-                        Side::Reply => call.meter.reply(&bytes),
-                    }
-                    self.concluded.extend(call.settled());
-                }
-            }
-            Message::Head(uuid, status, headers) => {
-                if let Some(call) = self.calls.get_mut(&uuid) {
-                    call.meter.head(status.as_u16(), |name| text(&headers, name));
-                }
-            }
-            Message::Ended(uuid, ending, at) => {
-                if let Some(call) = self.calls.remove(&uuid) {
-                    let over = Over { call, ending, at };
-                    if over.call.origin_asked {
-                        // Every question is answered soon.
-                        self.unplaced.insert(uuid, over);
-                    } else {
-                        self.concluded.extend(self.estimator.conclude(over));
-                    }
-                }
-            }
-            Message::Lost(uuid) => drop(self.calls.remove(&uuid)),
-            Message::Finish => return false,
-        }
-        if self.concluded.len() >= SIGHTINGS_AT_ONCE {
-            self.hand_over();
-        }
-        true
-    }
-
-    fn hand_over(&mut self) {
-        self.writer.seen(std::mem::take(&mut self.concluded));
-    }
-
-    /// Concludes what has not ended as if its client had gone.
-    fn finish(mut self) {
-        for over in std::mem::take(&mut self.unplaced).into_values() {
-            self.concluded.extend(self.estimator.conclude(over));
-        }
-        let now = clock::now();
-        for call in std::mem::take(&mut self.calls).into_values() {
-            self.concluded.extend(self.estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }));
-        }
-        self.hand_over();
-        self.estimator.finish();
+/// Writes a line of a head's text. What has a line end in it would be two, and is left out.
+fn copy_line(name: &str, value: &str, text: &mut Vec<u8>) {
+    if !value.contains('\n') {
+        text.extend_from_slice(name.as_bytes());
+        text.push(b' ');
+        text.extend_from_slice(value.as_bytes());
+        text.push(b'\n');
     }
 }
 
-/// A call that is over, and not concluded.
-struct Over {
-    call: Box<Watched>,
-    ending: Ending,
-    at: Timestamp,
-}
-
-impl Over {
-    fn conclude(mut self) -> Vec<Sighting> {
-        let sightings = self.call.meter.finish(self.ending, self.at);
-        self.call.own(sightings)
-    }
-}
-
-/// Concludes the calls whose tokens must be counted here, on a thread of its own: counting takes long, and what passes meanwhile would not
-/// fit into the queue.
-struct Estimator {
-    sender: SyncSender<Over>,
-    thread: JoinHandle<()>,
-}
-
-impl Estimator {
-    fn start(writer: &WriterHandle) -> Estimator {
-        let (sender, receiver) = sync_channel::<Over>(ESTIMATES_MAX);
-        let writer = writer.clone();
-        let count = move || {
-            loop {
-                match receiver.recv_timeout(ESTIMATE_IDLE) {
-                    Ok(over) => writer.seen(over.conclude()),
-                    Err(RecvTimeoutError::Disconnected) => break,
-                    Err(RecvTimeoutError::Timeout) => {
-                        estimate::release();
-                        // An idle engine is not woken for nothing.
-                        let Ok(over) = receiver.recv() else { break };
-                        writer.seen(over.conclude());
-                    }
-                }
-            }
-        };
-        let thread = std::thread::Builder::new().name("tollbar-estimate".into()).spawn(count);
-        Estimator { sender, thread: thread.expect("the system gives a thread to a program that starts") }
-    }
-
-    /// Concludes a call, here or there; what was concluded here. Where too many wait there, it is done here.
-    fn conclude(&self, mut over: Over) -> Vec<Sighting> {
-        if over.call.meter.lacks_usage(over.ending) {
-            match self.sender.try_send(over) {
-                Ok(()) => return Vec::new(),
-                Err(TrySendError::Full(back) | TrySendError::Disconnected(back)) => over = back,
-            }
-        }
-        over.conclude()
-    }
-
-    /// Waits until all are concluded.
-    fn finish(self) {
-        drop(self.sender);
-        // One that is gone has nothing left to conclude.
-        let _ = self.thread.join();
-    }
-}
-
-impl Watched {
-    /// It was found out, or not, where the call comes from.
-    fn place(&mut self, origin: Origin) {
-        self.origin_asked = false;
-        self.client = attribution::client_of_process(self.client.take(), origin.program);
-        // What was named by the call itself may have nothing to do with the folder, nor with its branch.
-        if self.project.is_none() {
-            (self.project, self.branch) = (origin.project, origin.branch);
+fn copy_headers(headers: &HeaderMap, is_read: impl Fn(&str) -> bool, text: &mut Vec<u8>) {
+    for (name, value) in headers {
+        if is_read(name.as_str())
+            && let Ok(value) = value.to_str()
+        {
+            copy_line(name.as_str(), value, text);
         }
     }
-
-    /// The calls of a conversation that are over, as soon as it is known whose they are.
-    fn settled(&mut self) -> Vec<Sighting> {
-        if self.origin_asked || !self.meter.converses() {
-            return Vec::new();
-        }
-        let settled = self.meter.settled(clock::now());
-        self.own(settled)
-    }
-
-    /// What was seen of a call, with whose it is.
-    fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
-        for Sighting { usage, .. } in &mut sightings {
-            usage.provider.clone_from(&self.upstream);
-            usage.geo = usage.geo.take().or_else(|| self.geo.map(str::to_owned));
-            usage.project.clone_from(&self.project);
-            usage.branch.clone_from(&self.branch);
-            usage.client.clone_from(&self.client);
-            usage.session.clone_from(&self.session);
-        }
-        sightings
-    }
 }
 
-fn text<'h>(headers: &'h HeaderMap, name: &str) -> Option<&'h str> {
-    headers.get(name)?.to_str().ok()
+/// The lines of a head's text, each with its name and what stands behind it.
+pub(super) fn lines(text: &[u8]) -> Vec<(&str, &str)> {
+    let text = std::str::from_utf8(text).unwrap_or_default();
+    text.lines().filter_map(|line| line.split_once(' ')).collect()
+}
+
+/// What stands behind the first line of this name.
+pub(super) fn named<'t>(lines: &[(&str, &'t str)], name: &str) -> Option<&'t str> {
+    lines.iter().find(|(found, _)| *found == name).map(|(_, value)| *value)
 }

@@ -5,8 +5,12 @@
 //! found in time stays unnamed, and no call and no meter waits for that.
 
 use super::observe::ObserverHandle;
-use crate::attribution::{self, Projects};
+use crate::{
+    attribution::{self, Projects},
+    priority,
+};
 use events::{CallUuid, Project};
+use rustc_hash::FxHashMap;
 use std::{
     collections::HashMap,
     net::SocketAddr,
@@ -23,6 +27,8 @@ const CALLERS_MAX: usize = 16;
 const ASKED_MAX: usize = 256;
 /// What waited longer is not looked for: its address may be another's by now.
 const ASKED_AGE_MAX: Duration = Duration::from_secs(2);
+/// How long an answer holds: a branch may be left at any time.
+const ANSWER_AGE_MAX: Duration = Duration::from_secs(1);
 /// After a search this many times as long is rested, so that a storm of new connections costs a fifth of a processor at most.
 const REST: u32 = 4;
 
@@ -63,7 +69,10 @@ impl Callers {
         let (sender, receiver) = sync_channel(ASKED_MAX);
         std::thread::Builder::new()
             .name("tollbar-callers".into())
-            .spawn(move || look(&receiver, &observer))
+            .spawn(move || {
+                priority::step_back();
+                look(&receiver, &observer);
+            })
             .expect("the system gives a thread to a program that starts");
         Callers(sender)
     }
@@ -88,12 +97,31 @@ fn look(receiver: &Receiver<Asked>, observer: &ObserverHandle) {
         let young = asked.iter().filter(|asked| asked.at.elapsed() < ASKED_AGE_MAX).map(|asked| asked.peer);
         let searched = peers.search(young);
         for Asked { call, peer, .. } in asked {
-            if call.is_some_and(|call| !observer.comes_from(call, peers.origin(peer))) {
-                return;
-            }
+            call.into_iter().for_each(|call| observer.comes_from(call, peers.origin(peer)));
         }
         if searched {
             std::thread::sleep(began.elapsed() * REST);
+        }
+    }
+}
+
+/// The last answers by connection, with the time when each was given: who calls often is asked for once in a while only.
+#[derive(Default)]
+pub(super) struct Answers(FxHashMap<u64, (Instant, Origin)>);
+
+impl Answers {
+    /// Where a connection comes from, if that was found lately.
+    pub(super) fn get(&self, peer: Peer) -> Option<&Origin> {
+        self.0.get(&peer.connection).filter(|(at, _)| at.elapsed() < ANSWER_AGE_MAX).map(|(_, origin)| origin)
+    }
+
+    pub(super) fn remember(&mut self, peer: Peer, origin: &Origin) {
+        // Who was not found may be found yet.
+        if *origin != Origin::default() {
+            if self.0.len() >= CONNECTIONS_MAX {
+                self.0.clear();
+            }
+            self.0.insert(peer.connection, (Instant::now(), origin.clone()));
         }
     }
 }

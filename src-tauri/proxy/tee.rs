@@ -38,7 +38,8 @@ pub(super) struct Tee {
 }
 
 enum Behind {
-    Trailers(Frame<Bytes>),
+    /// Rare, and large.
+    Trailers(Box<Frame<Bytes>>),
     End,
     /// What broke it off.
     Cut(hyper::Error),
@@ -73,7 +74,7 @@ impl Tee {
                             break;
                         }
                     }
-                    Err(trailers) => self.behind = Some(Behind::Trailers(trailers)),
+                    Err(trailers) => self.behind = Some(Behind::Trailers(Box::new(trailers))),
                 },
                 Poll::Ready(Some(Err(cut))) => self.behind = Some(Behind::Cut(cut)),
                 Poll::Ready(None) => self.behind = Some(Behind::End),
@@ -95,7 +96,7 @@ impl Tee {
         match self.behind.take() {
             Some(Behind::Trailers(trailers)) => {
                 self.ended(End::Whole);
-                Poll::Ready(Some(Ok(trailers)))
+                Poll::Ready(Some(Ok(*trailers)))
             }
             Some(Behind::Cut(cut)) => {
                 self.ended(End::Cut);

@@ -2,7 +2,7 @@
 
 use super::{Fact, LogError, unmatched::Unmatched};
 use crate::{CallUuid, Entry, Event, MatchedBy, RequestKey, Said, Seq, Sighting, Timestamp, Usage, sameness::Half};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use std::sync::Arc;
 
 /// What the log holds under a key.
@@ -18,23 +18,33 @@ pub(super) enum Known {
 pub(super) struct Held {
     /// The key of the call, by which it is known: another than its own where it was matched.
     key: Option<(RequestKey, Known)>,
-    /// The key that it has if another call was given the same id.
+    /// The key that it has if another call was given the same id; looked up where there may be another.
     apart: Option<(RequestKey, Known)>,
     /// Of a match, the call that a client's id is said to lead to.
     call: Option<(RequestKey, Known)>,
 }
 
 impl Held {
-    pub(super) fn of<E>(fact: &Fact, known: impl Fn(RequestKey) -> Result<(RequestKey, Known), E>) -> Result<Held, E> {
+    /// `met`: the keys of the facts before it in the batch.
+    pub(super) fn of<E>(
+        fact: &Fact,
+        met: &mut FxHashSet<RequestKey>,
+        known: impl Fn(RequestKey) -> Result<(RequestKey, Known), E>,
+    ) -> Result<Held, E> {
         match fact {
             Fact::Event(_) => Ok(Held::default()),
             Fact::Remetered { key, .. } => Ok(Held { key: Some(known(*key)?), ..Held::default() }),
-            Fact::Matched { key, call, by: _ } => Ok(Held { key: Some(known(*key)?), call: Some(known(*call)?), apart: None }),
+            Fact::Matched { key, call, by: _ } => {
+                met.extend([*key, *call]);
+                Ok(Held { key: Some(known(*key)?), call: Some(known(*call)?), apart: None })
+            }
             Fact::Seen(sighting) => {
                 let Some(key) = sighting.usage.key() else { return Ok(Held::default()) };
-                let carried: Option<CallUuid> = sighting.usage.carried.filter(|_| sighting.usage.call_id.is_some());
+                let held = known(key)?;
+                let is_new = met.insert(key) && matches!(held.1, Known::Not);
+                let carried: Option<CallUuid> = sighting.usage.carried.filter(|_| !is_new && sighting.usage.call_id.is_some());
                 let apart = carried.map(|carried| known(key.carried_by(carried))).transpose()?;
-                Ok(Held { key: Some(known(key)?), apart, call: None })
+                Ok(Held { key: Some(held), apart, call: None })
             }
         }
     }

@@ -1,7 +1,8 @@
 //! The store: the copy of the log that is read. The only file that names sled.
 //!
-//! One tree, so that a batch is atomic. The newest entries are single values (`e` + number -> entry); every [`SEGMENT_ENTRIES`] of them
-//! are sealed into a segment of two values (`h` + number of the segment -> its columns, `c` -> its ids), and their single values go.
+//! One tree, so that a batch is atomic. Every [`SEGMENT_ENTRIES`] entries are sealed into a segment of two values (`h` + number of the
+//! segment -> its columns, `c` -> its ids). The newest ones, which fill none yet, are single values (`e` + number -> entry) from the next
+//! flush on: most are in a segment before.
 //! Only the newest [`WHOLE_SEGMENTS`] keep their ids: of older calls folds ask counts, and whoever asks for ids reads the journal.
 //! It may be lost at any time: the journal holds everything that is here.
 
@@ -213,16 +214,17 @@ impl Store {
 
     /// Takes a batch that the journal has. What sled does not take now stays in memory and goes with a later batch.
     pub(super) fn put(&mut self, entries: impl Iterator<Item = Arc<Entry>>) {
+        let before = self.tail.len();
         self.tail.extend(entries);
-        if self.works() && self.has_room() && self.write().is_err() {
+        self.unflushed_entries += self.tail.len() - before;
+        if self.tail.len() >= SEGMENT_ENTRIES && self.works() && self.has_room() && self.seal().is_err() {
             self.abandon();
         }
     }
 
-    /// Writes what sled lacks of the tail: whole segments sealed, the rest as single entries.
-    fn write(&mut self) -> Result<(), StoreError> {
+    /// Seals what fills segments.
+    fn seal(&mut self) -> Result<(), StoreError> {
         let tree = self.tree()?.clone();
-        let mut fresh = self.tail.len() - self.stored;
         while self.tail.len() >= SEGMENT_ENTRIES {
             let mut batch = sled::Batch::default();
             let sealed = &self.tail.make_contiguous()[..SEGMENT_ENTRIES];
@@ -242,26 +244,25 @@ impl Store {
             self.stored -= singles;
             self.segments += 1;
         }
-        let mut batch = sled::Batch::default();
-        for entry in self.tail.iter().skip(self.stored) {
-            batch.insert(&key(ENTRY, entry.seq.0), wire::encode(entry));
-        }
-        guarded(|| tree.apply_batch(batch))?;
-        self.stored = self.tail.len();
-        self.unflushed_entries += std::mem::take(&mut fresh);
         if self.unflushed_entries >= UNFLUSHED_ENTRIES_MAX {
             self.flush()?;
         }
         Ok(())
     }
 
-    /// Writes out what sled holds in memory, if there is room for it.
+    /// Writes out what sled lacks of the tail and what it holds in memory, if there is room for it.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
         if self.unflushed_entries == 0 || !self.has_room() {
             return Ok(());
         }
         let tree = self.tree()?;
+        let mut batch = sled::Batch::default();
+        for entry in self.tail.iter().skip(self.stored) {
+            batch.insert(&key(ENTRY, entry.seq.0), wire::encode(entry));
+        }
+        guarded(|| tree.apply_batch(batch))?;
         guarded(|| tree.flush())?;
+        self.stored = self.tail.len();
         self.unflushed_entries = 0;
         Ok(())
     }
@@ -376,6 +377,13 @@ impl Store {
     fn value(&self, kind: u8, number: u64) -> Result<sled::IVec, StoreError> {
         let tree = self.tree()?;
         guarded(|| tree.get(key(kind, number)))?.ok_or(StoreError::Missing(first_of(number)))
+    }
+}
+
+impl Drop for Store {
+    /// Leaves nothing for the next opening to catch up on. A store that fails now is completed then.
+    fn drop(&mut self) {
+        let _ = self.flush();
     }
 }
 

@@ -1,0 +1,219 @@
+//! The meter's side of observing: a thread of its own reads what the proxy noted, and hands what it concludes to the writer.
+
+use super::{
+    conclude::{Estimator, Over},
+    observe::{Begun, Message, PROJECT_IN_HEADER, PROJECT_IN_PATH, Side, lines, named},
+    peer::{Answers, Callers, Origin, Peer},
+    tape::{Batch, Reader},
+};
+use crate::{
+    attribution, clock,
+    engine::WriterHandle,
+    meter::{Call, Ending, Meter},
+    upstreams::Upstream,
+};
+use events::{CallUuid, Project, ProjectBy, Sighting, Source};
+use rustc_hash::FxHashMap;
+use std::{sync::Arc, time::Duration};
+
+/// How long pieces gather before the observer looks at the next ones: it is woken once for many of them, and nobody waits for it.
+const GATHER: Duration = Duration::from_millis(3);
+/// How many sightings the writer gets at once.
+const SIGHTINGS_AT_ONCE: usize = 512;
+/// The longest name of a project that is taken from a call, in bytes.
+const NAME_BYTES_MAX: usize = 200;
+
+/// A call that is being observed.
+pub(super) struct Watched {
+    pub(super) meter: Meter,
+    peer: Peer,
+    /// Whether it is being found out where the call comes from.
+    origin_asked: bool,
+    upstream: Arc<Upstream>,
+    project: Option<Project>,
+    branch: Option<String>,
+    client: Option<String>,
+    session: Option<String>,
+}
+
+/// What is being observed, and what was concluded and not handed over yet.
+struct Observing<'a> {
+    calls: FxHashMap<CallUuid, Box<Watched>>,
+    /// Calls that are over before it was found out where they come from.
+    unplaced: FxHashMap<CallUuid, Over>,
+    callers: Callers,
+    answers: Answers,
+    concluded: Vec<Sighting>,
+    estimator: Estimator,
+    writer: &'a WriterHandle,
+}
+
+/// Reads what is noted until it is told that no more will be.
+pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &WriterHandle) {
+    let mut observing = Observing {
+        calls: FxHashMap::default(),
+        unplaced: FxHashMap::default(),
+        callers,
+        answers: Answers::default(),
+        concluded: Vec::new(),
+        estimator: Estimator::start(writer),
+        writer,
+    };
+    let mut batch = Batch::default();
+    loop {
+        reader.read(&mut batch);
+        let (messages, copied) = batch.unwind();
+        for message in messages {
+            if !observing.take(message, copied) {
+                return observing.finish();
+            }
+        }
+        batch.clear();
+        observing.hand_over();
+        std::thread::sleep(GATHER);
+    }
+}
+
+impl Observing<'_> {
+    /// Looks at one message; whether more are to come.
+    fn take(&mut self, message: Message, copied: &[u8]) -> bool {
+        match message {
+            Message::Begun(uuid, begun) => {
+                let Some(mut watched) = Watched::new(uuid, begun, copied) else { return true };
+                if watched.project.is_none() || attribution::process_may_name(watched.client.as_deref()) {
+                    match self.answers.get(watched.peer) {
+                        Some(origin) => watched.place(origin.clone()),
+                        // Now, while the caller waits for its answer and is surely there.
+                        None => watched.origin_asked = self.callers.ask(uuid, watched.peer),
+                    }
+                }
+                self.calls.insert(uuid, Box::new(watched));
+            }
+            Message::From(uuid, origin) => {
+                if let Some(call) = self.calls.get_mut(&uuid) {
+                    self.answers.remember(call.peer, &origin);
+                    call.place(*origin);
+                    self.concluded.extend(call.settled());
+                } else if let Some(mut over) = self.unplaced.remove(&uuid) {
+                    self.answers.remember(over.call.peer, &origin);
+                    over.call.place(*origin);
+                    self.concluded.extend(self.estimator.conclude(over));
+                }
+            }
+            Message::Piece(uuid, side, piece) => {
+                if let Some(call) = self.calls.get_mut(&uuid) {
+                    match side {
+                        Side::Request => call.meter.request(piece.of(copied)),
+                        Side::Reply => call.meter.reply(piece.of(copied)),
+                    }
+                    self.concluded.extend(call.settled());
+                }
+            }
+            Message::Head(uuid, status, headers) => {
+                if let Some(call) = self.calls.get_mut(&uuid) {
+                    let headers = lines(headers.of(copied));
+                    call.meter.head(status.as_u16(), |name| named(&headers, name));
+                }
+            }
+            Message::Ended(uuid, ending, at) => {
+                if let Some(call) = self.calls.remove(&uuid) {
+                    let over = Over { call, ending, at };
+                    if over.call.origin_asked {
+                        // Every question is answered soon.
+                        self.unplaced.insert(uuid, over);
+                    } else {
+                        self.concluded.extend(self.estimator.conclude(over));
+                    }
+                }
+            }
+            Message::Lost(uuid) => drop(self.calls.remove(&uuid)),
+            Message::Finish => return false,
+        }
+        if self.concluded.len() >= SIGHTINGS_AT_ONCE {
+            self.hand_over();
+        }
+        true
+    }
+
+    fn hand_over(&mut self) {
+        self.writer.seen(std::mem::take(&mut self.concluded));
+    }
+
+    /// Concludes what has not ended as if its client had gone.
+    fn finish(mut self) {
+        for over in std::mem::take(&mut self.unplaced).into_values() {
+            self.concluded.extend(self.estimator.conclude(over));
+        }
+        let now = clock::now();
+        for call in std::mem::take(&mut self.calls).into_values() {
+            self.concluded.extend(self.estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }));
+        }
+        self.hand_over();
+        self.estimator.finish();
+    }
+}
+
+impl Watched {
+    /// `None` where nothing billable can come of the call.
+    fn new(uuid: CallUuid, begun: Begun, copied: &[u8]) -> Option<Watched> {
+        let head = lines(begun.head.of(copied));
+        let (method, path) = *head.first()?;
+        let call = Call {
+            provider: &begun.upstream.dialect,
+            method,
+            path,
+            encoding: named(&head, "content-encoding"),
+            websocket: begun.websocket,
+            at: begun.at,
+            uuid,
+            source: Source::Proxy,
+        };
+        let project = |in_head, by| {
+            let name = named(&head, in_head)?.trim();
+            let fits = !name.is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
+            fits.then(|| Project { by, name: name.to_owned() })
+        };
+        Some(Watched {
+            meter: Meter::start(&call)?,
+            peer: begun.peer,
+            origin_asked: false,
+            project: project(PROJECT_IN_PATH, ProjectBy::Path).or_else(|| project(PROJECT_IN_HEADER, ProjectBy::Header)),
+            branch: None,
+            client: named(&head, "user-agent").and_then(attribution::client_of_user_agent),
+            session: attribution::session_of_headers(&|name| named(&head, name)).map(str::to_owned),
+            upstream: begun.upstream,
+        })
+    }
+
+    /// It was found out, or not, where the call comes from.
+    fn place(&mut self, origin: Origin) {
+        self.origin_asked = false;
+        self.client = attribution::client_of_process(self.client.take(), origin.program);
+        // What was named by the call itself may have nothing to do with the folder, nor with its branch.
+        if self.project.is_none() {
+            (self.project, self.branch) = (origin.project, origin.branch);
+        }
+    }
+
+    /// The calls of a conversation that are over, as soon as it is known whose they are.
+    fn settled(&mut self) -> Vec<Sighting> {
+        if self.origin_asked || !self.meter.converses() {
+            return Vec::new();
+        }
+        let settled = self.meter.settled(clock::now());
+        self.own(settled)
+    }
+
+    /// What was seen of a call, with whose it is.
+    pub(super) fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
+        for Sighting { usage, .. } in &mut sightings {
+            usage.provider.clone_from(&self.upstream.name);
+            usage.geo = usage.geo.take().or_else(|| self.upstream.geo().map(str::to_owned));
+            usage.project.clone_from(&self.project);
+            usage.branch.clone_from(&self.branch);
+            usage.client.clone_from(&self.client);
+            usage.session.clone_from(&self.session);
+        }
+        sightings
+    }
+}
