@@ -1,7 +1,7 @@
 //! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
 
 use crate::{Day, Period, Timestamp, Tokens, Usd, sameness::is_library};
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 use std::{
@@ -130,20 +130,26 @@ pub struct Sighting {
 /// The usage object of a provider or client (numbers and names only, never content), as JSON text.
 ///
 /// Text, because it is written far more often than it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(type = "unknown"))]
-pub struct Said(pub(crate) Box<RawValue>);
+pub struct Said(Box<str>);
 
 impl Said {
     /// The text.
     pub fn text(&self) -> &str {
-        self.0.get()
+        &self.0
+    }
+
+    /// Takes text that is sound JSON, as whoever made it has seen, and can be read again wherever it is put: no line breaks, not deep, no
+    /// number that is out of range.
+    pub fn of_sound(text: Box<str>) -> Said {
+        Said(text)
     }
 }
 
 impl From<&Value> for Said {
     fn from(value: &Value) -> Said {
-        Said(serde_json::value::to_raw_value(value).expect("a value is JSON"))
+        Said(value.to_string().into())
     }
 }
 
@@ -151,21 +157,13 @@ impl From<Box<RawValue>> for Said {
     /// Takes the text as it is. It must be one that can be read again wherever it is put: no line breaks, not deep, no number that is out
     /// of range.
     fn from(text: Box<RawValue>) -> Said {
-        Said(text)
+        Said(text.into())
     }
 }
-
-impl PartialEq for Said {
-    fn eq(&self, other: &Said) -> bool {
-        self.text() == other.text()
-    }
-}
-
-impl Eq for Said {}
 
 impl Serialize for Said {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        serde_json::from_str::<&RawValue>(&self.0).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -259,6 +257,11 @@ impl Usage {
             (None, Some(carried)) => Some(RequestKey::of("carried", &carried.to_string())),
             (None, None) => None,
         }
+    }
+
+    /// Whether the call has an identity at all.
+    pub const fn has_key(&self) -> bool {
+        self.call_id.is_some() || self.carried.is_some()
     }
 
     /// When the call would have ended if it had begun at an instant.
@@ -534,13 +537,26 @@ impl fmt::Display for CallUuid {
 #[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct RequestKey(pub [u8; 16]);
 
+/// As long as most texts are of which keys are made.
+const KEY_TEXT_BYTES: usize = 96;
+
 impl RequestKey {
     /// The key of a provider's id.
     pub fn of(family: &str, id: &str) -> RequestKey {
-        let digest = Sha256::new().chain_update(family).chain_update(b":").chain_update(id).finalize();
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest[..16]);
-        RequestKey(key)
+        // Nearly all fit into a few bytes, of which a digest is made at once.
+        let mut text = [0; KEY_TEXT_BYTES];
+        let parts = [family.as_bytes(), b":", id.as_bytes()];
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length > text.len() {
+            return RequestKey::of_bytes(&parts.concat());
+        }
+        let mut rest = &mut text[..];
+        for part in parts {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        RequestKey::of_bytes(&text[..length])
     }
 
     /// The digest of any bytes.

@@ -61,8 +61,8 @@ pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>)
     let file = File::open(path).map_err(unreadable)?;
     match format {
         Format::Jsonl => {
-            let mut lines = Lines::new(file, 0);
-            while let Some((_, line)) = lines.next_whole().map_err(unreadable)? {
+            let mut lines = Lines::new(file, 0, Vec::new());
+            while let Some((_, line)) = lines.next_with(&[]).map_err(unreadable)? {
                 reader.row(&json::text(line));
                 reader.hand_over(BATCH_SIGHTINGS_MAX, sink)?;
             }

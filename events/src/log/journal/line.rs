@@ -52,7 +52,7 @@ impl Line {
                 None => return Err("it names the tokens of an entry that has none".into()),
             },
         };
-        RawValue::from_string(text).map(|raw| Some(Said(raw))).map_err(|error| error.to_string())
+        RawValue::from_string(text).map(|raw| Some(Said::from(raw))).map_err(|error| error.to_string())
     }
 }
 
