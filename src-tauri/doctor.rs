@@ -4,7 +4,6 @@
 
 use crate::{
     attribution::Projects,
-    config::Home,
     connect::check,
     engine::Ledger,
     logs::{self, Client, Cursors},
@@ -91,11 +90,10 @@ pub struct Patient<'a> {
     pub dead_ports: Vec<check::Finding>,
 }
 
-/// The history of a client, held against the ledger; `None` where it has none here. What the engine has read already is not read again.
-pub fn history(client: Client, home: &Home, ledger: &Ledger, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<History>, Fault> {
+/// The history of a client, held against the ledger; `None` where it has none here. Read from its beginning: somebody may delete it then.
+pub fn history(client: Client, ledger: &Ledger, env: &dyn Fn(&str) -> Option<String>) -> Result<Option<History>, Fault> {
     let roots: Vec<PathBuf> = logs::usual_roots(client, env).into_iter().filter(|root| root.exists()).collect();
-    // A copy: how far the engine has read is its own affair.
-    let mut cursors = Cursors::load(&home.log().join(format!("cursors-{}.json", client.name()))).unwrap_or_default();
+    let mut cursors = Cursors::default();
     let mut calls_missing = 0;
     let mut sink = |sightings: Vec<events::Sighting>| -> Result<(), Fault> {
         let sought: Vec<Sought> = sightings.iter().filter_map(|sighting| Sought::of(&sighting.usage)).collect();

@@ -10,7 +10,6 @@ use serde_json::{Value, json};
 use std::{
     fs,
     path::{Path, PathBuf},
-    time::{SystemTime, UNIX_EPOCH},
 };
 
 /// What Anthropic says of each of its answers here: the first call is a title that opencode does not log.
@@ -30,7 +29,8 @@ fn reply(number: u64) -> Vec<u8> {
 fn message(root: &Path, number: u64) {
     let folder = root.join("storage/message/ses_1");
     fs::create_dir_all(&folder).unwrap();
-    let now = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_millis();
+    // TOLLBAR_NOW of the houses in which it lies.
+    let now = 1_795_348_800_000u64;
     let tokens = json!({"input": 100 + number, "output": 300 + number, "reasoning": 0, "cache": {"read": 15_000, "write": 2_570}});
     let message = json!({
         "id": format!("msg_own{number}"), "sessionID": "ses_1", "role": "assistant", "modelID": "claude-sonnet-4-5", "providerID": "anthropic",
@@ -71,7 +71,9 @@ fn a_clients_log_and_the_proxy_tell_of_the_same_calls_and_what_only_the_proxy_sa
     let mut seen = Vec::new();
     for log_first in [false, true] {
         let upstream = anthropic();
-        let house = House::before(&upstream);
+        let mut house = House::new(&upstream.config(&["openai", "anthropic"]));
+        house.set("TOLLBAR_NOW", "2026-11-22T12:00:00Z");
+        house.start();
         let root = house.path("opencode");
         (1..=3).for_each(|number| message(&root, number));
         if log_first {

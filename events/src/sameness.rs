@@ -74,7 +74,7 @@ impl Usage {
 
     /// The row as one more sighting of the call that it tells of: without what is the client's own, its id and its guesses about provider,
     /// model and cost.
-    pub(crate) fn as_sighting_of(self, carried: &Usage) -> Usage {
+    pub(crate) fn into_sighting_of(self, carried: &Usage) -> Usage {
         Usage { call_id: None, family: carried.family.clone(), model: None, reported_cost: None, ..self }
     }
 }

@@ -42,7 +42,7 @@ impl Doctor {
         let spinner = super::spinner("reading the clients' logs");
         let mut clients = Vec::new();
         for client in Client::ALL {
-            clients.extend(doctor::history(*client, &home, &ledger, &env)?);
+            clients.extend(doctor::history(*client, &ledger, &env)?);
         }
         spinner.finish_and_clear();
         let health = ledger.ask(Health::default())?;

@@ -44,7 +44,7 @@ def roots():
 
 def import_all(home):
     """How many entries it made."""
-    told = [json.loads(run(home, "import", "--client", client, "--root", str(root), "--json")) for _, client, root in roots()]
+    told = [json.loads(run(home, "import", "--client", client, "--root", str(root), "--again", "--json")) for _, client, root in roots()]
     return sum(one["entries"] for one in told)
 
 

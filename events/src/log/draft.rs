@@ -115,13 +115,20 @@ impl Drafting<'_> {
         let mut batch = Batch { drafting: self, lines, said_here: FxHashMap::default(), refused: 0 };
         let mut facts = facts;
         while let Some((fact, held)) = facts.next() {
-            if let Err((error, fact)) = batch.take(fact, held) {
+            if let Err(stopped) = batch.take(fact, held) {
+                let Stopped { error, undone } = *stopped;
                 let before = batch.lines.into_iter().map(Line::into_fact);
-                return Err((error, before.chain(fact).chain(facts.map(|(fact, _)| fact)).collect()));
+                return Err((error, before.chain([undone]).chain(facts.map(|(fact, _)| fact)).collect()));
             }
         }
         Ok(Drafted { lines: batch.lines, refused: batch.refused })
     }
+}
+
+/// What could not be read, and the fact that waits for it.
+struct Stopped {
+    error: LogError,
+    undone: Fact,
 }
 
 struct Batch<'a> {
@@ -133,7 +140,7 @@ struct Batch<'a> {
 }
 
 impl Batch<'_> {
-    fn take(&mut self, fact: Fact, held: Held) -> Result<(), (LogError, Option<Fact>)> {
+    fn take(&mut self, fact: Fact, held: Held) -> Result<(), Box<Stopped>> {
         match fact {
             Fact::Event(event) => self.push(None, event, None, false),
             Fact::Seen(sighting) => {
@@ -171,7 +178,7 @@ impl Batch<'_> {
     }
 
     /// Writes what is new of a call, and with it what makes it one with its counterpart, if that is there by now.
-    fn push_matched(&mut self, key: RequestKey, event: Event, said: Option<Said>) -> Result<(), (LogError, Option<Fact>)> {
+    fn push_matched(&mut self, key: RequestKey, event: Event, said: Option<Said>) -> Result<(), Box<Stopped>> {
         let (counted, now) = match event {
             Event::Used { usage } => (None, usage),
             Event::Restated { before, after } => (Some(before), after),
@@ -192,16 +199,16 @@ impl Batch<'_> {
         let found = self.begin_to_match().and_then(|()| half.map(|half| self.counterpart(half, &now)).transpose());
         let found = match found {
             Ok(found) => found.flatten(),
-            Err(error) => return Err((error, Some(Fact::Seen(Box::new(Sighting { usage: *now, said }))))),
+            Err(error) => return Err(Box::new(Stopped { error, undone: Fact::Seen(Box::new(Sighting { usage: *now, said })) })),
         };
         match (half, found) {
             (Some(Half::Row), Some((call, carried, by))) => {
-                let after = Box::new(carried.merged(&now.as_sighting_of(&carried)));
+                let after = Box::new(carried.merged(&now.into_sighting_of(&carried)));
                 self.push(Some(call), Event::Restated { before: carried, after }, None, false);
                 self.push(Some(key), Event::Matched { call, by, before: counted }, said, false);
             }
             (Some(Half::Carried), Some((row_key, row, by))) => {
-                let whole = Box::new(now.merged(&row.clone().as_sighting_of(&now)));
+                let whole = Box::new(now.merged(&row.clone().into_sighting_of(&now)));
                 self.push(Some(key), stated(counted, whole), said, false);
                 self.push(Some(row_key), Event::Matched { call: key, by, before: Some(row) }, None, false);
             }
@@ -249,7 +256,7 @@ impl Batch<'_> {
             Known::As(_) | Known::Not | Known::Lost => return,
         };
         if let Some(row) = &row {
-            let after = Box::new(carried.merged(&Usage::clone(row).as_sighting_of(&carried)));
+            let after = Box::new(carried.merged(&Usage::clone(row).into_sighting_of(&carried)));
             if after != carried {
                 self.push(Some(call), Event::Restated { before: carried, after }, None, false);
             }
@@ -293,7 +300,7 @@ impl Batch<'_> {
         let own = seen.key();
         let (mut key, mut before) = self.known(held.key)?;
         if let (true, Known::As(call)) = (own != Some(key), &before) {
-            seen = seen.as_sighting_of(call);
+            seen = seen.into_sighting_of(call);
         } else if matches!(&before, Known::As(other) if is_another_call(other, &seen))
             && let Some(apart) = self.known(held.apart)
         {

@@ -165,7 +165,7 @@ fn camel(fields: &Fields<String, Value>) -> Value {
     };
     let nested = |value: &Value| match value {
         Value::Object(fields) => Value::Object(fields.iter().map(|(key, value)| (name(key), value.clone())).collect()),
-        other => other.clone(),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) | Value::Array(_) => value.clone(),
     };
     let wanted = |key: &str| matches!(key, "usageMetadata" | "responseId" | "modelVersion");
     Value::Object(fields.iter().map(|(key, value)| (name(key), nested(value))).filter(|(key, _)| wanted(key)).collect())

@@ -4,7 +4,7 @@ use crate::{
     query::{CallRow, Calls, Query, Recent, SpendBy, View},
 };
 use proptest::prelude::*;
-use std::path::Path;
+use std::{path::Path, slice::from_ref};
 use tempfile::TempDir;
 
 const START_SECS: i64 = 1_795_000_000;
@@ -93,10 +93,7 @@ fn log_of(batches: &[&[Usage]]) -> (TempDir, Log) {
 }
 
 fn matched(log: &Log) -> Vec<MatchedBy> {
-    let matched = |entry: crate::Entry| match entry.event {
-        Event::Matched { by, .. } => Some(by),
-        _ => None,
-    };
+    let matched = |entry: crate::Entry| if let Event::Matched { by, .. } = entry.event { Some(by) } else { None };
     log.replay().filter_map(|entry| matched(entry.expect("an entry"))).collect()
 }
 
@@ -104,8 +101,8 @@ fn matched(log: &Log) -> Vec<MatchedBy> {
 fn a_row_and_the_call_that_it_tells_of_are_one_whichever_comes_first() {
     let (row, carried) = (row("1", 1, 317), carried("1", 0, 317));
     let orders: [&[&[Usage]]; 4] = [
-        &[&[row.clone()], &[carried.clone()]],
-        &[&[carried.clone()], &[row.clone()]],
+        &[from_ref(&row), from_ref(&carried)],
+        &[from_ref(&carried), from_ref(&row)],
         &[&[row.clone(), carried.clone()]],
         &[&[carried.clone(), row.clone()]],
     ];
@@ -120,7 +117,7 @@ fn a_row_and_the_call_that_it_tells_of_are_one_whichever_comes_first() {
         assert_eq!(matched(&log), [MatchedBy::Session]);
         told.push(call);
         for again in [&row, &carried] {
-            assert_eq!(append(&mut log, std::slice::from_ref(again)), 0, "told again");
+            assert_eq!(append(&mut log, from_ref(again)), 0, "told again");
         }
         assert_eq!(append(&mut log, &[carried.clone(), row.clone(), row.clone()]), 0, "in one batch");
         drop(log);
@@ -192,7 +189,7 @@ fn a_match_that_another_log_made_is_taken_over_once() {
     // Too far apart to be found here.
     let (row, carried) = (row("1", 1, 317), Usage { session: None, ..carried("1", -4_000, 317) });
     let (key, call) = (row.key().expect("a key"), carried.key().expect("a key"));
-    let (_folder, mut log) = log_of(&[&[row.clone()], &[carried.clone()]]);
+    let (_folder, mut log) = log_of(&[from_ref(&row), from_ref(&carried)]);
     assert_eq!(calls(&log).len(), 2);
     let fact = || Fact::Matched { key, call, by: MatchedBy::Time };
     assert_eq!(log.append(&mut vec![fact(), fact()], at(0)).expect("appends").len(), 2);
@@ -256,7 +253,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(48))]
     #[test]
     fn in_any_order_and_any_batches_it_comes_to_the_same((cut, pairs, there) in sightings(), reopen in any::<bool>()) {
-        let of = |place: &usize| { let (row, carried) = &pairs[place / 2]; if place % 2 == 0 { row.clone() } else { carried.clone() } };
+        let of = |place: &usize| { let (row, carried) = &pairs[place / 2]; if place.is_multiple_of(2) { row.clone() } else { carried.clone() } };
         let mut sorted = there.clone();
         sorted.sort_unstable();
         let straight = log_of(&[&sorted.iter().map(of).collect::<Vec<_>>()]);
