@@ -159,6 +159,11 @@ pub fn client_of_user_agent(agent: &str) -> Option<String> {
     } else {
         name.into()
     };
+    safe_name(&name)
+}
+
+/// What of a name is fit to be kept and shown.
+fn safe_name(name: &str) -> Option<String> {
     let safe: String =
         name.chars().filter(|letter| letter.is_ascii_alphanumeric() || "-_.".contains(*letter)).take(NAME_BYTES_MAX).collect();
     (!safe.is_empty()).then_some(safe)
@@ -181,10 +186,45 @@ fn stainless_sdk(name: &str, rest: &str) -> Option<String> {
     Some(format!("{vendor}-{language}"))
 }
 
+/// Programs that call by the user agent of a library: the program, and what its libraries are called (clients-measured, section 3).
+const BEHIND: [(&str, [&str; 2]); 1] = [("aider", ["openai-python", "litellm"])];
+
+/// Whether a process can name the client better than its user agent did.
+pub fn process_may_name(client: Option<&str>) -> bool {
+    client.is_none_or(|client| BEHIND.iter().any(|(_, libraries)| libraries.contains(&client)))
+}
+
+/// The client by its user agent and by the program that calls: the user agent names it, unless it has none or only a library's.
+pub fn client_of_process(client: Option<String>, program: Option<String>) -> Option<String> {
+    let Some(client) = client else { return program };
+    let behind = |program: &String| BEHIND.iter().any(|(it, libraries)| it == program && libraries.contains(&&*client));
+    Some(program.filter(behind).unwrap_or(client))
+}
+
+/// The name of the program in a command: of what is run, or of what it runs where that is an interpreter. Nothing else of a command is
+/// kept; the arguments may be anything.
+pub fn program_of_command(command: &[&str]) -> Option<String> {
+    let name_of = |path: &str| {
+        let name = path.rsplit('/').next().unwrap_or_default();
+        [".py", ".js", ".mjs", ".cjs", ".ts"].iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name).to_owned()
+    };
+    let run = name_of(command.first()?);
+    let interpreter = ["python", "pypy", "node", "bun", "deno", "ruby"]
+        .iter()
+        .any(|it| run.strip_prefix(it).is_some_and(|version| version.bytes().all(|letter| letter.is_ascii_digit() || letter == b'.')));
+    let name = match command {
+        [_, "-m", module, ..] if interpreter => name_of(module),
+        [_, script, ..] if interpreter && !script.starts_with('-') && !script.is_empty() => name_of(script),
+        _ => run,
+    };
+    safe_name(&name)
+}
+
 /// The client's session, from the headers of a request, so that a proxied call and its row in the client's log name the same one:
 /// Claude Code, Codex and opencode send it (clients-measured, section 3). `lookup` finds a header by its name in small letters.
+/// Codex's log of a subagent has the thread's id and not the session's.
 pub fn session_of_headers<'a>(lookup: &dyn Fn(&str) -> Option<&'a str>) -> Option<&'a str> {
-    ["x-claude-code-session-id", "session-id", "session_id", "thread-id", "x-session-id"]
+    ["x-claude-code-session-id", "thread-id", "session-id", "session_id", "x-session-id"]
         .into_iter()
         .filter_map(|name| lookup(name).map(str::trim))
         .find(|value| !value.is_empty() && value.len() <= NAME_BYTES_MAX && value.bytes().all(|letter| letter.is_ascii_graphic()))
@@ -309,11 +349,42 @@ mod tests {
     }
 
     #[test]
+    fn a_command_names_its_program_and_nothing_else_of_it_is_told() {
+        for (command, program) in [
+            (&["/venv/bin/python3.11", "/venv/bin/aider", "--message", "secret"][..], Some("aider")),
+            (&["python", "-m", "aider", "secret"], Some("aider")),
+            (&["/usr/bin/python3", "bot/review.py"], Some("review")),
+            (&["node", "/srv/app.mjs", "secret"], Some("app")),
+            (&["python3", "-c", "secret"], Some("python3")),
+            (&["node"], Some("node")),
+            (&["/opt/agent/bin/agent", "secret"], Some("agent")),
+            (&["nodemon", "secret"], Some("nodemon")),
+            (&["<b>\u{1b}"], Some("b")),
+            (&[""], None),
+            (&[], None),
+        ] {
+            assert_eq!(program_of_command(command).as_deref(), program, "{command:?}");
+        }
+    }
+
+    #[test]
+    fn a_process_names_the_client_where_the_user_agent_is_a_librarys_or_none() {
+        let client = |agent: Option<&str>, program: Option<&str>| client_of_process(agent.map(str::to_owned), program.map(str::to_owned));
+        assert_eq!(client(Some("litellm"), Some("aider")).as_deref(), Some("aider"));
+        assert_eq!(client(Some("claude-code"), Some("aider")).as_deref(), Some("claude-code"));
+        assert_eq!(client(Some("openai-python"), Some("review")).as_deref(), Some("openai-python"));
+        assert_eq!(client(None, Some("review")).as_deref(), Some("review"));
+        assert_eq!(client(Some("litellm"), None).as_deref(), Some("litellm"));
+        assert!(process_may_name(None) && process_may_name(Some("litellm")) && !process_may_name(Some("codex")));
+    }
+
+    #[test]
     fn sessions_are_found_in_headers() {
         let with = |name: &'static str, value: &'static str| session_of_headers(&move |asked| (asked == name).then_some(value));
         assert_eq!(with("x-claude-code-session-id", "790ee25e"), Some("790ee25e"));
         assert_eq!(with("thread-id", " 019a "), Some("019a"));
         assert_eq!(with("x-session-id", "ses_1"), Some("ses_1"));
+        assert_eq!(session_of_headers(&|name| ["session-id", "thread-id"].iter().find(|it| **it == name).copied()), Some("thread-id"));
         assert_eq!(with("x-session-id", "two words"), None);
         assert_eq!(with("authorization", "Bearer x"), None);
     }

@@ -3,7 +3,9 @@
 mod advice;
 mod budget;
 mod connect;
+mod coverage;
 mod dashboard;
+mod doctor;
 mod explain;
 mod export;
 mod import;
@@ -13,6 +15,7 @@ mod manual;
 mod models;
 mod plans;
 mod prices;
+mod project;
 mod remeter;
 mod reprice;
 mod reset;
@@ -86,8 +89,15 @@ enum Command {
     /// Budgets and how they stand
     #[command(subcommand)]
     Budget(budget::Budget),
-    /// Read AI clients' own logs
+    /// Read AI clients' own logs, or logs of another make
     Import(import::Import),
+    /// Who saw the calls: clients' own logs, the proxy, or both
+    Coverage(coverage::Coverage),
+    /// Projects and the names under which they are shown
+    #[command(subcommand)]
+    Project(project::Project),
+    /// What is found here, what is not read and why, and what to do
+    Doctor(doctor::Doctor),
     /// Price the recorded calls again: as of today or a date, under another book, as another model, tier or cache
     Reprice(reprice::Reprice),
     /// What would have been cheaper for the recorded calls
@@ -138,6 +148,12 @@ pub fn main() -> ExitCode {
         Command::Log(command) => command.run(),
         Command::Budget(command) => command.run(),
         Command::Import(command) => command.run(),
+        Command::Coverage(command) => command.run(),
+        Command::Project(command) => command.run(),
+        Command::Doctor(command) => match command.run() {
+            Ok(is_well) => return if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+            Err(fault) => Err(fault),
+        },
         Command::Reprice(command) => command.run(),
         Command::Advice(command) => command.run(),
         Command::Plans(command) => command.run(),

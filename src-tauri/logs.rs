@@ -4,19 +4,23 @@
 //! file passes through little memory is the same for all and stands here. A log that cannot be read never stops the others.
 //! Reading anything twice is harmless, because the ledger knows a call by its key; cursors only save the work.
 
+pub mod generic;
 pub mod watch;
 
 mod client;
 mod places;
 mod walk;
 
+mod batch;
 mod cursor;
 mod kin;
 mod lines;
 mod reading;
 mod sqlite;
 mod table;
+mod together;
 
+mod fields;
 mod json;
 mod kept;
 mod row;
@@ -47,19 +51,12 @@ pub use places::usual_roots;
 pub use walk::files;
 
 use crate::attribution::Projects;
-use cursor::Cursor;
-use events::{RequestKey, Sighting};
+use events::{Sighting, log::BATCH_FACTS_MAX};
 use kin::Kin;
-use std::{
-    collections::HashMap,
-    io,
-    path::{Path, PathBuf},
-};
+use std::path::PathBuf;
 
-/// How many sightings are handed over at once, at most.
-pub const BATCH_SIGHTINGS_MAX: usize = 2048;
-/// How many files may wait for one batch to fill; keeps short what an interruption reads again.
-const BATCH_FILES_MAX: usize = 512;
+/// How many sightings are handed over at once, at most: as many as the log takes.
+pub const BATCH_SIGHTINGS_MAX: usize = BATCH_FACTS_MAX;
 
 /// How far an import is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -85,9 +82,10 @@ pub struct Report {
     pub skipped: Vec<(PathBuf, String)>,
 }
 
-/// Reads what is new in a client's logs below `roots` (see [`usual_roots`]) and hands it to `sink` in batches of about
+/// Reads what is new in a client's logs below `roots` (see [`usual_roots`]) and hands it to `sink` in batches of at most
 /// [`BATCH_SIGHTINGS_MAX`], each call at most once a batch.
 ///
+/// Files are read on all cores while `sink` works, and handed over in the order of their names, whichever of them was read first.
 /// A cursor moves when `sink` took the batch; the caller keeps the cursors ([`Cursors::save`]). What `sink` refuses ends the import.
 pub fn import<E>(
     client: Client,
@@ -119,101 +117,41 @@ pub fn import_files<E>(
 ) -> Result<Report, E> {
     let mut kin = Kin::default();
     cursors.readers(client).for_each(|reader| kin.learn(reader));
-    let mut import =
-        Import { client, kin, cursors, projects, sink, batch: Batch::default(), waiting: Vec::new(), report: Report::default() };
-    let mut files: Vec<&PathBuf> = files.iter().collect();
-    import.look_ahead(&mut files);
-    for path in &files {
-        match import.file(path) {
-            Ok(()) => import.cursors.fault_is_over(path),
-            Err(Stop::Sink(error)) => return Err(error),
-            Err(Stop::File(error)) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(Stop::File(error)) => import.skip(path, format!("cannot read: {error}")),
+    let mut report = Report::default();
+    for turn in together::in_turns(client, files) {
+        let heads = together::heads(client, &turn, cursors);
+        heads.iter().for_each(|reader| kin.learn(reader));
+        let reading = together::Reading::new(client, cursors, &kin, projects);
+        let taken = together::read(&reading, &turn, &mut |parcel| {
+            let calls = parcel.sightings.len();
+            if calls > 0 {
+                sink(parcel.sightings)?;
+            }
+            report.calls += calls;
+            report.files += parcel.files;
+            report.bytes_read += parcel.bytes_read;
+            progress(Progress { files_done: report.files, files: files.len(), bytes_read: report.bytes_read });
+            Ok(())
+        });
+        for (path, cursor) in taken.cursors {
+            kin.learn(&cursor.reader);
+            cursors.set(&path, cursor);
         }
-        import.report.files += 1;
-        if import.batch.sightings.len() >= BATCH_SIGHTINGS_MAX || import.waiting.len() >= BATCH_FILES_MAX {
-            import.hand_over()?;
-        }
-        progress(Progress { files_done: import.report.files, files: files.len(), bytes_read: import.report.bytes_read });
-    }
-    import.hand_over()?;
-    Ok(import.report)
-}
-
-struct Import<'a, E> {
-    client: Client,
-    kin: Kin,
-    cursors: &'a mut Cursors,
-    projects: &'a mut Projects,
-    sink: &'a mut dyn FnMut(Vec<Sighting>) -> Result<(), E>,
-    batch: Batch,
-    /// Cursors to be moved when the batch is taken.
-    waiting: Vec<(PathBuf, Cursor)>,
-    report: Report,
-}
-
-enum Stop<E> {
-    Sink(E),
-    File(io::Error),
-}
-
-impl<E> From<io::Error> for Stop<E> {
-    fn from(error: io::Error) -> Stop<E> {
-        Stop::File(error)
-    }
-}
-
-impl<E> Import<'_, E> {
-    fn hand_over(&mut self) -> Result<(), E> {
-        let batch = std::mem::take(&mut self.batch).sightings;
-        if !batch.is_empty() {
-            let calls = batch.len();
-            (self.sink)(batch)?;
-            self.report.calls += calls;
-        }
-        for (path, cursor) in self.waiting.drain(..) {
-            self.cursors.set(&path, cursor);
-        }
-        Ok(())
-    }
-
-    fn skip(&mut self, path: &Path, reason: String) {
-        if self.cursors.fault_is_new(path, &reason) {
-            self.report.skipped.push((path.to_owned(), reason));
-        }
-    }
-}
-
-/// Sightings on their way, those of one call made one.
-#[derive(Default)]
-struct Batch {
-    sightings: Vec<Sighting>,
-    by_key: HashMap<RequestKey, usize>,
-}
-
-impl Batch {
-    fn add(&mut self, mut sighting: Sighting) {
-        let known = sighting.usage.key().map(|key| *self.by_key.entry(key).or_insert(self.sightings.len()));
-        match known.and_then(|at| self.sightings.get_mut(at)) {
-            None => self.sightings.push(sighting),
-            Some(known) => {
-                // Most lines of a call say the same at a later time, of which the earlier one counts: nothing to merge.
-                sighting.usage.at = sighting.usage.at.min(known.usage.at);
-                if sighting.usage == known.usage {
-                    return;
-                }
-                let merged = known.usage.merged(&sighting.usage);
-                // What was said stands with the tokens that it was read from.
-                if merged.tokens != known.usage.tokens {
-                    known.said = sighting.said;
-                }
-                known.usage = merged;
+        for (path, fault) in taken.faults {
+            match fault {
+                None => cursors.fault_is_over(&path),
+                Some(reason) if cursors.fault_is_new(&path, &reason) => report.skipped.push((path, reason)),
+                Some(_) => {}
             }
         }
+        taken.result?;
     }
+    Ok(report)
 }
 
 #[cfg(test)]
 mod cases;
+#[cfg(test)]
+mod hostile;
 #[cfg(test)]
 mod tests;

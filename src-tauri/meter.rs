@@ -12,9 +12,11 @@ mod frames;
 mod decode;
 mod websocket;
 
+mod multipart;
 mod prose;
 mod reply;
 mod socket;
+mod sound;
 
 mod said;
 mod surface;
@@ -22,9 +24,13 @@ mod surface;
 mod anthropic;
 mod bedrock;
 mod cohere;
+mod cost;
 mod gemini;
 mod ollama;
 mod openai;
+
+#[doc(hidden)]
+pub mod fuzzing;
 
 use crate::estimate;
 use decode::Decoder;
@@ -34,7 +40,7 @@ use prose::Prose;
 use reply::{Heard, Reply, RequestCopy};
 use said::{Reading, Said};
 use serde_json::{Map, Value};
-use surface::Surface;
+use surface::{Kind, Surface};
 use websocket::Sender;
 
 /// The status of an answer after which HTTP ends and the WebSocket begins.
@@ -83,12 +89,14 @@ pub struct Meter {
     websocket: bool,
     /// How many calls of a conversation were told.
     told: u64,
+    /// Whether the reply is a page for people, which no model made.
+    page: bool,
     /// The model that the path or the request names.
     asked: Option<String>,
     request: Option<Decoder<RequestCopy>>,
-    /// What was sent, where nobody else may count it.
-    sent: Option<Prose>,
-    silent: bool,
+    /// What was sent, where nobody else may count it: its text, and how long its sound is.
+    sent: Option<(Prose, Option<u64>)>,
+    kind: Kind,
     status: Option<u16>,
     request_id: Option<String>,
     reply: Decoder<Reply>,
@@ -98,7 +106,8 @@ impl Meter {
     /// `None` where nothing billable can come of the call: lists of models, counting of tokens, files, moderations.
     pub fn start(call: &Call<'_>) -> Option<Meter> {
         let route = if call.websocket { surface::socket_route(call.path)? } else { surface::route(call.method, call.path)? };
-        let ask = (route.model.is_none() || route.silent) && !route.retrieval;
+        // Whoever counts nothing, or is cut short, is estimated by what was sent.
+        let ask = !route.retrieval;
         Some(Meter {
             provider: call.provider.to_owned(),
             at: call.at,
@@ -107,14 +116,22 @@ impl Meter {
             retrieval: route.retrieval,
             websocket: call.websocket,
             told: 0,
+            page: false,
             request: ask.then(|| Decoder::new(call.encoding, RequestCopy::default())),
             sent: None,
-            silent: route.silent,
+            kind: route.kind,
             asked: route.model,
             status: None,
             request_id: None,
             reply: Decoder::new(None, Reply::on(route.surface)),
         })
+    }
+
+    /// How much memory the copies of request and reply take.
+    #[cfg(test)]
+    fn kept_bytes(&mut self) -> usize {
+        let request = self.request.as_mut().and_then(Decoder::sink).map_or(0, |copy| copy.kept_bytes());
+        request + self.reply.sink().map_or(0, |reply| reply.kept_bytes())
     }
 
     /// The next piece of the request's body.
@@ -134,7 +151,8 @@ impl Meter {
             let extensions = header("sec-websocket-extensions");
             reply.converse();
             self.reply = Decoder::websocket(extensions, Sender::Server, reply);
-            self.request = self.request.is_some().then(|| Decoder::websocket(extensions, Sender::Client, RequestCopy::default()));
+            let copy = RequestCopy::of_conversation();
+            self.request = self.request.is_some().then(|| Decoder::websocket(extensions, Sender::Client, copy));
             return;
         }
         reply.head(&header);
@@ -142,16 +160,25 @@ impl Meter {
         self.ask();
     }
 
-    /// Looks who was asked for. The copy of the request need not wait for the end of the reply.
+    /// Looks who was asked for. A small copy of the request is kept until it is known whether it must be counted; a large one need not wait
+    /// for the end of the reply.
     fn ask(&mut self) {
-        if let Some(mut request) = self.request.take() {
-            let Some(copy) = request.sink() else { return };
-            // A path that names the model is trusted.
-            self.asked = self.asked.take().or_else(|| copy.model());
-            self.sent =
-                (self.silent || self.reply.sink().is_some_and(|reply| reply.surface == Some(Surface::OpenAi))).then(|| copy.prose());
-            self.request = Some(request).filter(|_| self.asked.is_none());
+        let Some(copy) = self.request.as_mut().and_then(Decoder::sink) else { return };
+        // A path that names the model is trusted.
+        self.asked = self.asked.take().or_else(|| copy.model());
+        if copy.is_large() && !self.websocket {
+            self.sent = Some((copy.prose(), copy.sound_seconds()));
+            self.request = self.request.take().filter(|_| self.asked.is_none());
         }
+    }
+
+    /// What was sent, to be counted here: its text, and how long its sound is.
+    fn sent(&mut self) -> Option<&(Prose, Option<u64>)> {
+        if self.sent.is_none() || self.websocket {
+            let copy = self.request.as_mut().and_then(Decoder::sink);
+            self.sent = copy.map(|copy| (copy.prose(), copy.sound_seconds()));
+        }
+        self.sent.as_ref()
     }
 
     /// Whether it is a conversation of many calls.
@@ -184,6 +211,11 @@ impl Meter {
         sightings
     }
 
+    /// Whether one of the bodies cannot be decoded.
+    fn gave_up(&self) -> bool {
+        self.reply.gave_up() || self.request.as_ref().is_some_and(Decoder::gave_up)
+    }
+
     /// The next piece of the reply's body, as it came: still encoded.
     pub fn reply(&mut self, bytes: &[u8]) {
         self.reply.push(bytes);
@@ -191,7 +223,7 @@ impl Meter {
 
     /// Whether tokens may have to be counted here to conclude the call, which takes time: it ended without its usage, or before its end.
     pub fn lacks_usage(&mut self, ending: Ending) -> bool {
-        let served = self.status.is_some_and(|status| (200..300).contains(&status)) && !self.retrieval;
+        let served = self.status.is_none_or(|status| (200..300).contains(&status) || status == SWITCHING_PROTOCOLS) && !self.retrieval;
         let silent = |reply: &mut Reply| reply.calls.iter().all(|call| call.said.get("usage").is_none());
         served && (ending != Ending::Complete || self.reply.sink().is_some_and(silent))
     }
@@ -201,7 +233,6 @@ impl Meter {
         let gave_up = self.reply.gave_up();
         if let Some(copy) = self.request.as_mut().and_then(Decoder::sink) {
             self.asked = self.asked.take().or_else(|| copy.model()).or_else(|| copy.last_model());
-            self.sent = Some(copy.prose());
         }
         let mut reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
         reply.end();
@@ -211,14 +242,21 @@ impl Meter {
         }
         let closed = ending == Ending::Complete && !gave_up && reply.closed();
         if reply.calls.is_empty() {
-            reply.calls.push(Heard::default());
+            let (prose, seconds) = match self.kind {
+                Kind::Speech => (None, reply.sound_seconds()),
+                Kind::Transcript => (reply.plain(), None),
+                Kind::Words | Kind::Vectors | Kind::Pictures => (None, None),
+            };
+            reply.calls.push(Heard { prose: prose.unwrap_or_default(), seconds, ..Heard::default() });
         }
+        self.page = reply.is_page();
         reply.calls.into_iter().flat_map(|heard| self.sightings(surface, heard, closed, ending, ended_at)).collect()
     }
 
-    fn sightings(&self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
+    fn sightings(&mut self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let at = heard.begun.unwrap_or(self.at);
         let latency_ms = u32::try_from(ended_at.micros().saturating_sub(at.micros()) / 1000).ok();
+        openai::note_kind(self.kind, &mut heard.said);
         let reading = read(surface, &heard.said, &self.provider);
         let whole = match surface {
             Surface::OpenAi => heard.done || closed,
@@ -266,22 +304,34 @@ impl Meter {
         std::iter::once(whole).chain(within).collect()
     }
 
-    /// What the provider did not say, or not to the end, by the text that passed. Reasoning that is not shown cannot be seen: it is a least.
-    fn estimated(&self, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
+    /// What the provider did not say, or not to the end, by the text and the sound that passed. Reasoning that is not shown cannot be seen:
+    /// it is a least.
+    fn estimated(&mut self, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
+        let served = match self.status {
+            Some(SWITCHING_PROTOCOLS) => self.websocket,
+            Some(status) => (200..300).contains(&status),
+            // The client did not wait for the answer. What it sent was read.
+            None => true,
+        };
         // A page, or an error in words of its own, is no answer of a model.
-        let answered = heard.id.is_some() || !heard.prose.is_empty() || self.silent;
-        let served = self.status.is_some_and(|status| (200..300).contains(&status));
-        if !answered || !served {
+        let in_words = self.kind == Kind::Words && self.status.is_some();
+        let answered = !in_words && !heard.erred && !self.page || heard.id.is_some() || heard.answered || !heard.prose.is_empty();
+        // Pictures are billed by the piece, and some sound by its seconds, which were counted.
+        let by_other_measure = self.kind == Kind::Pictures || heard.said.get("usage").is_some_and(openai::counts_seconds);
+        if !served || !answered || by_other_measure {
             return (certainty, reading);
         }
-        let model = heard.said.text("model").or(self.asked.as_deref()).unwrap_or_default();
-        let sent = self.sent.as_ref().filter(|_| certainty == Certainty::Unknown);
-        let estimate = Estimate {
-            input: sent.map_or(0, |sent| sent.tokens(model)),
-            output: heard.prose.tokens(model),
-            percent: estimate::percent(model),
+        let kind = self.kind;
+        let model = heard.said.text("model").or(self.asked.as_deref()).unwrap_or_default().to_owned();
+        let sent = if certainty == Certainty::Unknown { self.sent() } else { None };
+        let (input, heard_seconds) = sent.map_or((0, None), |(prose, seconds)| (prose.tokens(&model), *seconds));
+        let estimate = Estimate { input, output: heard.prose.tokens(&model), percent: estimate::percent(&model), ..Estimate::default() };
+        let estimate = match kind {
+            Kind::Transcript => Estimate { input: 0, ..estimate }.with_heard(heard.seconds.or(heard_seconds)),
+            Kind::Speech => estimate.with_spoken(heard.seconds),
+            Kind::Words | Kind::Vectors | Kind::Pictures => estimate,
         };
-        if estimate.input == 0 && estimate.output <= reading.tokens.produced() {
+        if estimate.input == 0 && estimate.input_audio == 0 && estimate.output <= reading.tokens.produced() {
             return (certainty, reading);
         }
         heard.said.set(ESTIMATED, estimate.into());
@@ -292,7 +342,7 @@ impl Meter {
     /// be billed (provider-usage, section 15, row 13).
     fn may_have_cost(&self, heard: &Heard, ending: Ending) -> bool {
         match self.status {
-            Some(SWITCHING_PROTOCOLS) => self.websocket && (heard.id.is_some() || heard.turn_over),
+            Some(SWITCHING_PROTOCOLS) => self.websocket && (heard.id.is_some() || heard.turn_over || heard.answered),
             Some(status) => (200..300).contains(&status) && !self.retrieval && !(heard.erred && heard.id.is_none()),
             None => ending == Ending::ClientGone && !self.retrieval,
         }
@@ -322,6 +372,8 @@ pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
     };
     let model = said.text("model").map(str::to_owned).or_else(|| usage.model.clone());
     let request_model = usage.request_model.clone().filter(|asked| model.as_ref() != Some(asked));
+    // Where the upstream is, the reply does not say.
+    let geo = geo.or_else(|| usage.geo.clone());
     Some(Usage { model, request_model, tokens, fees, tier, geo, reported_cost, certainty, ..usage.clone() })
 }
 
@@ -358,44 +410,3 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
 
 #[cfg(test)]
 mod tests;
-
-/// Runs a whole meter over any bytes, for a fuzzer: `choice` is of path and encoding, and no piece is larger than `piece` bytes.
-#[doc(hidden)]
-pub fn fuzz(choice: u8, body: &[u8], piece: usize) -> Vec<Sighting> {
-    let paths = [
-        "/v1/chat/completions",
-        "/v1/responses",
-        "/v1/messages",
-        "/m/g:streamGenerateContent",
-        "/x",
-        "/v1/messages/batches/b/results",
-        "/model/m/invoke-with-response-stream",
-        "/v1/files/f/content",
-        "/v1beta/batches/b",
-        "/v1/realtime",
-        "/ws/x.BidiGenerateContent",
-    ];
-    let encodings = ["identity", "gzip", "deflate", "br", "zstd"];
-    let path = paths[usize::from(choice) % paths.len()];
-    let encoding = encodings[usize::from(choice) / paths.len() % encodings.len()];
-    let (at, uuid) = (Timestamp::from_micros(0), CallUuid(1));
-    let websocket = path.ends_with("realtime") || path.starts_with("/ws/");
-    let method = if ["results", "content", "/b"].iter().any(|end| path.ends_with(end)) { "GET" } else { "POST" };
-    let call = Call { provider: "fuzz", method, path, encoding: Some(encoding), websocket, at, uuid, source: Source::Proxy };
-    let Some(mut meter) = Meter::start(&call) else { return Vec::new() };
-    let pieces = || body.chunks(piece);
-    let mut sightings = Vec::new();
-    pieces().for_each(|piece| meter.request(piece));
-    let extensions = (encoding == "deflate").then_some("permessage-deflate");
-    meter.head(if websocket { SWITCHING_PROTOCOLS } else { 200 }, |name| match name {
-        "content-encoding" => Some(encoding),
-        "sec-websocket-extensions" => extensions,
-        _ => None,
-    });
-    for piece in pieces() {
-        meter.reply(piece);
-        sightings.extend(meter.settled(at));
-    }
-    sightings.extend(meter.finish(Ending::Complete, at));
-    sightings
-}

@@ -14,7 +14,7 @@ use events::query::{Fault, FaultCode, ProxyFacts};
 use forward::Forwarder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use observe::Observer;
-use peer::Peer;
+use peer::{Callers, Peer};
 use std::{
     net::TcpListener,
     pin::pin,
@@ -85,7 +85,8 @@ impl Proxy {
         // One thread: measured faster than two here, and the meter and the writer have theirs (docs/ARCHITECTURE.md, "Threads").
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
-        let serve = move || runtime.block_on(serve(listener, forwarder, stopped));
+        let callers = observer.callers();
+        let serve = move || runtime.block_on(serve(listener, forwarder, callers, stopped));
         let thread = std::thread::Builder::new().name("tollbar-proxy".into()).spawn(serve).map_err(failed)?;
         Ok(Proxy { address, stats, stop, thread: Some(thread), observer })
     }
@@ -118,7 +119,7 @@ pub(crate) fn any_route(upstreams: &Upstreams, uri: &hyper::Uri) {
     let _ = route::route(upstreams, uri, &hyper::HeaderMap::new());
 }
 
-async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: watch::Receiver<bool>) {
+async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, callers: Callers, mut stopped: watch::Receiver<bool>) {
     let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };
     // Every connection holds an end of this; when the last one has gone, all calls have ended.
     let (connected, mut all_gone) = mpsc::channel::<std::convert::Infallible>(1);
@@ -134,7 +135,10 @@ async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, mut stopped: wa
         // A chunk of a stream must not wait for the next one.
         let _ = stream.set_nodelay(true);
         let forwarder = forwarder.clone();
-        let peer = Peer { connection, socket };
+        // A connection that is gone already has no address of ours, and nobody to look for.
+        let ours = stream.local_addr().unwrap_or(socket);
+        let peer = Peer { connection, socket, ours };
+        callers.connected(peer);
         let service = hyper::service::service_fn(move |request| {
             let forwarder = forwarder.clone();
             async move { Ok::<_, std::convert::Infallible>(forwarder.handle(request, peer).await) }

@@ -18,6 +18,7 @@ const KNOWN: &[(&str, Option<&str>)] = &[
     ("bedrock", Some("https://bedrock-runtime.us-east-1.amazonaws.com")),
     ("cerebras", Some("https://api.cerebras.ai")),
     ("chatgpt-codex", Some("https://chatgpt.com")),
+    ("code-assist", Some("https://cloudcode-pa.googleapis.com")),
     ("cohere", Some("https://api.cohere.com")),
     ("copilot", Some("https://api.githubcopilot.com")),
     ("crusoe", Some("https://api.inference.crusoecloud.com")),
@@ -101,6 +102,15 @@ fn behind_version(path: &str) -> Option<&str> {
 }
 
 impl Upstream {
+    /// The region that it keeps its calls in, where its address says so and the price depends on it (provider-usage, section 2.8).
+    pub fn geo(&self) -> Option<&'static str> {
+        match self.base.host()? {
+            "eu.api.openai.com" => Some("eu"),
+            "us.api.openai.com" => Some("us"),
+            _ => None,
+        }
+    }
+
     /// The path of a call at this upstream, with its query, of what a client appended to the upstream's name.
     ///
     /// Doubled slashes before it, a doubled version, and one that is missing are put right: a base address that is almost right would
@@ -195,6 +205,8 @@ impl Upstreams {
             "openai"
         } else if ["api/chat", "api/generate", "api/tags", "api/embed"].contains(&path) {
             "ollama"
+        } else if path.starts_with("v1internal:") {
+            "code-assist"
         } else {
             return None;
         };
@@ -241,6 +253,13 @@ mod tests {
     }
 
     #[test]
+    fn an_address_in_a_region_says_so() {
+        let at = |base: &str| Upstream { name: "o".into(), base: base.parse().expect("an address"), dialect: "openai".into() }.geo();
+        assert_eq!(at("https://eu.api.openai.com/v1"), Some("eu"));
+        assert_eq!((at("https://api.openai.com"), at("https://eu.example.com")), (None, None));
+    }
+
+    #[test]
     fn bare_paths_find_the_provider_whose_api_has_them() {
         let upstreams = Upstreams::new(&BTreeMap::new()).expect("the known ones");
         let found = |path: &str, header: &str| upstreams.of_bare_path(path, |name| name == header).map(|upstream| upstream.name.as_str());
@@ -252,6 +271,7 @@ mod tests {
         assert_eq!(found("/v1/responses/resp_1", ""), Some("openai"));
         assert_eq!(found("/v1beta/models/gemini-2.5-pro:generateContent", ""), Some("gemini"));
         assert_eq!(found("/api/chat", ""), Some("ollama"));
+        assert_eq!(found("/v1internal:streamGenerateContent?alt=sse", ""), Some("code-assist"));
         assert_eq!(found("//v1/v1//chat/completions", ""), Some("openai"));
         assert_eq!(found("/favicon.ico", ""), None);
         assert_eq!(found("/v1/messagesque", ""), None);

@@ -176,3 +176,79 @@ fn a_session_read_in_steps_is_the_session_read_at_once() {
     );
     assert!(!sequences.is_empty());
 }
+
+/// Some orders of so many things: as they are, backwards, each of them first, and some more that look like none.
+fn orders(count: usize) -> Vec<Vec<usize>> {
+    let forwards: Vec<usize> = (0..count).collect();
+    let mut orders = vec![forwards.clone(), forwards.iter().rev().copied().collect()];
+    for first in 1..count {
+        orders.push(forwards.iter().map(|at| (at + first) % count).collect());
+    }
+    let mut seed = 1u64;
+    for _ in 0..12 {
+        let mut order = forwards.clone();
+        for at in (1..count).rev() {
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            order.swap(at, usize::try_from(seed >> 33).expect("31 bits") % (at + 1));
+        }
+        orders.push(order);
+    }
+    orders
+}
+
+#[test]
+fn moments_of_a_session_in_any_order_come_to_the_same() {
+    let Some(sessions) = sessions() else { return };
+    let mut tried = 0;
+    for (session, files) in sequences(&sessions) {
+        let moments: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a recording")).collect();
+        let mut expected: Option<Ledger> = None;
+        for order in orders(moments.len()) {
+            let mut house = House::new();
+            order.iter().for_each(|at| house.import(&moments[*at]));
+            let expected = expected.get_or_insert_with(|| house.ledger.clone());
+            assert!(house.ledger == *expected, "{session} in the order {order:?}");
+            tried += 1;
+        }
+    }
+    println!("{tried} orders");
+    assert!(tried > 0);
+}
+
+#[test]
+fn sessions_in_any_order_and_all_at_once_come_to_the_same() {
+    let Some(sessions) = sessions() else { return };
+    let mut files: Vec<PathBuf> = rows(&sessions).iter().map(|row| sessions.join(&row.path)).collect();
+    files.sort();
+    files.dedup();
+    let contents: Vec<Vec<u8>> = files.iter().map(|file| fs::read(file).expect("a recording")).collect();
+    let import = |root: &Path, ledger: &mut Ledger, cursors: &mut Cursors| {
+        let mut sink = |batch: Vec<Sighting>| {
+            for Sighting { usage, .. } in batch {
+                let key = usage.key().expect("every sighting has a key");
+                let merged = ledger.get(&key).map_or_else(|| usage.clone(), |known| known.merged(&usage));
+                ledger.insert(key, merged);
+            }
+            Ok::<_, Infallible>(())
+        };
+        let Ok(_) = logs::import(Client::ClaudeCode, &[root.to_owned()], cursors, &mut Projects::default(), &mut sink, &mut |_| {});
+    };
+    let mut expected: Option<Ledger> = None;
+    for order in orders(files.len()).into_iter().step_by(9) {
+        for at_once in [true, false] {
+            let root = tempfile::tempdir().expect("a folder");
+            let slug = root.path().join("projects/slug");
+            fs::create_dir_all(&slug).expect("a folder");
+            let (mut ledger, mut cursors) = (Ledger::new(), Cursors::default());
+            for (place, at) in order.iter().enumerate() {
+                fs::write(slug.join(format!("{place}.jsonl")), &contents[*at]).expect("written");
+                if !at_once {
+                    import(root.path(), &mut ledger, &mut cursors);
+                }
+            }
+            import(root.path(), &mut ledger, &mut cursors);
+            assert!(&ledger == expected.get_or_insert_with(|| ledger.clone()), "in the order {order:?}");
+        }
+    }
+    assert!(!files.is_empty());
+}

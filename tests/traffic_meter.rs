@@ -94,19 +94,20 @@ impl Exchange {
                 .map(|it| format!("no result of a batch: {:?}", it.usage));
         }
         if expected["has_usage"] != true {
-            // What nobody counted is estimated, and says so.
+            // The computed figures pass over rankings, which are billed: Voyage's by tokens (docs.voyageai.com/docs/pricing), and OpenRouter
+            // names the cost. What nobody counted is estimated, and says so.
             return sightings
                 .iter()
-                .filter(|sighting| sighting.usage.certainty != Certainty::Estimated)
+                .filter(|sighting| sighting.usage.certainty != Certainty::Estimated && self.text("surface") != "rerank")
                 .map(tokens_of)
                 .find(|tokens| tokens.total() > 0)
                 .map(|tokens| format!("usage from nowhere: {tokens:?}"));
         }
-        let Some(Sighting { usage, .. }) = sightings.first() else { return Some("not seen".to_owned()) };
+        let of_model = |it: &&Sighting| !it.usage.call_id.as_deref().is_some_and(|id| id.contains(":transcription:"));
+        let Some(Sighting { usage, .. }) = sightings.iter().find(of_model) else { return Some("not seen".to_owned()) };
         let mut tokens = usage.tokens;
         // Many calls; what was dictated to a model is written down by another one, and billed apart.
         if self.text("surface") == "anthropic.batch_results" || self.text("transport") == "websocket" {
-            let of_model = |it: &&Sighting| !it.usage.call_id.as_deref().is_some_and(|id| id.contains(":transcription:"));
             tokens = Tokens::default();
             sightings.iter().filter(of_model).map(tokens_of).for_each(|more| tokens.add(&more));
         }
@@ -130,16 +131,51 @@ impl Exchange {
             return Some(format!("model: {:?}, not {model:?}", usage.model));
         }
         // Pages are billed, not tokens, and the ledger has no price for them: what it cost is not known, rather than nothing.
-        let by_page = expected["extras"]["pages_processed"].is_u64();
-        if by_page && usage.certainty == Certainty::Unknown {
+        // So are seconds.
+        let by_other_measure = ["pages_processed", "seconds"].iter().any(|measure| expected["extras"][measure].is_number());
+        if by_other_measure && usage.certainty == Certainty::Unknown {
             return None;
         }
         if usage.certainty != Certainty::Reported && !self.text("body_fidelity").contains("truncated") {
             return Some(format!("certainty: {:?}", usage.certainty));
         }
-        let searches = expected["extras"]["web_search_requests"].as_u64().unwrap_or(0);
-        (self.text("surface").starts_with("anthropic") && u64::from(usage.fees.web_search) != searches)
-            .then(|| format!("web searches: {}, not {searches}", usage.fees.web_search))
+        self.fault_beside_the_tokens(usage, &tokens)
+    }
+
+    /// What is wrong with what was said beside the counts of tokens: names, tools, how it was served, what was heard and seen.
+    fn fault_beside_the_tokens(&self, usage: &Usage, tokens: &Tokens) -> Option<String> {
+        let (expected, extras) = (&self.0["expected"], &self.0["expected"]["extras"]);
+        let named = |field: &str| expected[field].as_str().filter(|name| !name.is_empty());
+        let (model, asked) = (named("model"), named("request_model"));
+        let other = asked.filter(|asked| model.is_some_and(|model| model != *asked));
+        if asked.is_some() && usage.request_model.as_deref() != other {
+            return Some(format!("request model: {:?}, not {other:?}", usage.request_model));
+        }
+        let searches = ["/web_search_requests", "/tool_usage/web_search/num_requests", "/server_side_tool_usage_details/web_search_calls"];
+        let searches = searches.iter().find_map(|path| extras.pointer(path)?.as_u64()).unwrap_or(0);
+        if u64::from(usage.fees.web_search) != searches {
+            return Some(format!("web searches: {}, not {searches}", usage.fees.web_search));
+        }
+        let tier = extras["service_tier"].as_str().or(extras["traffic_type"].as_str());
+        if tier.is_some() && usage.tier.as_deref() != tier {
+            return Some(format!("tier: {:?}, not {tier:?}", usage.tier));
+        }
+        let geo = extras["inference_geo"].as_str().filter(|geo| !["global", "not_available"].contains(geo));
+        if usage.geo.as_deref() != geo {
+            return Some(format!("region: {:?}, not {geo:?}", usage.geo));
+        }
+        // Pictures that are looked at are text in all that bill them as such; conversations are summed by turns.
+        let sum = |name: &str, in_turn: &[&str]| match extras["turns"].as_array() {
+            Some(turns) => turns.iter().filter_map(|turn| in_turn.iter().find_map(|path| turn.pointer(path)?.as_u64())).sum(),
+            None => extras[name].as_u64().unwrap_or(0),
+        };
+        let of_media = [
+            ("audio_in", sum("audio_in", &["/audio_in", "/extras/audio_in"]), tokens.input_audio + tokens.cache_read_audio),
+            ("audio_out", sum("audio_out", &["/audio_out", "/extras/audio_out"]), tokens.output_audio),
+            ("image_out", sum("image_out", &["/image_out", "/extras/image_out"]), tokens.output_image),
+        ];
+        let wrong = of_media.iter().find(|(_, counted, found)| counted != found);
+        wrong.map(|(name, counted, found)| format!("{name}: {found}, not {counted}"))
     }
 }
 

@@ -3,16 +3,19 @@
 mod prices;
 
 use crate::{
-    AgreedName, AgreedPrice, Budget, BudgetScope, Event, Multiplier, Projections, RequestKey, Said, Sighting, Timestamp, Usage, Usd,
+    AgreedName, AgreedPrice, Budget, BudgetScope, Event, MatchedBy, Multiplier, Projections, RequestKey, Said, Sighting, Timestamp, Usage, Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 
 /// The longest name of a budget, project or model that a command may give, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 /// The highest threshold of a budget, in percent of its limit.
 const ALERT_PERCENT_MAX: u32 = 1000;
+/// The most projects that are renamed at once.
+const PROJECTS_AT_ONCE_MAX: usize = 100;
 /// The most thresholds of one budget.
 const ALERT_PERCENTS_MAX: usize = 10;
 
@@ -78,6 +81,35 @@ pub enum Command {
         /// Whose, and by how much.
         multiplier: Multiplier,
     },
+    /// Take calls for one that another log found to be so, as when its journal is read.
+    Match {
+        /// The matches, at most [`BATCH_FACTS_MAX`].
+        matches: Vec<Match>,
+    },
+    /// Show a project, or several as one, under another name: the past, what is to come, and in budgets.
+    RenameProjects {
+        /// How they are shown now.
+        names: Vec<String>,
+        /// How they shall be shown.
+        name: String,
+    },
+    /// Show a project under the name again under which it was recorded.
+    RestoreProject {
+        /// That name.
+        recorded: String,
+    },
+}
+
+/// A row under a client's own id, and the call that it tells of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Match {
+    /// The key of the client's id.
+    pub key: RequestKey,
+    /// The call.
+    pub call: RequestKey,
+    /// By what it was known.
+    pub by: MatchedBy,
 }
 
 /// A known call as a corrected meter counts it.
@@ -143,12 +175,54 @@ pub fn decide(command: Command, projections: &Projections, now: Timestamp) -> Re
         Command::SetPrice { price } => prices::set(price, tariff, now),
         Command::UnsetPrice { name, from } => prices::unset(name, from, tariff),
         Command::MultiplyPrices { multiplier } => prices::multiply(multiplier, tariff, now),
+        Command::Match { matches } => {
+            check_batch(matches.len())?;
+            Ok(matches.into_iter().map(|Match { key, call, by }| Fact::Matched { key, call, by }).collect())
+        }
+        Command::RenameProjects { names, name } => rename_projects(&names, &name, projections),
+        Command::RestoreProject { recorded } => {
+            if !projections.projects.is_renamed(&recorded) {
+                return Err(Fault::new(
+                    FaultCode::NotFound,
+                    format!("no project {recorded:?} is shown under another name"),
+                    "see `tollbar project list`",
+                ));
+            }
+            Ok(vec![Fact::Event(Event::ProjectRenamed { name: recorded.clone(), recorded })])
+        }
     }
+}
+
+/// One event for each name under which calls of the projects were recorded, and one for each budget that counts one of them.
+fn rename_projects(names: &[String], name: &str, projections: &Projections) -> Result<Vec<Fact>, Fault> {
+    check_name("project", name)?;
+    if names.is_empty() || names.len() > PROJECTS_AT_ONCE_MAX {
+        return Err(Fault::refused(format!("{} projects at once", names.len()), format!("name 1 to {PROJECTS_AT_ONCE_MAX} of them")));
+    }
+    let known: BTreeSet<&str> = projections.spend.projects().collect();
+    let mut facts = Vec::new();
+    for old in names.iter().filter(|old| *old != name) {
+        let itself = (known.contains(old.as_str()) && !projections.projects.is_renamed(old)).then_some(old.as_str());
+        let recorded: BTreeSet<&str> = projections.projects.recorded_as(old).chain(itself).collect();
+        if recorded.is_empty() {
+            return Err(Fault::new(FaultCode::NotFound, format!("there is no project {old:?}"), "see `tollbar project list`"));
+        }
+        let renamed = |recorded: &str| Event::ProjectRenamed { recorded: recorded.to_owned(), name: name.to_owned() };
+        facts.extend(recorded.into_iter().map(renamed).map(Fact::Event));
+        for budget in projections.budgets.all().filter(|budget| budget.scope.project.as_ref() == Some(old)) {
+            let scope = BudgetScope { project: Some(name.to_owned()), ..budget.scope.clone() };
+            facts.push(Fact::Event(Event::BudgetSet { budget: Budget { scope, ..budget.clone() } }));
+        }
+    }
+    if facts.len() > BATCH_FACTS_MAX {
+        return Err(Fault::refused(format!("{} names at once are too many", facts.len()), "rename fewer projects at a time"));
+    }
+    Ok(facts)
 }
 
 fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {
     let usage = &sighting.usage;
-    if usage.key().is_none() {
+    if !usage.has_key() {
         return Err(Fault::refused("a call without an id cannot be recorded", "name its call id"));
     }
     check_name("provider", &usage.provider)?;
@@ -171,6 +245,10 @@ fn check_batch(calls: usize) -> Result<(), Fault> {
 }
 
 fn check_name(what: &str, name: &str) -> Result<(), Fault> {
+    // Most are ids and plain words.
+    if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Ok(());
+    }
     if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
         let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
         return Err(Fault::refused(

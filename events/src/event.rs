@@ -2,9 +2,10 @@
 
 use crate::{
     Day, Period, Timestamp, Tokens, Usd,
+    sameness::is_library,
     tariff::{Adoption, AgreedName, AgreedPrice, Multiplier},
 };
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de, ser};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
 use std::{
@@ -82,6 +83,35 @@ pub enum Event {
     },
     /// What stood here was destroyed: the journal was damaged, and nothing else had it. Only ever in the store, where the journal has a gap.
     Lost,
+    /// What a client's log tells under an id of its own is a call that is known by the provider's. The entry's key is that of the client's
+    /// id, and leads to the call from here on.
+    Matched {
+        /// The call.
+        call: RequestKey,
+        /// What agreed beside model and tokens.
+        by: MatchedBy,
+        /// What was counted under the client's id until now: the fold takes it away. The call has it from the entry before this one.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        before: Option<Box<Usage>>,
+    },
+    /// Calls that were recorded for a project are shown under a name from here on, those of the past and those to come.
+    ProjectRenamed {
+        /// What stands in the calls.
+        recorded: String,
+        /// What is shown; the same where it is shown as recorded again.
+        name: String,
+    },
+}
+
+/// What agreed between a call that the proxy carried and a row of a client's log, beside model and tokens.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum MatchedBy {
+    /// Both name the same session.
+    Session,
+    /// One names no session, and the row's time lies in the call or close to it.
+    Time,
 }
 
 impl Event {
@@ -96,7 +126,9 @@ impl Event {
             | Event::AlertRaised { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
-            | Event::Lost => false,
+            | Event::Lost
+            | Event::Matched { .. }
+            | Event::ProjectRenamed { .. } => false,
         }
     }
 }
@@ -144,20 +176,26 @@ pub struct Sighting {
 /// The usage object of a provider or client (numbers and names only, never content), as JSON text.
 ///
 /// Text, because it is written far more often than it is read.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[cfg_attr(test, derive(ts_rs::TS), ts(type = "unknown"))]
-pub struct Said(pub(crate) Box<RawValue>);
+pub struct Said(Box<str>);
 
 impl Said {
     /// The text.
     pub fn text(&self) -> &str {
-        self.0.get()
+        &self.0
+    }
+
+    /// Takes text that is sound JSON, as whoever made it has seen, and can be read again wherever it is put: no line breaks, not deep, no
+    /// number that is out of range.
+    pub fn of_sound(text: Box<str>) -> Said {
+        Said(text)
     }
 }
 
 impl From<&Value> for Said {
     fn from(value: &Value) -> Said {
-        Said(serde_json::value::to_raw_value(value).expect("a value is JSON"))
+        Said(value.to_string().into())
     }
 }
 
@@ -165,21 +203,13 @@ impl From<Box<RawValue>> for Said {
     /// Takes the text as it is. It must be one that can be read again wherever it is put: no line breaks, not deep, no number that is out
     /// of range.
     fn from(text: Box<RawValue>) -> Said {
-        Said(text)
+        Said(text.into())
     }
 }
-
-impl PartialEq for Said {
-    fn eq(&self, other: &Said) -> bool {
-        self.text() == other.text()
-    }
-}
-
-impl Eq for Said {}
 
 impl Serialize for Said {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        self.0.serialize(serializer)
+        serde_json::from_str::<&RawValue>(&self.0).map_err(ser::Error::custom)?.serialize(serializer)
     }
 }
 
@@ -275,6 +305,11 @@ impl Usage {
         }
     }
 
+    /// Whether the call has an identity at all.
+    pub const fn has_key(&self) -> bool {
+        self.call_id.is_some() || self.carried.is_some()
+    }
+
     /// When the call would have ended if it had begun at an instant.
     pub(crate) fn done_if_begun(&self, at: Timestamp) -> Timestamp {
         at.plus_micros(i64::from(self.latency_ms.unwrap_or(0)) * 1_000)
@@ -298,7 +333,7 @@ impl Usage {
             request_id: least(&self.request_id, &other.request_id),
             carried: least(&self.carried, &other.carried),
             device: least(&self.device, &other.device),
-            client: least(&self.client, &other.client),
+            client: program(&self.client, &other.client),
             project: least(&self.project, &other.project),
             session: least(&self.session, &other.session),
             branch: least(&self.branch, &other.branch),
@@ -319,13 +354,15 @@ impl Usage {
     }
 
     /// Which of two sightings counts the tokens better. Of streamed snapshots, the one with most output is the last
-    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart. Who saw it does not
+    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart: who does not know how long a
+    /// cache lives counts what is written to it as living shortest. Who saw it does not
     /// matter for the count: what is merged was seen by all of its sources, whichever of them counted. Where the count is the same, it
     /// matters for the names.
     fn token_rank(&self, other: &Usage) -> Ordering {
         let rank = |usage: &Usage| {
-            let Tokens { input, output, .. } = usage.tokens;
-            (usage.certainty, usage.tokens.produced(), usage.tokens.total(), Reverse(input), Reverse(output), usage.tokens)
+            let Tokens { input, output, cache_write_5m, .. } = usage.tokens;
+            let apart = (Reverse(input), Reverse(output), Reverse(cache_write_5m));
+            (usage.certainty, usage.tokens.produced(), usage.tokens.total(), apart, usage.tokens)
         };
         rank(self)
             .cmp(&rank(other))
@@ -342,6 +379,13 @@ fn least<T: Ord + Clone>(one: &Option<T>, other: &Option<T>) -> Option<T> {
         (Some(one), Some(other)) => Some(one.min(other).clone()),
         (known, None) | (None, known) => known.clone(),
     }
+}
+
+/// Of two names for who called, that of a program before that of the library through which it calls; else the smaller.
+fn program(one: &Option<String>, other: &Option<String>) -> Option<String> {
+    let rank = |name: &String| (is_library(name), name.clone());
+    let named = [one, other].into_iter().flatten();
+    named.min_by_key(|name| rank(name)).cloned()
 }
 
 /// What some calls of one quarter of an hour consumed together, which had all in common that a sum or a price depends on: names, device,
@@ -539,13 +583,26 @@ impl fmt::Display for CallUuid {
 #[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct RequestKey(pub [u8; 16]);
 
+/// As long as most texts are of which keys are made.
+const KEY_TEXT_BYTES: usize = 96;
+
 impl RequestKey {
     /// The key of a provider's id.
     pub fn of(family: &str, id: &str) -> RequestKey {
-        let digest = Sha256::new().chain_update(family).chain_update(b":").chain_update(id).finalize();
-        let mut key = [0; 16];
-        key.copy_from_slice(&digest[..16]);
-        RequestKey(key)
+        // Nearly all fit into a few bytes, of which a digest is made at once.
+        let mut text = [0; KEY_TEXT_BYTES];
+        let parts = [family.as_bytes(), b":", id.as_bytes()];
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if length > text.len() {
+            return RequestKey::of_bytes(&parts.concat());
+        }
+        let mut rest = &mut text[..];
+        for part in parts {
+            let (place, after) = rest.split_at_mut(part.len());
+            place.copy_from_slice(part);
+            rest = after;
+        }
+        RequestKey::of_bytes(&text[..length])
     }
 
     /// The digest of any bytes.

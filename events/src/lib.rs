@@ -13,6 +13,7 @@ mod time;
 mod tokens;
 
 mod event;
+mod sameness;
 mod wire;
 
 pub mod log;
@@ -26,10 +27,10 @@ pub mod query;
 #[doc(hidden)]
 pub mod fuzzing;
 
-pub use command::{Command, Remetered, decide};
+pub use command::{Command, Match, Remetered, decide};
 pub use event::{
-    Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, Project, ProjectBy, RequestKey, Said, Seq, Sighting, Source,
-    Sources, Summary, Usage,
+    Alert, Budget, BudgetScope, CallUuid, Certainty, Entry, Event, Fees, MatchedBy, Project, ProjectBy, RequestKey, Said, Seq, Sighting,
+    Source, Sources, Summary, Usage,
 };
 pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};

@@ -11,9 +11,12 @@ mod recover;
 mod retention;
 pub(crate) mod segment;
 mod store;
+mod unmatched;
 mod upkeep;
 
-use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage, wire};
+use crate::{
+    Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Tokens, Usage, wire,
+};
 use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, Line, LineRef, Lines};
 use keys::KeyIndex;
@@ -26,7 +29,8 @@ use std::{
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
-use store::{SEGMENT_ENTRIES, Store};
+use store::{SEGMENT_ENTRIES, Store, WHOLE_SEGMENTS};
+use unmatched::Unmatched;
 
 pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
@@ -57,6 +61,16 @@ pub enum Fact {
         after: Box<Usage>,
         /// Whose word it is.
         said: Said,
+    },
+    /// Another log found that what it has under a client's id is a call. Becomes `Matched`, and with it `Restated` where that says more;
+    /// nothing where it is known, or the call is not.
+    Matched {
+        /// The key of the client's id.
+        key: RequestKey,
+        /// The call.
+        call: RequestKey,
+        /// By what it was known.
+        by: MatchedBy,
     },
     /// Any other event, written as it is.
     Event(Event),
@@ -127,6 +141,8 @@ pub struct Log {
     keys: KeyIndex,
     /// For calls that are told again in the order in which they came.
     opened: Mutex<Opened>,
+    /// Made when it is first needed.
+    unmatched: Option<Unmatched>,
     last: Seq,
     /// Calls made before then stand in summaries.
     folded_before: Option<Timestamp>,
@@ -148,6 +164,16 @@ struct Opened {
     segments: VecDeque<(u64, Arc<Vec<Entry>>)>,
     /// The journal, read up to where this segment begins.
     reading: Option<(u64, Peekable<Lines>)>,
+}
+
+/// What the log has under a key.
+struct Found {
+    /// The newest entry about the call.
+    seq: Seq,
+    /// The key of the call: another one where a client's id leads to it.
+    call: RequestKey,
+    /// How it stands; nothing where the journal lost it.
+    usage: Option<Box<Usage>>,
 }
 
 impl Log {
@@ -173,6 +199,7 @@ impl Log {
             store,
             keys,
             opened: Mutex::default(),
+            unmatched: None,
             last: Seq(0),
             folded_before: None,
             refused: 0,
@@ -209,7 +236,9 @@ impl Log {
                 | Event::PriceUnset { .. }
                 | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
-                | Event::Lost,
+                | Event::Lost
+                | Event::Matched { .. }
+                | Event::ProjectRenamed { .. },
             )
             | None => None,
         })
@@ -271,24 +300,26 @@ impl Log {
     pub fn append(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<Vec<Arc<Entry>>, LogError> {
         assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
         self.heal()?;
-        let known = match self.all_known(facts) {
-            Ok(known) => known,
+        let drafted = match self.draft(facts, now) {
+            Ok(drafted) => drafted,
             // What is known of a call could not be read. Both are made from the journal, which can.
             Err(LogError::Keys(_)) => {
                 self.fresh_keys()?;
-                self.all_known(facts)?
+                self.draft(facts, now)?
             }
             Err(LogError::Store(error)) if self.store.works() => {
                 self.mended.push(error.to_string());
                 self.rebuild()?;
-                self.all_known(facts)?
+                self.draft(facts, now)?
             }
             Err(error) => return Err(error),
         };
-        let draft::Drafted { lines, refused } = draft::lines(facts.drain(..).zip(known), &self.device, self.folded_before, self.last, now);
+        let draft::Drafted { lines, refused } = drafted;
         match self.write_lines(&lines, now) {
             Ok(()) => {}
             Err(error) => {
+                // It has seen what was not written.
+                self.unmatched = None;
                 facts.extend(lines.into_iter().map(draft::Line::into_fact));
                 return Err(error);
             }
@@ -387,18 +418,18 @@ impl Log {
         let mut calls = Vec::with_capacity(seqs.len());
         for seq in seqs {
             let Some(Entry { key: Some(key), .. }) = self.entry(*seq)? else { continue };
-            if let Some((newest, Some(usage))) = self.known(&key)?
+            if let Some(Found { seq: newest, usage: Some(usage), .. }) = self.known(&key)?
                 && newest == *seq
             {
-                calls.push((key, usage));
+                calls.push((key, *usage));
             }
         }
         Ok(calls)
     }
 
     /// A call as it stands; `None` where the log does not know it.
-    pub(crate) fn call(&self, key: &RequestKey) -> Result<Option<Usage>, LogError> {
-        Ok(self.known(key)?.and_then(|(_, usage)| usage))
+    pub(crate) fn call(&self, key: &RequestKey) -> Result<Option<(RequestKey, Usage)>, LogError> {
+        Ok(self.known(key)?.and_then(|found| Some((found.call, *found.usage?))))
     }
 
     /// Every entry that speaks of a call, oldest first.
@@ -409,6 +440,16 @@ impl Log {
         }
         entries.sort_by_key(|entry| entry.seq);
         Ok(entries)
+    }
+
+    /// What is counted of a call that was made at an instant: no tokens where nobody can tell them any more, as in a summary. `None` where
+    /// nothing is counted of it.
+    pub(crate) fn counted(&self, key: &RequestKey, at: Timestamp) -> Result<Option<Option<Tokens>>, LogError> {
+        let may_be_summed = self.folded_before.is_some_and(|before| at < before);
+        Ok(match self.known(key)? {
+            Some(found) => Some(found.usage.map(|usage| usage.tokens)),
+            None => may_be_summed.then_some(None),
+        })
     }
 
     /// One entry, whole; `None` where the journal lost it.
@@ -458,18 +499,45 @@ impl Log {
         Ok(entries)
     }
 
-    /// The newest entry about a call, and what it says of it; nothing of what it says where the journal lost it.
-    fn known(&self, key: &RequestKey) -> Result<Option<(Seq, Option<Usage>)>, LogError> {
+    /// What the newest entry about a call says of it.
+    fn known(&self, key: &RequestKey) -> Result<Option<Found>, LogError> {
+        let Some((seq, event)) = self.newest(key)? else { return Ok(None) };
+        let call = match event {
+            Some(Event::Used { usage } | Event::Restated { after: usage, .. }) => {
+                return Ok(Some(Found { seq, call: *key, usage: Some(usage) }));
+            }
+            Some(Event::Matched { call, .. }) => call,
+            Some(
+                Event::BudgetSet { .. }
+                | Event::BudgetRemoved { .. }
+                | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
+                | Event::Summarised { .. }
+                | Event::Folded { .. }
+                | Event::Lost
+                | Event::ProjectRenamed { .. },
+            )
+            | None => return Ok(Some(Found { seq, call: *key, usage: None })),
+        };
+        // A client's id leads to a call, and that to none further.
+        Ok(Some(match self.newest(&call)? {
+            Some((seq, Some(Event::Used { usage } | Event::Restated { after: usage, .. }))) => Found { seq, call, usage: Some(usage) },
+            Some((seq, _)) => Found { seq, call, usage: None },
+            None => Found { seq, call, usage: None },
+        }))
+    }
+
+    /// The newest entry with a key, and its event; no event where the journal lost it.
+    fn newest(&self, key: &RequestKey) -> Result<Option<(Seq, Option<Event>)>, LogError> {
         for seq in self.keys.candidates(key) {
             let seq = seq?;
             match self.entry(seq)? {
                 // Two calls whose keys begin alike are rarer than a lost line, and counting one twice is worse than missing one.
                 None => return Ok(Some((seq, None))),
-                Some(Entry { key: Some(found), event: Event::Used { usage } | Event::Restated { after: usage, .. }, .. })
-                    if found == *key =>
-                {
-                    return Ok(Some((seq, Some(*usage))));
-                }
+                Some(Entry { key: Some(found), event, .. }) if found == *key => return Ok(Some((seq, Some(event)))),
                 Some(_) => {}
             }
         }
@@ -585,16 +653,48 @@ impl Log {
         Ok(self.keys.settle()?)
     }
 
-    /// What the log holds of the calls that the facts speak of.
-    fn all_known(&self, facts: &[Fact]) -> Result<Vec<draft::Held>, LogError> {
-        let known = |key: RequestKey| {
-            Ok::<_, LogError>(match self.known(&key)? {
-                None => draft::Known::Not,
-                Some((_, None)) => draft::Known::Lost,
-                Some((_, Some(usage))) => draft::Known::As(Box::new(usage)),
-            })
+    /// What entries the facts become. Takes the facts out of the list; on an error the list holds them again.
+    fn draft(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<draft::Drafted, LogError> {
+        let held = facts.iter().map(|fact| draft::Held::of(fact, |key| self.held(key))).collect::<Result<Vec<_>, _>>()?;
+        let mut unmatched = self.unmatched.take();
+        let drafting = draft::Drafting {
+            device: &self.device,
+            folded_before: self.folded_before,
+            last: self.last,
+            now,
+            unmatched: &mut unmatched,
+            newest_unmatched: &|| self.newest_unmatched(),
+            known: &|key| self.held(key),
         };
-        facts.iter().map(|fact| draft::Held::of(fact, known)).collect()
+        match drafting.lines(facts.drain(..).zip(held)) {
+            Ok(drafted) => {
+                self.unmatched = unmatched;
+                Ok(drafted)
+            }
+            Err((error, undone)) => {
+                *facts = undone;
+                Err(error)
+            }
+        }
+    }
+
+    /// What the log holds under a key, and the key of the call that it leads to.
+    fn held(&self, key: RequestKey) -> Result<(RequestKey, draft::Known), LogError> {
+        Ok(match self.known(&key)? {
+            None => (key, draft::Known::Not),
+            Some(Found { call, usage: None, .. }) => (call, draft::Known::Lost),
+            Some(Found { call, usage: Some(usage), .. }) => (call, draft::Known::As(usage)),
+        })
+    }
+
+    /// The calls among the newest entries that lack their counterpart: among those that the store has whole.
+    fn newest_unmatched(&self) -> Result<Unmatched, LogError> {
+        let mut unmatched = Unmatched::default();
+        let after = self.last.0.saturating_sub(WHOLE_SEGMENTS * SEGMENT_ENTRIES as u64);
+        for entry in self.store.entries_after(Seq(after)) {
+            unmatched.see(&entry?);
+        }
+        Ok(unmatched)
     }
 }
 

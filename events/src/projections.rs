@@ -7,6 +7,7 @@ mod checkpoint;
 mod known;
 mod labels;
 mod packed;
+mod projects;
 mod recent;
 mod spend;
 #[cfg(test)]
@@ -22,8 +23,9 @@ use spend::LastCell;
 use std::sync::Arc;
 
 pub(crate) use budgets::BudgetFold;
-pub(crate) use known::rows;
+pub(crate) use known::{RatedTerms, rows};
 pub(crate) use labels::{LabelId, Names, Scope};
+pub(crate) use projects::ProjectNames;
 pub use recent::RECENT_CALLS_MAX;
 pub(crate) use recent::RecentFold;
 pub use spend::Spend;
@@ -40,6 +42,7 @@ pub struct Projections {
     pub(crate) spend: SpendFold,
     pub(crate) recent: RecentFold,
     pub(crate) budgets: BudgetFold,
+    pub(crate) projects: ProjectNames,
     /// Follows from the book and what was met; no fact of its own.
     known: KnownProfiles,
 }
@@ -60,6 +63,7 @@ impl Projections {
             spend: SpendFold::default(),
             recent: RecentFold::default(),
             budgets: BudgetFold::default(),
+            projects: ProjectNames::default(),
             known: KnownProfiles::default(),
         }
     }
@@ -70,9 +74,7 @@ impl Projections {
         match &entry.event {
             Event::Used { usage } => self.add(entry.seq, usage),
             Event::Restated { before, after } => {
-                let known = self.known.of_usage(before, &mut self.spend, &self.tariff);
-                let spend = known.spend_of(&Consumed::of(before));
-                self.spend.subtract(before.at, known.label, &spend, &mut known.last);
+                self.take_away(before);
                 self.add(entry.seq, after);
             }
             Event::BudgetSet { budget } => self.budgets.set(budget),
@@ -82,6 +84,12 @@ impl Projections {
                 self.hear_of_prices(entry);
             }
             Event::Summarised { summary } => self.add_summary(summary),
+            Event::Matched { before, .. } => {
+                if let Some(before) = before {
+                    self.take_away(before);
+                }
+            }
+            Event::ProjectRenamed { recorded, name } => self.projects.rename(recorded, name),
             Event::Folded { .. } | Event::Lost => {}
         }
     }
@@ -101,6 +109,12 @@ impl Projections {
         self.recent.insert(usage.at, seq);
     }
 
+    fn take_away(&mut self, usage: &Usage) {
+        let known = self.known.of_usage(usage, &mut self.spend, &self.tariff);
+        let spend = known.spend_of(&Consumed::of(usage));
+        self.spend.subtract(usage.at, known.label, &spend, &mut known.last);
+    }
+
     fn add_summary(&mut self, summary: &Summary) {
         let usage = &summary.usage;
         let label = self.spend.label(&Names::of(usage));
@@ -111,7 +125,7 @@ impl Projections {
 
     /// Whether all that can be asked of both is the same, but for the calls that are told singly.
     pub(crate) fn totals_equal(&self, other: &Projections) -> bool {
-        self.spend.equals(&other.spend) && self.budgets == other.budgets
+        self.spend.equals(&other.spend) && self.budgets == other.budgets && self.projects == other.projects
     }
 
     /// Folds a segment in: the same as its entries one by one, and many times faster.
@@ -135,13 +149,15 @@ impl Projections {
         }
     }
 
-    /// Adds what was folded from other entries of the same log, under the same book. Budgets and what was told of them must all have gone to one of the two.
+    /// Adds what was folded from other entries of the same log, under the same book. Budgets, what was told of them
+    /// and names of projects must all have gone to one of the two.
     pub(crate) fn absorb(&mut self, other: Projections) {
         debug_assert_eq!(self.tariff.id(), other.tariff.id(), "amounts of two tariffs are not added");
         self.price_news.extend(other.price_news);
         self.spend.absorb(other.spend);
         other.recent.newest().into_iter().for_each(|(at, seq)| self.recent.insert(at, seq));
         self.budgets.absorb(other.budgets);
+        self.projects.absorb(other.projects);
         self.last_call_at = self.last_call_at.max(other.last_call_at);
         self.up_to = self.up_to.max(other.up_to);
     }

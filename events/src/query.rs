@@ -5,12 +5,15 @@
 mod advice;
 mod budgets;
 mod calls;
+mod coverage;
 mod days;
 mod explain;
 mod health;
 mod missing;
+mod missing_prices;
 mod models;
 mod plans;
+mod projects;
 mod recent;
 mod reprice;
 mod spend_by;
@@ -24,11 +27,14 @@ pub use crate::projections::Spend;
 pub use advice::{Advice, AdviceAnswer, Idea, IdeaKind};
 pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
 pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
+pub use coverage::{Coverage, CoverageAnswer, CoverageRow, Seen};
 pub use explain::{CostFactor, CostLine, EntryFacts, Explain, ExplainAnswer, Matched, PriceFacts};
 pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
-pub use missing::{Missing, MissingAnswer, MissingRow, NearName};
+pub use missing::{Missing, MissingAnswer, Sought};
+pub use missing_prices::{MissingPrices, MissingPricesAnswer, MissingPricesRow, NearName};
 pub use models::{BookFacts, ModelPrice, Models, ModelsAnswer};
 pub use plans::{Plan, PlanMonth, Plans, PlansAnswer};
+pub use projects::{ProjectRow, Projects, ProjectsAnswer};
 pub use recent::{Recent, RecentAnswer};
 pub use reprice::{CacheTtl, ModelSwap, Reprice, RepriceAnswer, RepriceAsOf, RepriceRates, RepriceRow};
 pub use spend_by::{Dimension, Filter, SpendBy, SpendByAnswer, SpendRow};
@@ -52,7 +58,7 @@ pub struct View<'a> {
 impl<'a> View<'a> {
     /// The calls that match a filter, in this log.
     fn scope(&self, filter: &'a Filter) -> Scope<'a> {
-        Scope { filter, home: self.log.device() }
+        Scope { filter, home: self.log.device(), projects: &self.projections.projects }
     }
 }
 

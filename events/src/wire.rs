@@ -40,8 +40,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, WireError> {
 mod tests {
     use super::*;
     use crate::{
-        Adoption, AgreedName, AgreedPrice, Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Factor, Fees, Multiplier, PackedBook,
-        Period, Project, ProjectBy, Rate, Rates, RequestKey, Seq, Source, Sources, Summary, Tier, Timestamp, Tokens, Usage, Usd,
+        Adoption, AgreedName, AgreedPrice, Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Factor, Fees, MatchedBy, Multiplier,
+        PackedBook, Period, Project, ProjectBy, Rate, Rates, RequestKey, Seq, Source, Sources, Summary, Tier, Timestamp, Tokens, Usage, Usd,
     };
     use std::{fs, path::Path};
 
@@ -107,7 +107,9 @@ mod tests {
                 | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
-                | Event::Lost => None::<RequestKey>,
+                | Event::Lost
+                | Event::Matched { .. }
+                | Event::ProjectRenamed { .. } => None::<RequestKey>,
             };
             Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }
         };
@@ -150,6 +152,19 @@ mod tests {
         (1..).zip(kinds).map(entry).collect()
     }
 
+    /// What came to be known of calls and projects after they were recorded.
+    fn every_kind_of_a_second_thought() -> Vec<Entry> {
+        let (call, key) = (RequestKey::of("anthropic", "msg_1"), Some(RequestKey::of("anthropic", "opencode:msg_1")));
+        let matched = |by, before| (key, Event::Matched { call, by, before });
+        let kinds = [
+            matched(MatchedBy::Session, Some(Box::new(usage()))),
+            matched(MatchedBy::Time, None),
+            (None, Event::ProjectRenamed { recorded: "web".into(), name: "site".into() }),
+        ];
+        let entry = |(number, (key, event))| Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event };
+        (1..).zip(kinds).map(entry).collect()
+    }
+
     fn golden(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
     }
@@ -159,6 +174,7 @@ mod tests {
         check_golden("entries-v1.msgpack", &every_kind());
         check_golden("entries-v1-folded.msgpack", &every_kind_of_a_folding());
         check_golden("entries-v1-prices.msgpack", &every_kind_of_prices());
+        check_golden("entries-v1-second-thoughts.msgpack", &every_kind_of_a_second_thought());
     }
 
     fn check_golden(name: &str, entries: &[Entry]) {

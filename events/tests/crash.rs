@@ -198,7 +198,9 @@ fn check(folder: &Path, right: &HashMap<RequestKey, u64>, next: u64, place: &str
             | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
-            | Event::Lost => {
+            | Event::Lost
+            | Event::Matched { .. }
+            | Event::ProjectRenamed { .. } => {
                 panic!("{place}: an event that nobody wrote: {:?}", entry.event)
             }
         }

@@ -3,13 +3,29 @@
 use super::{ledger, print, print_json, progress_bar};
 use crate::{
     attribution::Projects,
-    engine::Told,
-    logs::{self, Client, Cursors, Progress},
+    config::Home,
+    engine::{Ledger, Told},
+    logs::{
+        self, Client, Cursors, Progress, Report,
+        generic::{self, Format, Map, Place},
+    },
+    words,
 };
 use clap::Args;
-use events::query::{Fault, FaultCode};
+use events::{
+    Seq, Sighting,
+    query::{Fault, FaultCode},
+};
+use indicatif::ProgressBar;
 use serde::Serialize;
-use std::path::PathBuf;
+use std::{
+    path::PathBuf,
+    sync::mpsc::{SyncSender, sync_channel},
+    thread,
+};
+
+/// How many batches of one client may wait for the log.
+const BATCHES_WAITING_MAX: usize = 1;
 
 #[derive(Debug, Args)]
 pub(super) struct Import {
@@ -19,9 +35,36 @@ pub(super) struct Import {
     /// The folder that the client's own variable would name (CLAUDE_CONFIG_DIR, ...); its usual places if not named
     #[arg(long, requires = "client")]
     root: Option<PathBuf>,
+    /// Read logs from their beginning, and not only what is new in them
+    #[arg(long)]
+    again: bool,
+    /// Files of another make: of LiteLLM, LangChain, SDKs, or with --map of any
+    #[arg(conflicts_with_all = ["client", "root", "again"])]
+    files: Vec<PathBuf>,
+    #[command(flatten)]
+    generic: Generic,
     /// As JSON
     #[arg(long)]
     json: bool,
+}
+
+/// How files of another make are read.
+#[derive(Debug, Args)]
+struct Generic {
+    /// How their rows are written; by the file's ending if not said
+    #[arg(long, value_enum, requires = "files")]
+    format: Option<Format>,
+    /// Where in a row what stands, like model=model,input=usage.prompt_tokens,output=usage.completion_tokens,at=created; a name of a field
+    /// twice gives a second place to look, and provider==openai says what is the same in every row. Fields: model, provider, input, output,
+    /// cache_read, cache_write, cache_write_1h, reasoning, cost, id, at, session, project, client, tier
+    #[arg(long, value_name = "FIELD=PATH", value_delimiter = ',', requires = "files")]
+    map: Vec<Place>,
+    /// Whether input includes what was read from and written to a cache; by the provider's rule if not said
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", requires = "map")]
+    input_includes_cache: Option<bool>,
+    /// Whether reasoning stands beside output rather than within; by the provider's rule if not said
+    #[arg(long, num_args = 0..=1, require_equals = true, default_missing_value = "true", value_name = "BOOL", requires = "map")]
+    reasoning_is_beside: Option<bool>,
 }
 
 /// What an import did, for scripts.
@@ -41,6 +84,44 @@ struct Skipped {
     reason: String,
 }
 
+/// One client's logs, read on a thread of their own.
+struct Reading {
+    client: Client,
+    roots: Vec<PathBuf>,
+    cursors: PathBuf,
+    again: bool,
+    bar: ProgressBar,
+}
+
+impl Reading {
+    /// Gives what is new in batches, and how far that is. Whoever takes no more of them does not ask for it.
+    fn run(self, last: Seq, give: &SyncSender<Vec<Sighting>>) -> (Report, Cursors, PathBuf) {
+        // Cursors that cannot be read cost one reading from the beginning; the log knows what it has.
+        let kept = if self.again { Cursors::default() } else { Cursors::load(&self.cursors).unwrap_or_default() };
+        let mut cursors = kept.for_log(last);
+        let mut projects = Projects::new(std::env::home_dir());
+        let (mut files, mut files_done) = (0, 0);
+        let mut progress = |now: Progress| {
+            self.bar.inc_length((now.files - std::mem::replace(&mut files, now.files)) as u64);
+            self.bar.inc((now.files_done - std::mem::replace(&mut files_done, now.files_done)) as u64);
+        };
+        let mut sink = |batch| give.send(batch);
+        let report = logs::import(self.client, &self.roots, &mut cursors, &mut projects, &mut sink, &mut progress);
+        (report.unwrap_or_default(), cursors, self.cursors)
+    }
+}
+
+impl Done {
+    fn add(&mut self, report: Report, told: Told) {
+        self.files += report.files;
+        self.bytes_read += report.bytes_read;
+        self.calls_seen += report.calls;
+        self.entries += told.entries;
+        self.refused += told.refused;
+        self.skipped.extend(report.skipped.into_iter().map(|(path, reason)| Skipped { path, reason }));
+    }
+}
+
 impl Import {
     pub(super) fn run(self) -> Result<(), Fault> {
         if let Some(root) = self.root.as_ref().filter(|root| !root.is_dir()) {
@@ -51,31 +132,83 @@ impl Import {
             ));
         }
         let ledger = ledger()?;
+        if !self.files.is_empty() {
+            return self.files(&ledger);
+        }
         let clients = self.client.map_or(Client::ALL.to_vec(), |client| vec![client]);
-        let mut projects = Projects::new(std::env::home_dir());
-        let mut done = Done::default();
         let bar = progress_bar("files");
-        for client in clients {
-            let roots = self.root.clone().map_or_else(|| logs::usual_roots(client, &|name| std::env::var(name).ok()), |root| vec![root]);
-            // From the beginning, every time: the log knows what it has, and a cursor of another log would hide what it lacks.
-            let mut cursors = Cursors::default();
+        let mut done = Done::default();
+        let log = Home::find()?.log();
+        let last = ledger.log_usage_at_once(Vec::new())?.seq;
+        thread::scope(|scope| -> Result<(), Fault> {
+            // All clients' logs are read at once, as far ahead as the log can be told of them, and told one client after the other.
+            let mut readings = Vec::new();
+            for client in clients {
+                let reading = Reading {
+                    client,
+                    roots: self.root.clone().map_or_else(|| logs::usual_roots(client, &|name| std::env::var(name).ok()), |root| vec![root]),
+                    cursors: Cursors::path(&log, client),
+                    again: self.again,
+                    bar: bar.clone(),
+                };
+                let (give, batches) = sync_channel(BATCHES_WAITING_MAX);
+                readings.push((scope.spawn(move || reading.run(last, &give)), batches));
+            }
+            for (reading, batches) in readings {
+                let mut told = Told { seq: last, ..Told::default() };
+                for batch in batches {
+                    told = told.and(ledger.log_usage_at_once(batch)?);
+                }
+                let (report, mut cursors, path) = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
+                done.add(report, told);
+                // A running engine keeps its own.
+                if let Ledger::Local(_) = &ledger {
+                    cursors.are_in_log(told.seq);
+                    // What is not kept is read again.
+                    let _ = cursors.save(&path);
+                }
+            }
+            Ok(())
+        })?;
+        bar.finish_and_clear();
+        done.tell(self.json)
+    }
+
+    /// Reads files of another make.
+    fn files(&self, ledger: &Ledger) -> Result<(), Fault> {
+        let Generic { format, map, input_includes_cache, reasoning_is_beside } = &self.generic;
+        let map = (!map.is_empty()).then(|| Map {
+            places: map.clone(),
+            input_includes_cache: *input_includes_cache,
+            reasoning_is_beside: *reasoning_is_beside,
+        });
+        let mut done = Done::default();
+        for path in &self.files {
+            let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
+            let format = format.unwrap_or(if is_table { Format::Csv } else { Format::Jsonl });
             let mut told = Told::default();
             let mut sink = |sightings| ledger.log_usage(sightings).map(|written| told = told.and(written));
-            let mut progress = |progress: Progress| {
-                bar.set_length(progress.files as u64);
-                bar.set_position(progress.files_done as u64);
-            };
-            let report = logs::import(client, &roots, &mut cursors, &mut projects, &mut sink, &mut progress)?;
-            done.files += report.files;
-            done.bytes_read += report.bytes_read;
-            done.calls_seen += report.calls;
+            let found = generic::read(path, format, map.as_ref(), &mut sink)?;
+            done.files += 1;
+            done.bytes_read += found.bytes;
+            done.calls_seen += found.calls;
             done.entries += told.entries;
             done.refused += told.refused;
-            done.skipped.extend(report.skipped.into_iter().map(|(path, reason)| Skipped { path, reason }));
+            let passed_over = [(found.broken, "that are no JSON objects"), (found.uncounted, "in which no tokens are counted")];
+            for (rows, which) in passed_over.into_iter().filter(|(rows, _)| *rows > 0) {
+                let reason = format!("{} {which}", words::counted(rows, "row", "rows"));
+                done.skipped.push(Skipped { path: path.clone(), reason });
+            }
         }
-        bar.finish_and_clear();
-        if self.json {
-            return print_json(&done);
+        done.tell(self.json)
+    }
+}
+
+impl Done {
+    fn tell(&self, json: bool) -> Result<(), Fault> {
+        let done = self;
+        if json {
+            return print_json(done);
         }
         for Skipped { path, reason } in &done.skipped {
             eprintln!("skipped {}: {reason}", path.display());

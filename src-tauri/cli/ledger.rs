@@ -6,7 +6,7 @@ use super::{ledger, print, print_json, table::Table};
 use crate::{config::Home, engine::Told, words};
 use clap::{Args, Subcommand};
 use events::{
-    Command, Event, LogError, Seq, Sighting,
+    Command, Event, LogError, Match, Seq, Sighting,
     log::{BATCH_FACTS_MAX, JournalReader, backup, devices},
     query::{Fault, FaultCode, Health, Size as SizeQuestion, Verify as VerifyQuestion},
 };
@@ -159,7 +159,7 @@ impl Merge {
         for (device, journal) in &devices {
             let mut reader = JournalReader::open(journal).map_err(|error| storage_fault(&error))?;
             bar.set_length(reader.bytes());
-            let mut batch = Vec::new();
+            let (mut batch, mut matches) = (Vec::new(), Vec::new());
             loop {
                 let line = reader.next();
                 let is_end = line.is_none();
@@ -176,6 +176,7 @@ impl Merge {
                                 batch.push(Sighting { usage: *usage, said });
                             }
                             Event::Summarised { summary } => summarised += summary.calls,
+                            Event::Matched { call, by, .. } => matches.extend(entry.key.map(|key| Match { key, call, by })),
                             Event::BudgetSet { .. }
                             | Event::BudgetRemoved { .. }
                             | Event::AlertRaised { .. }
@@ -184,14 +185,17 @@ impl Merge {
                             | Event::PriceUnset { .. }
                             | Event::PricesMultiplied { .. }
                             | Event::Folded { .. }
-                            | Event::Lost => {}
+                            | Event::Lost
+                            | Event::ProjectRenamed { .. } => {}
                         }
                     }
                     Some(Err(error)) => damage.push(error.to_string()),
                     None => {}
                 }
-                if batch.len() == BATCH_FACTS_MAX || (is_end && !batch.is_empty()) {
+                if batch.len().max(matches.len()) == BATCH_FACTS_MAX || is_end {
                     told = told.and(ledger.tell(Command::LogUsage { sightings: std::mem::take(&mut batch) })?);
+                    // A match comes behind the call that it is of.
+                    told = told.and(ledger.tell(Command::Match { matches: std::mem::take(&mut matches) })?);
                     bar.set_position(reader.bytes_read());
                 }
                 if is_end {

@@ -116,12 +116,18 @@ fn told(done: &Done) -> String {
 /// Meters every call of the journal again. The journal is read twice, so that only calls of more than one line are held in memory.
 fn read(again: &mut Again) -> Result<(), Fault> {
     let mut seen: Vec<u64> = Vec::new();
-    each_line(|key, _, _| seen.push(print_of(&key)))?;
+    // What was matched is counted as the call is that it was matched with.
+    let mut matched: HashSet<RequestKey> = HashSet::new();
+    each_line(|key, after, _| match after {
+        Some(_) => seen.push(print_of(&key)),
+        None => drop(matched.insert(key)),
+    })?;
     seen.sort_unstable();
     let told_again: HashSet<u64> = seen.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     drop(seen);
     let mut calls: HashMap<RequestKey, Vec<(Usage, Option<Said>)>> = HashMap::new();
     each_line(|key, after, said| {
+        let Some(after) = after.filter(|_| !matched.contains(&key)) else { return };
         if told_again.contains(&print_of(&key)) {
             calls.entry(key).or_default().push((after, said));
         } else {
@@ -140,8 +146,9 @@ fn print_of(key: &RequestKey) -> u64 {
     u64::from_be_bytes(*key.0.first_chunk().expect("a key has 16 bytes"))
 }
 
-/// The lines of this log's journal that speak of a call, in their order: the call from this line on, and what was said there.
-fn each_line(mut with: impl FnMut(RequestKey, Usage, Option<Said>)) -> Result<(), Fault> {
+/// The lines of this log's journal that speak of a call, in their order: the call from this line on, and what was said there. No call where
+/// the key leads to another one from this line on.
+fn each_line(mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> Result<(), Fault> {
     let fault = |error: LogError| Fault::new(FaultCode::Storage, error.to_string(), error.hint());
     let folder = Home::find()?.log();
     let devices = devices(&folder).map_err(|source| fault(LogError::Io { path: folder.clone(), source }))?;
@@ -154,8 +161,9 @@ fn each_line(mut with: impl FnMut(RequestKey, Usage, Option<Said>)) -> Result<()
             // What is damaged is said by `tollbar ledger verify`.
             let Ok((entry, said)) = line else { continue };
             match (entry.key, entry.event) {
-                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => with(key, *usage, said),
-                (None, Event::Used { .. } | Event::Restated { .. })
+                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => with(key, Some(*usage), said),
+                (Some(key), Event::Matched { .. }) => with(key, None, said),
+                (None, Event::Used { .. } | Event::Restated { .. } | Event::Matched { .. })
                 | (
                     _,
                     Event::BudgetSet { .. }
@@ -167,7 +175,8 @@ fn each_line(mut with: impl FnMut(RequestKey, Usage, Option<Said>)) -> Result<()
                     | Event::PricesMultiplied { .. }
                     | Event::Summarised { .. }
                     | Event::Folded { .. }
-                    | Event::Lost,
+                    | Event::Lost
+                    | Event::ProjectRenamed { .. },
                 ) => {}
             }
         }

@@ -19,7 +19,8 @@ use axum::{
 use events::{
     Command,
     query::{
-        Advice, Budgets, Calls, Explain, Fault, FaultCode, Health, Missing, Models, Plans, Query, Recent, Reprice, Size, SpendBy, Today, Verify,
+        Advice, Budgets, Calls, Coverage, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models, Plans, Projects, Query, Recent,
+        Reprice, Size, SpendBy, Today, Verify,
     },
 };
 use serde::Serialize;
@@ -165,10 +166,13 @@ fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>
         Reprice::NAME => asked::<Reprice>(writer, body),
         Calls::NAME => asked::<Calls>(writer, body),
         Models::NAME => asked::<Models>(writer, body),
-        Missing::NAME => asked::<Missing>(writer, body),
+        MissingPrices::NAME => asked::<MissingPrices>(writer, body),
         Explain::NAME => asked::<Explain>(writer, body),
         Advice::NAME => asked::<Advice>(writer, body),
         Plans::NAME => asked::<Plans>(writer, body),
+        Coverage::NAME => asked::<Coverage>(writer, body),
+        Missing::NAME => asked::<Missing>(writer, body),
+        Projects::NAME => asked::<Projects>(writer, body),
         Size::NAME => asked::<Size>(writer, body),
         Verify::NAME => asked::<Verify>(writer, body),
         _ => Err(Fault::new(FaultCode::NotFound, format!("there is no question {name:?}"), "see docs/CONTROL-API.md for all of them")),

@@ -9,8 +9,11 @@ use crate::{
         watch::{Change, Watch},
     },
 };
-use events::{Command, Sighting, log::BATCH_FACTS_MAX, query::Fault};
-use std::sync::{Arc, Mutex};
+use events::{Command, Sighting, query::Fault};
+use std::{
+    path::PathBuf,
+    sync::{Arc, Mutex},
+};
 
 /// What could not be read or written on the way, one line per client.
 pub(super) type Troubles = Arc<Mutex<Vec<String>>>;
@@ -33,9 +36,8 @@ pub(super) fn watch_clients(home: &Home, writer: &WriterHandle, troubles: &Troub
 
 struct Importer {
     client: Client,
-    roots: Vec<std::path::PathBuf>,
-    /// Beside the log: cursors of another log would hide what this one lacks.
-    cursors_path: std::path::PathBuf,
+    roots: Vec<PathBuf>,
+    cursors_path: PathBuf,
     cursors: Cursors,
     projects: Projects,
     writer: WriterHandle,
@@ -43,21 +45,21 @@ struct Importer {
 }
 
 impl Importer {
-    fn new(home: &Home, client: Client, roots: Vec<std::path::PathBuf>, writer: WriterHandle, troubles: Troubles) -> Importer {
-        let cursors_path = home.log().join(format!("cursors-{}.json", client.name()));
+    fn new(home: &Home, client: Client, roots: Vec<PathBuf>, writer: WriterHandle, troubles: Troubles) -> Importer {
+        let cursors_path = Cursors::path(&home.log(), client);
         // Cursors that cannot be read cost one reading from the beginning; the log knows what it has.
         let cursors = Cursors::load(&cursors_path).unwrap_or_default();
+        // Only the writer knows how far its log goes.
+        let cursors = writer.tell(Command::LogUsage { sightings: Vec::new() }).map(|told| cursors.for_log(told.seq)).unwrap_or_default();
         let projects = Projects::new(std::env::home_dir());
         Importer { client, roots, cursors_path, cursors, projects, writer, troubles }
     }
 
     fn read(&mut self, change: &Change) {
         let Importer { client, roots, cursors, projects, writer, .. } = self;
+        let mut last = None;
         let mut sink = |sightings: Vec<Sighting>| -> Result<(), Fault> {
-            let mut sightings = sightings.into_iter().peekable();
-            while sightings.peek().is_some() {
-                writer.tell(Command::LogUsage { sightings: sightings.by_ref().take(BATCH_FACTS_MAX).collect() })?;
-            }
+            last = Some(writer.tell(Command::LogUsage { sightings })?.seq);
             Ok(())
         };
         let report = match change {
@@ -72,6 +74,9 @@ impl Importer {
             }
             // What the log did not take is read again with the next change.
             Err(fault) => say(&self.troubles, format!("the logs of {} wait: {fault}", self.client.name())),
+        }
+        if let Some(last) = last {
+            self.cursors.are_in_log(last);
         }
         if let Err(error) = self.cursors.save(&self.cursors_path) {
             say(&self.troubles, format!("cannot keep how far the logs of {} were read: {error}", self.client.name()));

@@ -64,9 +64,14 @@ impl Ledger {
         let mut sightings = sightings.into_iter().peekable();
         while sightings.peek().is_some() {
             let batch = sightings.by_ref().take(BATCH_FACTS_MAX).collect();
-            all = all.and(self.tell(Command::LogUsage { sightings: batch })?);
+            all = all.and(self.log_usage_at_once(batch)?);
         }
         Ok(all)
+    }
+
+    /// Tells one batch of sightings, or none, which tells how far the log goes.
+    pub fn log_usage_at_once(&self, sightings: Vec<Sighting>) -> Result<Told, Fault> {
+        self.tell(Command::LogUsage { sightings })
     }
 }
 

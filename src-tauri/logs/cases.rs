@@ -5,11 +5,11 @@ mod samples;
 
 use super::*;
 use crate::logs::places::Form;
-use events::{Certainty, Timestamp, Usage};
+use events::{Certainty, RequestKey, Timestamp, Usage};
 use proptest::prelude::*;
 use rusqlite::Connection;
 use samples::{documents, samples};
-use std::{collections::BTreeMap, convert::Infallible, fs};
+use std::{collections::BTreeMap, convert::Infallible, fs, path::Path};
 
 /// What the log would hold: each call once, merged, by its id.
 type Ledger = BTreeMap<String, Usage>;

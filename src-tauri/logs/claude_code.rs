@@ -3,73 +3,118 @@
 //! Pure: bytes of a line in, sightings out. Only counts, names, ids and times leave this file; content is skipped unparsed.
 //! The format and its traps are in `reference/log-formats.md`, section 1; "rule" below is its dedup rule.
 
-use super::{Line, kept};
+use super::{
+    Line,
+    fields::{Broken, Fields, items},
+    json::word,
+    kept,
+};
 use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Tokens, Usage};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use serde_json::value::RawValue;
-use std::{borrow::Cow, sync::LazyLock};
+use std::sync::LazyLock;
 
 /// Raised when this reader sees more in the same bytes than before: files read by an older one are read again.
 pub(super) const VERSION: u32 = 1;
 
-/// The longest id or name that is kept; a longer one is none.
-const NAME_BYTES_MAX: usize = 512;
 /// How many iterations of one message are looked at.
 const ITERATIONS_MAX: usize = 1024;
 
-static USAGE: LazyLock<memmem::Finder<'static>> = LazyLock::new(|| memmem::Finder::new("\"usage\""));
+/// What stands in every line that is read, once a line has named a time.
+static NEEDLES: LazyLock<[memmem::Finder<'static>; 1]> = LazyLock::new(|| [memmem::Finder::new("\"usage\"")]);
 
 /// The reader of one file, and all that it remembers from line to line.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reader {
     /// The last time that a line named. A call without a time gets its neighbour's, which stays the same however often the file is read;
     /// one before any time in the file has the epoch. Never the clock's, nor the file's.
     last_at: Option<Timestamp>,
+    #[serde(skip)]
+    told: Told,
+}
+
+/// What was read of the line that told of the last call. Most lines of a call say the same at a later time, of which the earlier counts.
+#[derive(Debug, Default)]
+struct Told {
+    text: Vec<u8>,
+    at: Option<Timestamp>,
+}
+
+/// A copy goes to a cursor, after which nothing was told yet.
+impl Clone for Told {
+    fn clone(&self) -> Told {
+        Told::default()
+    }
 }
 
 impl Reader {
+    /// What a line must have one of to be read; every line is where there are none.
+    pub(super) fn needles(&self) -> &'static [memmem::Finder<'static>] {
+        if self.last_at.is_some() { &*NEEDLES } else { &[] }
+    }
+
     /// Reads one line. Lines without usage, and bytes that are no JSON, yield nothing.
     ///
     /// The same call comes with each of its lines; which sighting of it counts is for [`Usage::merged`] to say (rule 2: largest output).
     pub fn line(&mut self, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
-        let has_usage = USAGE.find(line.bytes).is_some();
+        let has_usage = NEEDLES[0].find(line.bytes).is_some();
         if !has_usage && self.last_at.is_some() {
             return;
         }
-        // Damaged text lies in content, which is skipped; the line still counts. (The lossy reading of sound text is slow, so not at once.)
-        let text = std::str::from_utf8(line.bytes).map_or_else(|_| String::from_utf8_lossy(line.bytes), Cow::Borrowed);
-        let Ok(row) = serde_json::from_str::<Row<'_>>(&text) else { return };
-        if let Some(at) = row.at() {
-            self.last_at = Some(at);
-        }
-        if !has_usage {
-            return;
-        }
+        let Ok(row) = Row::read(line.bytes) else { return };
+        let at = row.timestamp.and_then(word).and_then(|text| Timestamp::parse(&text));
+        self.last_at = at.or(self.last_at);
         // `data.message` of a progress line tells the main session of a subagent's reply while it runs. It is a copy of a row in the
         // subagent's own file, often of an early snapshot, and is left to that file.
-        self.call(&row, line, projects, found);
+        if has_usage && row.usage.is_some() && !self.has_told(&row) {
+            self.call(&row, line, projects, found);
+        }
+    }
+
+    /// Whether the line before told the same of the same call, no later.
+    fn has_told(&mut self, row: &Row<'_>) -> bool {
+        if row.id.is_none() {
+            return false;
+        }
+        let Told { text, at } = &mut self.told;
+        let said = [
+            row.usage, row.id, row.request_id, row.model, row.session_id, row.cwd, row.git_branch, row.advisor_model,
+            row.is_api_error_message, row.cost_usd,
+        ];
+        let mut rest = &text[..];
+        let is_same = said.iter().all(|field| {
+            let field = field.unwrap_or_default();
+            let same = rest.strip_prefix(field).and_then(|rest| rest.strip_prefix(b"\n"));
+            rest = same.unwrap_or_default();
+            same.is_some()
+        });
+        let is_told = is_same && *at <= self.last_at;
+        if !is_told {
+            text.clear();
+            said.iter().for_each(|field| text.extend(field.unwrap_or_default().iter().chain(b"\n")));
+            *at = self.last_at;
+        }
+        is_told
     }
 
     /// The call that a row tells of, with its advisors.
     fn call(&self, row: &Row<'_>, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
-        let Some(message) = row.message.and_then(parse::<Message<'_>>) else { return };
-        let Some(raw) = message.usage else { return };
-        let Some(counted) = parse::<UsageObject<'_>>(raw) else { return };
+        let Some(raw) = row.usage else { return };
+        let Some(counted) = UsageObject::read(raw) else { return };
         let Some(own_tokens) = tokens(&counted) else { return };
-        let model = name(message.model);
+        let model = name(row.model);
         // Written by the client itself in the place of a reply: no call was billed.
-        if row.is_api_error_message.is_some_and(|raw| raw.get() == "true") || model.as_deref() == Some("<synthetic>") {
+        if row.is_api_error_message == Some(b"true") || model.as_deref() == Some("<synthetic>") {
             return;
         }
         let request_id = name(row.request_id);
         // Rule 1, and rule 3: the request's id is no part of the key, because other servers omit it and side chains change it.
-        let call_id = name(message.id)
+        let call_id = name(row.id)
             .or_else(|| request_id.clone())
             .or_else(|| name(row.uuid))
             .unwrap_or_else(|| format!("{}:{}", line.file, line.offset));
         let usage = Usage {
-            at: row.at().or(self.last_at).unwrap_or_default(),
+            at: self.last_at.unwrap_or_default(),
             provider: provider(&call_id).to_owned(),
             family: "anthropic".to_owned(),
             model,
@@ -84,16 +129,15 @@ impl Reader {
             tokens: own_tokens,
             fees: fees(&counted),
             certainty: Certainty::Reported,
-            reported_cost: row.cost_usd.and_then(|raw| raw.get().parse().ok()).filter(|cost| *cost >= events::Usd::default()),
+            reported_cost: row.cost_usd.and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok()).filter(|cost| *cost >= events::Usd::default()),
             sources: Source::Log.into(),
             ..Usage::default()
         };
         // Rule 7. What an advisor and a compaction by the server consumed is not in the sum above it: calls of their own, numbered by kind
         // and named as the proxy names them (provider-usage, section 3, `iterations[]`).
-        let iterations = counted.iterations.and_then(parse::<Vec<&RawValue>>).unwrap_or_default();
         let (mut advisors, mut compactions) = (0, 0);
-        for raw in iterations.into_iter().take(ITERATIONS_MAX) {
-            let Some(part) = parse::<UsageObject<'_>>(raw) else { continue };
+        for raw in counted.iterations.into_iter().flat_map(items).take(ITERATIONS_MAX) {
+            let Some(part) = UsageObject::read(raw) else { continue };
             let Some(kind) = part.within() else { continue };
             let (number, model) = match kind {
                 // Another model's, which is not guessed where it is not named.
@@ -119,7 +163,7 @@ impl Reader {
 /// the object does not name: the rows of a call are one sighting, of which the last one's object is kept, and an earlier one may have
 /// named it.
 pub(crate) fn again(usage: &Usage, said: &Said) -> Option<Usage> {
-    let counted: UsageObject<'_> = serde_json::from_str(said.text()).ok()?;
+    let counted = UsageObject::read(said.text().as_bytes())?;
     let within = counted.within().filter(|kind| usage.call_id.as_deref().is_some_and(|id| id.contains(&format!(":{}:", kind.word()))));
     let (model, fees) = match within {
         Some(Within::Advisor | Within::Compaction) => (name(counted.model).or_else(|| usage.model.clone()), usage.fees),
@@ -135,80 +179,115 @@ pub(crate) fn again(usage: &Usage, said: &Said) -> Option<Usage> {
     })
 }
 
-/// A line, every field unparsed, so that a field of an unforeseen type costs that field and not the line (rule 10).
-#[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+/// A line and the message in it, every field unparsed, so that a field of an unforeseen type costs that field and not the line (rule 10).
+#[derive(Debug, Default)]
 struct Row<'a> {
-    #[serde(borrow)]
-    timestamp: Option<&'a RawValue>,
-    #[serde(borrow)]
-    message: Option<&'a RawValue>,
-    #[serde(borrow)]
-    request_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    uuid: Option<&'a RawValue>,
-    #[serde(borrow)]
-    session_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cwd: Option<&'a RawValue>,
-    #[serde(borrow)]
-    git_branch: Option<&'a RawValue>,
-    #[serde(borrow)]
-    advisor_model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    is_api_error_message: Option<&'a RawValue>,
+    timestamp: Option<&'a [u8]>,
+    request_id: Option<&'a [u8]>,
+    uuid: Option<&'a [u8]>,
+    session_id: Option<&'a [u8]>,
+    cwd: Option<&'a [u8]>,
+    git_branch: Option<&'a [u8]>,
+    advisor_model: Option<&'a [u8]>,
+    is_api_error_message: Option<&'a [u8]>,
     /// Until version 1.0.8.
-    #[serde(borrow, rename = "costUSD")]
-    cost_usd: Option<&'a RawValue>,
+    cost_usd: Option<&'a [u8]>,
+    /// Of the message.
+    id: Option<&'a [u8]>,
+    model: Option<&'a [u8]>,
+    usage: Option<&'a [u8]>,
 }
 
-impl Row<'_> {
-    fn at(&self) -> Option<Timestamp> {
-        name(self.timestamp).and_then(|text| Timestamp::parse(&text))
+impl<'a> Row<'a> {
+    fn read(bytes: &'a [u8]) -> Result<Row<'a>, Broken> {
+        let mut row = Row::default();
+        let mut fields = Fields::of(bytes)?;
+        while let Some(name) = fields.name()? {
+            let field = match name {
+                b"message" if fields.is_object() => {
+                    row.message(&mut fields)?;
+                    continue;
+                }
+                b"timestamp" => &mut row.timestamp,
+                b"requestId" => &mut row.request_id,
+                b"uuid" => &mut row.uuid,
+                b"sessionId" => &mut row.session_id,
+                b"cwd" => &mut row.cwd,
+                b"gitBranch" => &mut row.git_branch,
+                b"advisorModel" => &mut row.advisor_model,
+                b"isApiErrorMessage" => &mut row.is_api_error_message,
+                b"costUSD" => &mut row.cost_usd,
+                _ => {
+                    fields.value()?;
+                    continue;
+                }
+            };
+            *field = Some(fields.value()?);
+        }
+        fields.end()?;
+        Ok(row)
+    }
+
+    fn message(&mut self, fields: &mut Fields<'a>) -> Result<(), Broken> {
+        fields.enter()?;
+        while let Some(name) = fields.name()? {
+            let value = fields.value()?;
+            match name {
+                b"id" => self.id = Some(value),
+                b"model" => self.model = Some(value),
+                b"usage" => self.usage = Some(value),
+                _ => {}
+            }
+        }
+        Ok(())
     }
 }
 
-#[derive(Deserialize)]
-struct Message<'a> {
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
-    #[serde(borrow)]
-    usage: Option<&'a RawValue>,
+/// The usage object of a message, or one of its iterations; every field unparsed, as in a [`Row`].
+#[derive(Debug, Default)]
+struct UsageObject<'a> {
+    input_tokens: Option<&'a [u8]>,
+    output_tokens: Option<&'a [u8]>,
+    cache_read_input_tokens: Option<&'a [u8]>,
+    cache_creation_input_tokens: Option<&'a [u8]>,
+    cache_creation: Option<&'a [u8]>,
+    output_tokens_details: Option<&'a [u8]>,
+    server_tool_use: Option<&'a [u8]>,
+    service_tier: Option<&'a [u8]>,
+    speed: Option<&'a [u8]>,
+    inference_geo: Option<&'a [u8]>,
+    iterations: Option<&'a [u8]>,
+    /// Of an iteration only.
+    kind: Option<&'a [u8]>,
+    /// Of an iteration only.
+    model: Option<&'a [u8]>,
 }
 
-/// The usage object of a message, or one of its iterations; every field unparsed, as in a [`Row`].
-#[derive(Deserialize)]
-struct UsageObject<'a> {
-    #[serde(borrow)]
-    input_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_read_input_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_creation_input_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    cache_creation: Option<&'a RawValue>,
-    #[serde(borrow)]
-    output_tokens_details: Option<&'a RawValue>,
-    #[serde(borrow)]
-    server_tool_use: Option<&'a RawValue>,
-    #[serde(borrow)]
-    service_tier: Option<&'a RawValue>,
-    #[serde(borrow)]
-    speed: Option<&'a RawValue>,
-    #[serde(borrow)]
-    inference_geo: Option<&'a RawValue>,
-    #[serde(borrow)]
-    iterations: Option<&'a RawValue>,
-    /// Of an iteration only.
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    /// Of an iteration only.
-    #[serde(borrow)]
-    model: Option<&'a RawValue>,
+impl<'a> UsageObject<'a> {
+    fn read(bytes: &'a [u8]) -> Option<UsageObject<'a>> {
+        let mut read = UsageObject::default();
+        let mut fields = Fields::of(bytes).ok()?;
+        while let Some(name) = fields.name().ok()? {
+            let value = fields.value().ok()?;
+            match name {
+                b"input_tokens" => read.input_tokens = Some(value),
+                b"output_tokens" => read.output_tokens = Some(value),
+                b"cache_read_input_tokens" => read.cache_read_input_tokens = Some(value),
+                b"cache_creation_input_tokens" => read.cache_creation_input_tokens = Some(value),
+                b"cache_creation" => read.cache_creation = Some(value),
+                b"output_tokens_details" => read.output_tokens_details = Some(value),
+                b"server_tool_use" => read.server_tool_use = Some(value),
+                b"service_tier" => read.service_tier = Some(value),
+                b"speed" => read.speed = Some(value),
+                b"inference_geo" => read.inference_geo = Some(value),
+                b"iterations" => read.iterations = Some(value),
+                b"type" => read.kind = Some(value),
+                b"model" => read.model = Some(value),
+                _ => {}
+            }
+        }
+        Some(read)
+    }
 }
 
 impl UsageObject<'_> {
@@ -239,31 +318,22 @@ impl Within {
     }
 }
 
-/// The objects inside of a usage object, of which counts are taken.
-#[derive(Default, Deserialize)]
-#[serde(default)]
-struct Details<'a> {
-    #[serde(borrow)]
-    ephemeral_5m_input_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    ephemeral_1h_input_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    thinking_tokens: Option<&'a RawValue>,
-    #[serde(borrow)]
-    web_search_requests: Option<&'a RawValue>,
-}
-
-fn parse<'a, T: Deserialize<'a>>(raw: &'a RawValue) -> Option<T> {
-    serde_json::from_str(raw.get()).ok()
+/// A count in an object inside of a usage object; what is no whole number is none.
+fn count_in(object: Option<&[u8]>, wanted: &str) -> Option<u64> {
+    let mut fields = Fields::of(object?).ok()?;
+    let mut found = None;
+    while let Some(name) = fields.name().ok()? {
+        let value = fields.value().ok()?;
+        if name == wanted.as_bytes() {
+            found = count(Some(value));
+        }
+    }
+    found
 }
 
 /// A text that can be an id, a name or a path: not empty, not endless, without control characters.
-fn name(raw: Option<&RawValue>) -> Option<String> {
-    raw.and_then(parse::<String>).and_then(fit)
-}
-
-fn fit(text: String) -> Option<String> {
-    (!text.is_empty() && text.len() <= NAME_BYTES_MAX && !text.contains(char::is_control)).then_some(text)
+fn name(raw: Option<&[u8]>) -> Option<String> {
+    raw.and_then(word)
 }
 
 /// Anthropic counts input apart from cache reads and writes, and reasoning within output (log-formats 0.1), so the classes are disjoint
@@ -274,27 +344,22 @@ fn tokens(counted: &UsageObject<'_>) -> Option<Tokens> {
     let (input, output) = (count(counted.input_tokens), count(counted.output_tokens));
     let (read, written) = (count(counted.cache_read_input_tokens), count(counted.cache_creation_input_tokens));
     input.or(output).or(read).or(written)?;
-    let split = details(counted.cache_creation);
-    let one_hour = count(split.ephemeral_1h_input_tokens).unwrap_or(0);
-    let five_minutes = count(split.ephemeral_5m_input_tokens).unwrap_or(0);
+    let one_hour = count_in(counted.cache_creation, "ephemeral_1h_input_tokens").unwrap_or(0);
+    let five_minutes = count_in(counted.cache_creation, "ephemeral_5m_input_tokens").unwrap_or(0);
     Some(Tokens {
         input: input.unwrap_or(0),
         cache_read: read.unwrap_or(0),
         cache_write_5m: five_minutes.max(written.unwrap_or(0).saturating_sub(one_hour)),
         cache_write_1h: one_hour,
         output: output.unwrap_or(0),
-        reasoning: count(details(counted.output_tokens_details).thinking_tokens).unwrap_or(0),
+        reasoning: count_in(counted.output_tokens_details, "thinking_tokens").unwrap_or(0),
         ..Tokens::default()
     })
 }
 
 /// A count; what is no whole number is none.
-fn count(raw: Option<&RawValue>) -> Option<u64> {
-    raw?.get().parse().ok()
-}
-
-fn details(raw: Option<&RawValue>) -> Details<'_> {
-    raw.and_then(parse).unwrap_or_default()
+fn count(raw: Option<&[u8]>) -> Option<u64> {
+    std::str::from_utf8(raw?).ok()?.parse().ok()
 }
 
 /// Rule 9. Fast mode has a price of its own; otherwise the tier is what the provider calls it.
@@ -307,7 +372,7 @@ fn geo(counted: &UsageObject<'_>) -> Option<String> {
 }
 
 fn fees(counted: &UsageObject<'_>) -> Fees {
-    let searches = count(details(counted.server_tool_use).web_search_requests).unwrap_or(0);
+    let searches = count_in(counted.server_tool_use, "web_search_requests").unwrap_or(0);
     Fees { web_search: u32::try_from(searches).unwrap_or(u32::MAX) }
 }
 

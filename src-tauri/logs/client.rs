@@ -8,6 +8,7 @@ use super::{
     zed,
 };
 use events::{Said, Sighting, Source, Tokens, Usage};
+use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
 use std::str::FromStr;
 
@@ -212,6 +213,15 @@ impl Reader {
             Reader::CopilotCli(reader) => reader.covers(),
             Reader::Rows { client: _, setting } => &setting.covers,
             Reader::ClaudeCode(_) | Reader::Codex(_) | Reader::Droid(_) => &[],
+        }
+    }
+
+    /// What a line must have one of to be read; every line is where there are none.
+    pub(super) fn needles(&self) -> &'static [Finder<'static>] {
+        match self {
+            Reader::ClaudeCode(reader) => reader.needles(),
+            Reader::Codex(_) => codex::needles(),
+            Reader::CopilotCli(_) | Reader::Droid(_) | Reader::Rows { .. } => &[],
         }
     }
 

@@ -26,6 +26,11 @@ const AWAITED_MAX: usize = 32;
 static NEEDLES: LazyLock<[memmem::Finder<'static>; 4]> =
     LazyLock::new(|| ["\"token_", "turn_context", "session_meta", "thread_settings_applied"].map(memmem::Finder::new));
 
+/// What a line must have one of to be read.
+pub(super) fn needles() -> &'static [memmem::Finder<'static>] {
+    &*NEEDLES
+}
+
 /// The reader of one rollout, and all that it remembers from line to line.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default)]
@@ -127,7 +132,8 @@ impl Reader {
         }
         let thread = self.thread.as_deref().unwrap_or(line.file);
         let id = match total {
-            Some(total) => format!("codex:{}:{total}", (around.root)(thread)),
+            // By the parent, which is known here even where nothing else was read of this file.
+            Some(total) => format!("codex:{}:{total}", (around.root)(self.parent.as_deref().unwrap_or(thread))),
             // Without totals nothing tells a repeated row from a like one but its time.
             None => format!("codex:{thread}:{}:{used}", self.last_at.unwrap_or_default()),
         };

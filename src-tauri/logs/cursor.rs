@@ -1,6 +1,7 @@
 //! How far each log file was read.
 
 use super::{Client, client::Reader};
+use events::Seq;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
@@ -12,7 +13,7 @@ use std::{
 };
 
 /// How much before a cursor is compared, to see that the file was not rewritten.
-const TAIL_BYTES: u64 = 4096;
+pub(super) const TAIL_BYTES: u64 = 4096;
 /// The largest file of cursors that is read.
 const CURSORS_BYTES_MAX: u64 = 512 << 20;
 /// The version of the file of cursors; a file of another version is as good as none.
@@ -22,6 +23,10 @@ const FORMAT: u32 = 1;
 #[derive(Debug, Default)]
 pub struct Cursors {
     files: BTreeMap<String, Cursor>,
+    /// The newest entry of the log that has all that was read.
+    up_to: Seq,
+    /// Something is not as it was loaded.
+    is_changed: bool,
     /// What was already reported as unreadable, and why.
     faults: HashMap<PathBuf, String>,
 }
@@ -29,6 +34,8 @@ pub struct Cursors {
 #[derive(Serialize, Deserialize)]
 struct Stored<Files> {
     format: u32,
+    #[serde(default)]
+    up_to: Seq,
     files: Files,
 }
 
@@ -42,21 +49,41 @@ impl Cursors {
             Err(error) => return Err(error),
         };
         let stored = serde_json::from_slice::<Stored<BTreeMap<String, Cursor>>>(&bytes).ok().filter(|stored| stored.format == FORMAT);
-        Ok(Cursors { files: stored.map(|stored| stored.files).unwrap_or_default(), faults: HashMap::new() })
+        Ok(stored.map(|stored| Cursors { files: stored.files, up_to: stored.up_to, ..Cursors::default() }).unwrap_or_default())
     }
 
-    /// Keeps them in a file of mode 0600, whole or not at all. Its folder exists.
-    pub fn save(&self, path: &Path) -> io::Result<()> {
+    /// Where the cursors of a client are kept: beside the log, for cursors of another log would hide what this one lacks.
+    pub fn path(log: &Path, client: Client) -> PathBuf {
+        log.join(format!("cursors-{}.json", client.name()))
+    }
+
+    /// These, for a log that goes up to `last`; none for one that goes less far than the one that they were kept with.
+    #[must_use]
+    pub fn for_log(self, last: Seq) -> Cursors {
+        if self.up_to > last { Cursors::default() } else { self }
+    }
+
+    /// Says that the log has all that was read until now, and goes up to `last`.
+    pub fn are_in_log(&mut self, last: Seq) {
+        self.up_to = last;
+    }
+
+    /// Keeps them in a file of mode 0600, whole or not at all, where something changed. Its folder exists.
+    pub fn save(&mut self, path: &Path) -> io::Result<()> {
+        if !self.is_changed {
+            return Ok(());
+        }
         let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
         // tempfile makes its files 0600.
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         {
             let mut out = io::BufWriter::new(file.as_file_mut());
-            serde_json::to_writer(&mut out, &Stored { format: FORMAT, files: &self.files })?;
+            serde_json::to_writer(&mut out, &Stored { format: FORMAT, up_to: self.up_to, files: &self.files })?;
             out.flush()?;
         }
-        file.as_file().sync_all()?;
+        // Not forced to the disk: one that a power cut leaves empty is as good as none.
         file.persist(path)?;
+        self.is_changed = false;
         Ok(())
     }
 
@@ -71,15 +98,18 @@ impl Cursors {
 
     pub(super) fn set(&mut self, path: &Path, cursor: Cursor) {
         self.files.insert(path.to_string_lossy().into_owned(), cursor);
+        self.is_changed = true;
     }
 
     /// Forgets files of the client below the roots that are not among `present`: clients remove old logs. Their calls stay in the ledger.
     pub(super) fn forget_missing(&mut self, client: Client, roots: &[PathBuf], present: &[PathBuf]) {
         let present: HashSet<_> = present.iter().map(|path| path.to_string_lossy()).collect();
+        let before = self.files.len();
         self.files.retain(|path, cursor| {
             let is_below = roots.iter().any(|root| Path::new(path).starts_with(root));
             !is_below || cursor.reader.client() != client || present.contains(&**path)
         });
+        self.is_changed |= self.files.len() != before;
     }
 
     pub(super) fn fault_is_new(&mut self, path: &Path, reason: &str) -> bool {
@@ -148,6 +178,11 @@ impl Cursor {
         Ok(Cursor { place, offset, tail_hash, reader_version, reader: reader.clone() })
     }
 
+    /// A cursor after bytes that were read: the last [`TAIL_BYTES`] before `offset`.
+    pub(super) fn after(tail: &[u8], offset: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
+        Cursor { place, offset, tail_hash: hash(tail), reader_version, reader: reader.clone() }
+    }
+
     /// A cursor in a database, whose rows have numbers.
     pub(super) fn of_database(last_row: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
         Cursor { place, offset: last_row, tail_hash: 0, reader_version, reader: reader.clone() }
@@ -173,8 +208,12 @@ fn tail_hash(file: &mut File, offset: u64) -> io::Result<u64> {
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
     file.take(offset - from).read_to_end(&mut tail)?;
-    let digest = Sha256::digest(&tail);
-    Ok(digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte)))
+    Ok(hash(&tail))
+}
+
+fn hash(tail: &[u8]) -> u64 {
+    let digest = Sha256::digest(tail);
+    digest.iter().take(8).fold(0, |hash, byte| hash << 8 | u64::from(*byte))
 }
 
 #[cfg(test)]
@@ -193,9 +232,11 @@ mod tests {
         let place = Place::of(&file.metadata().expect("metadata"));
         let cursor = Cursor::at(4, &mut file, place, 1, &Client::ClaudeCode.reader()).expect("a cursor");
         cursors.set(&log, cursor);
+        cursors.are_in_log(Seq(7));
         cursors.save(&path).expect("saved");
         let back = Cursors::load(&path).expect("loaded");
         assert_eq!(back.get(&log).map(|cursor| (cursor.offset, cursor.place)), Some((4, place)));
+        assert!(back.for_log(Seq(6)).files.is_empty(), "a log that lost what these were kept with");
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

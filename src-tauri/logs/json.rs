@@ -2,13 +2,9 @@
 //!
 //! Every field stays text until somebody asks for it, so that a field of an unforeseen type costs that field and not the row.
 
+use super::fields::{self, Broken, Fields};
 use events::{Timestamp, Usd};
-use serde::{
-    Deserialize, Deserializer,
-    de::{MapAccess, Visitor},
-};
-use serde_json::value::RawValue;
-use std::{borrow::Cow, fmt};
+use std::borrow::Cow;
 
 /// The longest id or name that is kept; a longer one is none.
 const WORD_BYTES_MAX: usize = 512;
@@ -20,9 +16,9 @@ const FRACTION_DIGITS: usize = 6;
 pub(super) struct Json<'a>(&'a str);
 
 impl<'a> Json<'a> {
-    /// Whole JSON text; `None` where it is none.
+    /// Whole JSON text; `None` where it is none, as far as that is seen without looking into it.
     pub(super) fn parse(text: &'a str) -> Option<Json<'a>> {
-        serde_json::from_str::<&RawValue>(text).ok().map(Json::from)
+        fields::value_at(text.as_bytes()).ok().map(|place| Json(&text[place]))
     }
 
     /// The value as it stands.
@@ -32,12 +28,12 @@ impl<'a> Json<'a> {
 
     /// Its fields; none where it is no object.
     pub(super) fn object(self) -> Object<'a> {
-        serde_json::from_str(self.0).unwrap_or_default()
+        Object::read(self.0).unwrap_or_default()
     }
 
     /// Its elements; none where it is no array.
     pub(super) fn items(self) -> impl Iterator<Item = Json<'a>> {
-        serde_json::from_str::<Vec<&RawValue>>(self.0).unwrap_or_default().into_iter().map(Json::from)
+        fields::items_at(self.0.as_bytes()).map(|place| Json(&self.0[place]))
     }
 
     /// The value at the end of a path of field names. For more than one field of an object, ask [`Json::object`] once.
@@ -47,10 +43,7 @@ impl<'a> Json<'a> {
 
     /// A text of any length, `None` where it is none.
     pub(super) fn text(self) -> Option<Cow<'a, str>> {
-        #[derive(Deserialize)]
-        #[serde(transparent)]
-        struct Text<'t>(#[serde(borrow)] Cow<'t, str>);
-        serde_json::from_str::<Text<'_>>(self.0).ok().map(|text| text.0)
+        text_of(self.0)
     }
 
     /// A name or id: a text that is neither empty nor long, without control characters. A number is its digits.
@@ -60,7 +53,7 @@ impl<'a> Json<'a> {
             b'0'..=b'9' => Cow::Borrowed(self.0),
             _ => return None,
         };
-        (!word.is_empty() && word.len() <= WORD_BYTES_MAX && !word.contains(char::is_control)).then(|| word.into_owned())
+        fits(&word).then(|| word.into_owned())
     }
 
     /// A provider's id or a model's name. Those have no spaces; what has is another's text in their place.
@@ -104,17 +97,24 @@ impl<'a> Json<'a> {
     }
 }
 
-impl<'a> From<&'a RawValue> for Json<'a> {
-    fn from(raw: &'a RawValue) -> Json<'a> {
-        Json(raw.get())
-    }
-}
-
 /// The fields of an object, each still text.
 #[derive(Debug, Default)]
 pub(super) struct Object<'a>(Vec<(Cow<'a, str>, Json<'a>)>);
 
 impl<'a> Object<'a> {
+    fn read(text: &'a str) -> Result<Object<'a>, Broken> {
+        let mut place = Fields::of(text.as_bytes())?;
+        let mut fields = Vec::new();
+        while let Some(name) = place.name_at()? {
+            let name = &text[name];
+            let value = Json(&text[place.value_at()?]);
+            let name = if name.contains('\\') { unescaped(&format!("\"{name}\"")).ok_or(Broken)?.into() } else { name.into() };
+            fields.push((name, value));
+        }
+        place.end()?;
+        Ok(Object(fields))
+    }
+
     /// A field; of several with one name the last. `null` is none.
     pub(super) fn get(&self, name: &str) -> Option<Json<'a>> {
         self.0.iter().rev().find(|(known, _)| known == name).map(|(_, value)| *value).filter(|value| value.0 != "null")
@@ -139,27 +139,28 @@ impl<'a> Object<'a> {
     }
 }
 
-impl<'de> Deserialize<'de> for Object<'de> {
-    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Object<'de>, D::Error> {
-        struct Fields;
-        impl<'de> Visitor<'de> for Fields {
-            type Value = Object<'de>;
-            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str("an object")
-            }
-            fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Object<'de>, A::Error> {
-                #[derive(Deserialize)]
-                #[serde(transparent)]
-                struct Name<'n>(#[serde(borrow)] Cow<'n, str>);
-                let mut fields = Vec::new();
-                while let Some((Name(name), value)) = map.next_entry::<Name<'de>, &'de RawValue>()? {
-                    fields.push((name, Json::from(value)));
-                }
-                Ok(Object(fields))
-            }
-        }
-        deserializer.deserialize_map(Fields)
+/// A name or id in JSON: a text that is neither empty nor long, without control characters.
+pub(super) fn word(raw: &[u8]) -> Option<String> {
+    let within = raw.strip_prefix(b"\"")?.strip_suffix(b"\"")?;
+    if within.len() <= WORD_BYTES_MAX && within.iter().all(|byte| (b' '..0x7f).contains(byte) && *byte != b'\\' && *byte != b'"') {
+        return std::str::from_utf8(within).ok().filter(|word| !word.is_empty()).map(str::to_owned);
     }
+    text_of(&text(raw)).map(Cow::into_owned).filter(|word| fits(word))
+}
+
+fn fits(word: &str) -> bool {
+    !word.is_empty() && word.len() <= WORD_BYTES_MAX && !word.contains(char::is_control)
+}
+
+/// What a text in JSON says; `None` where it is none.
+fn text_of(raw: &str) -> Option<Cow<'_, str>> {
+    let within = raw.strip_prefix('"')?.strip_suffix('"')?;
+    let is_plain = within.bytes().fold(true, |is, byte| is & (byte != b'\\') & (byte != b'"') & (byte >= b' '));
+    if is_plain { Some(Cow::Borrowed(within)) } else { unescaped(raw).map(Cow::Owned) }
+}
+
+fn unescaped(raw: &str) -> Option<String> {
+    serde_json::from_str(raw).ok()
 }
 
 /// The text of a line. Damaged text lies in content, which is skipped; the rest still counts.

@@ -5,7 +5,7 @@
 
 use super::json::Json;
 use events::Said;
-use serde_json::{Map, Value, value::RawValue};
+use serde_json::{Map, Value};
 
 /// The largest usage object that is kept.
 const BYTES_MAX: usize = 16 * 1024;
@@ -17,21 +17,16 @@ const NUMBER_BYTES_MAX: usize = 20;
 const DEPTH_MAX: usize = 8;
 
 /// The usage object of a message as it may be kept; `None` where it is too large.
-pub(super) fn whole(raw: &RawValue) -> Option<Said> {
-    if raw.get().len() > BYTES_MAX {
-        None
-    } else if is_plain(raw.get()) {
-        Some(Said::from(raw.to_owned()))
-    } else {
-        Some(Said::from(&clean(serde_json::from_str(raw.get()).ok()?, 1)))
-    }
+pub(super) fn whole(raw: &[u8]) -> Option<Said> {
+    let text = std::str::from_utf8(raw).ok().filter(|text| text.len() <= BYTES_MAX)?;
+    if is_plain(text, DEPTH_MAX) { Some(Said::of_sound(text.into())) } else { Some(Said::from(&clean(serde_json::from_str(text).ok()?, 1))) }
 }
 
 /// The same, with fields that stand beside it and hold for it too, where it does not say them itself.
-pub(super) fn with(raw: &RawValue, shared: &[(&str, Option<&RawValue>)]) -> Option<Said> {
-    let mut fields = serde_json::from_str::<Map<String, Value>>(raw.get()).ok().filter(|_| raw.get().len() <= BYTES_MAX)?;
+pub(super) fn with(raw: &[u8], shared: &[(&str, Option<&[u8]>)]) -> Option<Said> {
+    let mut fields = serde_json::from_slice::<Map<String, Value>>(raw).ok().filter(|_| raw.len() <= BYTES_MAX)?;
     for (name, shared) in shared {
-        if let Some(shared) = shared.and_then(|raw| serde_json::from_str(raw.get()).ok()) {
+        if let Some(shared) = shared.and_then(|raw| serde_json::from_slice(raw).ok()) {
             fields.entry(*name).or_insert(shared);
         }
     }
@@ -40,31 +35,59 @@ pub(super) fn with(raw: &RawValue, shared: &[(&str, Option<&RawValue>)]) -> Opti
 
 /// A usage object under the name of whose words it is in, so that the same reader can read it again.
 pub(super) fn of(surface: &str, usage: Json<'_>) -> Option<Said> {
-    let value = serde_json::from_str(usage.raw()).ok().filter(|_| usage.raw().len() <= BYTES_MAX)?;
-    Some(Said::from(&Value::from_iter([("surface", Value::from(surface)), ("usage", clean(value, 2))])))
+    let text = Some(usage.raw()).filter(|text| text.len() <= BYTES_MAX)?;
+    if is_plain(text, DEPTH_MAX - 1) {
+        return Some(Said::of_sound(format!(r#"{{"surface":"{surface}","usage":{text}}}"#).into()));
+    }
+    Some(Said::from(&Value::from_iter([("surface", Value::from(surface)), ("usage", clean(serde_json::from_str(text).ok()?, 2))])))
 }
 
-/// Whether JSON text has nothing in it but plain numbers and short words without escapes, and no space between them.
-fn is_plain(json: &str) -> bool {
-    let (mut depth, mut in_text) = (0, false);
-    // The bytes of the text or number that is being read.
-    let mut run = 0;
-    json.bytes().all(|byte| {
-        match (in_text, byte) {
-            (true, b'"') => (in_text, run) = (false, 0),
-            (true, b'\\' | 0..0x20) => return false,
-            (true, _) => run += 1,
-            (false, b'"') => (in_text, run) = (true, 0),
-            (false, b'{' | b'[') => (depth, run) = (depth + 1, 0),
-            (false, b'}' | b']') => (depth, run) = (depth - 1, 0),
-            (false, b':' | b',') => run = 0,
-            (false, b'0'..=b'9' | b'-' | b'.') => run += 1,
-            // `true`, `false` and `null`; an exponent, which has digits before it, can be out of range.
-            (false, b'a'..=b'z') if run == 0 => {}
-            (false, _) => return false,
-        }
-        depth <= DEPTH_MAX && run <= if in_text { TEXT_BYTES_MAX } else { NUMBER_BYTES_MAX }
-    })
+/// Whether a text is sound JSON of plain numbers and short words without escapes, no space between them, and not deeper than that.
+fn is_plain(text: &str, depth_max: usize) -> bool {
+    plain(text.as_bytes(), depth_max).is_some_and(<[u8]>::is_empty)
+}
+
+/// What follows the plain value that the text begins with, if it does.
+fn plain(text: &[u8], depth_left: usize) -> Option<&[u8]> {
+    match text.first()? {
+        b'{' | b'[' if depth_left == 0 => None,
+        b'{' => plain_list(&text[1..], b'}', &|rest| plain(plain_word(rest)?.strip_prefix(b":")?, depth_left - 1)),
+        b'[' => plain_list(&text[1..], b']', &|rest| plain(rest, depth_left - 1)),
+        b'"' => plain_word(text),
+        b't' => text.strip_prefix(b"true"),
+        b'f' => text.strip_prefix(b"false"),
+        b'n' => text.strip_prefix(b"null"),
+        _ => plain_number(text),
+    }
+}
+
+fn plain_list<'t>(text: &'t [u8], end: u8, item: &dyn Fn(&'t [u8]) -> Option<&'t [u8]>) -> Option<&'t [u8]> {
+    if text.first() == Some(&end) {
+        return Some(&text[1..]);
+    }
+    let mut rest = item(text)?;
+    while rest.first() == Some(&b',') {
+        rest = item(&rest[1..])?;
+    }
+    (rest.first() == Some(&end)).then(|| &rest[1..])
+}
+
+fn plain_word(text: &[u8]) -> Option<&[u8]> {
+    let text = text.strip_prefix(b"\"")?;
+    let length = text.iter().take(TEXT_BYTES_MAX + 1).position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
+    text[length..].strip_prefix(b"\"")
+}
+
+/// Without an exponent: one that has digits before it can be out of range.
+fn plain_number(text: &[u8]) -> Option<&[u8]> {
+    let digits = |text: &[u8]| text.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    let sign = usize::from(text.first() == Some(&b'-'));
+    let whole = digits(&text[sign..]);
+    let is_whole = whole == 1 || (whole > 1 && text[sign] != b'0');
+    let rest = &text[sign + whole..];
+    let fraction = rest.strip_prefix(b".").map_or(0, |rest| 1 + digits(rest));
+    let is_over = !matches!(rest.get(fraction), Some(b'e' | b'E' | b'.' | b'0'..=b'9'));
+    (is_whole && fraction != 1 && is_over && sign + whole + fraction <= NUMBER_BYTES_MAX).then(|| &rest[fraction..])
 }
 
 /// Numbers and words only. A long text is not a word, and could be content; so could a long name.
@@ -85,13 +108,10 @@ fn clean(value: Value, depth: usize) -> Value {
 mod tests {
     use super::*;
     use proptest::prelude::*;
-
-    fn raw(json: &str) -> Box<RawValue> {
-        RawValue::from_string(json.to_owned()).expect("JSON")
-    }
+    use serde_json::value::RawValue;
 
     fn kept(json: &str) -> Option<String> {
-        whole(&raw(json)).map(|said| said.text().to_owned())
+        whole(json.as_bytes()).map(|said| said.text().to_owned())
     }
 
     #[test]
@@ -105,7 +125,7 @@ mod tests {
         let long = "x".repeat(TEXT_BYTES_MAX + 1);
         assert_eq!(kept(&format!(r#"{{"a":"{long}","b":1,"{long}":2}}"#)).as_deref(), Some(r#"{"a":null,"b":1}"#));
         let word = "x".repeat(TEXT_BYTES_MAX);
-        assert!(is_plain(&format!(r#"{{"{word}":"{word}"}}"#)));
+        assert!(is_plain(&format!(r#"{{"{word}":"{word}"}}"#), 1));
         assert_eq!(kept("{ \"a\" :\t\"\\u0062\" }").as_deref(), Some(r#"{"a":"b"}"#));
         assert_eq!(kept(&format!("[{}1]", "1,".repeat(BYTES_MAX))), None);
     }
@@ -136,6 +156,15 @@ mod tests {
     }
 
     proptest! {
+        #[test]
+        fn what_is_no_json_is_not_plain(json in json(), at in 0usize..200, other in "[{}\\[\\],:\"0-9a-z.-]{0,2}") {
+            let mut text = json;
+            let at = (0..=at.min(text.len())).rev().find(|at| text.is_char_boundary(*at)).unwrap_or(0);
+            let end = (at + 1..=text.len()).find(|end| text.is_char_boundary(*end)).unwrap_or(at);
+            text.replace_range(at..end, &other);
+            prop_assert!(!is_plain(&text, DEPTH_MAX) || serde_json::from_str::<Value>(&text).is_ok(), "{text}");
+        }
+
         #[test]
         fn whatever_is_kept_can_be_read_again_and_has_no_more_to_clean(json in json()) {
             prop_assume!(serde_json::from_str::<&RawValue>(&json).is_ok());

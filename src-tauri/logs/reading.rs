@@ -1,19 +1,23 @@
 //! One file of an import: from where its last reading ended, in whatever form it is, through its reader into the batch.
 
 use super::{
-    BATCH_SIGHTINGS_MAX, Client, Import, Line, Stop,
-    client::Reader,
+    Line,
+    batch::Batch,
+    client::{Client, Reader},
     cursor::{Cursor, Place},
-    json, kin,
+    json,
+    kin::{self, Kin},
     lines::{self, Lines},
     places::{self, Form},
     row::Around,
     sqlite, table,
+    together::{PIECE_SIGHTINGS_MAX, Piece, Reading},
 };
+use events::{Project, Sighting};
 use std::{
     fs::File,
     io::{self, Read, Seek, SeekFrom},
-    path::{Path, PathBuf},
+    path::Path,
 };
 
 /// The largest document that is read; it is held in memory.
@@ -23,217 +27,270 @@ const ROWS_AGAIN: i64 = 1024;
 /// The largest window that a packed file may ask for, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
 
-impl<E> Import<'_, E> {
-    /// Learns what files must know of each other before any is read, and puts those first that tell of calls best.
-    pub(super) fn look_ahead(&mut self, files: &mut Vec<&PathBuf>) {
-        match self.client {
-            Client::Codex => {
-                // A file is packed before its plain sibling is removed, and unpacked before more is added: the plain one is newer.
-                files.retain(|path| !is_packed(path) || !path.with_extension("").exists());
-                let unknown: Vec<&PathBuf> = files.iter().copied().filter(|path| self.cursors.get(path).is_none()).collect();
-                unknown.into_iter().for_each(|path| self.learn_head(path));
-            }
-            Client::CopilotCli => files.sort_by_key(|path| path.extension().is_none_or(|ending| ending != "db")),
-            Client::Qwen => files.sort_by_key(|path| !path.components().any(|part| part.as_os_str() == "usage")),
-            Client::ClaudeCode
-            | Client::GeminiCli
-            | Client::OpenCode
-            | Client::Kilo
-            | Client::Droid
-            | Client::Pi
-            | Client::Amp
-            | Client::Kimi
-            | Client::Cline
-            | Client::Crush
-            | Client::Goose
-            | Client::Zed
-            | Client::Grok
-            | Client::Aider
-            | Client::Cursor => {}
+/// Nobody takes what is read any more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Gone;
+
+enum Stop {
+    Gone,
+    File(io::Error),
+}
+
+impl From<io::Error> for Stop {
+    fn from(error: io::Error) -> Stop {
+        Stop::File(error)
+    }
+}
+
+impl From<Gone> for Stop {
+    fn from(Gone: Gone) -> Stop {
+        Stop::Gone
+    }
+}
+
+/// Takes what was read.
+pub(super) type Give<'g> = dyn FnMut(Piece) -> Result<(), Gone> + 'g;
+
+/// Reads what is new in a file and gives it on, in pieces of which the last says so. `buffer` is used again from file to file.
+pub(super) fn file(reading: &Reading<'_>, path: &Path, buffer: &mut Vec<u8>, give: &mut Give<'_>) -> Result<(), Gone> {
+    let mut one = One { reading, path, batch: Batch::default(), bytes_read: 0, fault: None, buffer, give };
+    let end = match one.read() {
+        Ok(cursor) => Piece { cursor, end: Some(one.fault.take()), ..one.piece() },
+        Err(Stop::Gone) => return Err(Gone),
+        // Removed since it was found.
+        Err(Stop::File(error)) if error.kind() == io::ErrorKind::NotFound => Piece { end: Some(None), ..one.piece() },
+        Err(Stop::File(error)) => Piece { end: Some(Some(format!("cannot read: {error}"))), ..one.piece() },
+    };
+    give(end)
+}
+
+/// What the head of a log tells its reader.
+pub(super) fn head(client: Client, path: &Path) -> Option<Reader> {
+    let line = kin::first_line(path, is_packed(path))?;
+    let mut reader = client.reader();
+    let mut no_project = |_: &str| None;
+    line_of(&mut reader, path, &Kin::default(), &mut no_project, (0, &line), &mut Vec::new());
+    Some(reader)
+}
+
+/// One file of an import.
+struct One<'a, 'r, 'g> {
+    reading: &'a Reading<'r>,
+    path: &'a Path,
+    batch: Batch,
+    bytes_read: u64,
+    fault: Option<String>,
+    buffer: &'a mut Vec<u8>,
+    give: &'a mut Give<'g>,
+}
+
+impl One<'_, '_, '_> {
+    /// Reads it, and says how far; `None` where that is as far as before.
+    fn read(&mut self) -> Result<Option<Cursor>, Stop> {
+        match places::form(self.reading.client, self.path) {
+            Some(Form::Lines) => self.lines(),
+            Some(Form::PackedLines) => self.packed_lines(),
+            Some(Form::Document | Form::Table) => self.document(),
+            Some(Form::Database) => self.database(),
+            None => Ok(None),
         }
     }
 
-    /// The head of a rollout names its session and the one that it was copied from.
-    fn learn_head(&mut self, path: &Path) {
-        let Some(line) = kin::first_line(path, is_packed(path)) else { return };
-        let mut reader = self.client.reader();
-        self.line(&mut reader, path, 0, &line, &mut Vec::new());
-        self.kin.learn(&reader);
+    /// What was found until now.
+    fn piece(&mut self) -> Piece {
+        Piece { sightings: self.batch.take(), cursor: None, bytes_read: std::mem::take(&mut self.bytes_read), end: None }
     }
 
-    pub(super) fn file(&mut self, path: &Path) -> Result<(), Stop<E>> {
-        match places::form(self.client, path) {
-            Some(Form::Lines) => self.lines(path),
-            Some(Form::PackedLines) => self.packed_lines(path),
-            Some(Form::Document | Form::Table) => self.document(path),
-            Some(Form::Database) => self.database(path),
-            None => Ok(()),
-        }
+    fn is_full(&self) -> bool {
+        self.batch.len() >= PIECE_SIGHTINGS_MAX
     }
 
-    /// The cursor of a file, if it is this reader's.
-    fn known(&self, path: &Path) -> Option<&Cursor> {
-        let version = self.client.reader_version();
-        self.cursors.get(path).filter(|cursor| cursor.reader.client() == self.client && cursor.reader_version == version)
+    /// The cursor of the file, if it is this reader's.
+    fn known(&self) -> Option<&Cursor> {
+        let client = self.reading.client;
+        self.reading.cursors.get(self.path).filter(|cursor| cursor.reader.client() == client && cursor.reader_version == client.reader_version())
     }
 
-    fn lines(&mut self, path: &Path) -> Result<(), Stop<E>> {
-        let seen = Place::of(&path.metadata()?);
-        let version = self.client.reader_version();
-        let known = self.known(path);
+    fn lines(&mut self) -> Result<Option<Cursor>, Stop> {
+        let seen = Place::of(&self.path.metadata()?);
+        let version = self.reading.client.reader_version();
+        let known = self.known();
         if known.is_some_and(|cursor| cursor.place == seen) {
-            return Ok(());
+            return Ok(None);
         }
-        let mut file = File::open(path)?;
+        let mut file = File::open(self.path)?;
         // Of the open file: the path may have been given to another one since.
         let place = Place::of(&file.metadata()?);
         let (mut reader, start) = match known {
             Some(cursor) if cursor.still_fits(&place, &mut file)? => (cursor.reader.clone(), cursor.offset),
-            Some(_) | None => (self.client.reader(), 0),
+            Some(_) | None => (self.reading.client.reader(), 0),
         };
         file.seek(SeekFrom::Start(start))?;
-        let mut lines = Lines::new(file, start);
+        let mut lines = Lines::new(file, start, std::mem::take(self.buffer));
         let mut found = Vec::new();
-        while let Some((offset, bytes)) = lines.next_whole()? {
-            self.line(&mut reader, path, offset, bytes, &mut found);
-            if self.batch.sightings.len() >= BATCH_SIGHTINGS_MAX {
-                let cursor = Cursor::at(lines.offset(), lines.source(), place, version, &reader)?;
-                self.waiting.push((path.to_owned(), cursor.unfinished()));
-                self.hand_over().map_err(Stop::Sink)?;
+        while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
+            self.line(&mut reader, offset, bytes, &mut found);
+            if self.is_full() {
+                let cursor = cursor_in(&mut lines, place, version, &reader)?.unfinished();
+                let piece = Piece { cursor: Some(cursor), ..self.piece() };
+                (self.give)(piece)?;
             }
         }
         // The last line without its end: half a line is no JSON and yields nothing; a whole one is told now, and again when its end is
         // there. The cursor stays before it, and the reader forgets it.
-        let cursor_reader = reader.clone();
+        let mut cursor = cursor_in(&mut lines, place, version, &reader)?;
         let (offset, bytes) = lines.rest();
-        self.line(&mut reader, path, offset, bytes, &mut found);
-        self.report.bytes_read += lines.bytes_read();
-        let too_long = lines.too_long();
-        let cursor = Cursor::at(lines.offset(), lines.source(), place, version, &cursor_reader)?;
-        self.kin.learn(&reader);
-        self.waiting.push((path.to_owned(), cursor));
-        self.tell_too_long(path, too_long);
-        Ok(())
+        self.line(&mut reader, offset, bytes, &mut found);
+        self.bytes_read += lines.bytes_read();
+        self.tell_long(&lines);
+        // Written to while it was read: lines were added, or it has become another file, of which the beginning was not seen.
+        if Place::of(&lines.source().metadata()?) != place {
+            cursor = Cursor::at(0, lines.source(), place, version, &self.reading.client.reader())?.unfinished();
+        }
+        *self.buffer = lines.into_buffer();
+        Ok(Some(cursor))
     }
 
     /// Lines of a packed file, which is written once: all of them, or none where it is as it was.
-    fn packed_lines(&mut self, path: &Path) -> Result<(), Stop<E>> {
-        let mut file = File::open(path)?;
+    fn packed_lines(&mut self) -> Result<Option<Cursor>, Stop> {
+        let mut file = File::open(self.path)?;
         let place = Place::of(&file.metadata()?);
-        if self.known(path).is_some_and(|cursor| cursor.place == place) {
-            return Ok(());
+        if self.known().is_some_and(|cursor| cursor.place == place) {
+            return Ok(None);
         }
-        let mut reader = self.client.reader();
+        let mut reader = self.reading.client.reader();
         let mut source = zstd::stream::read::Decoder::new(&mut file)?;
         source.window_log_max(WINDOW_LOG_MAX)?;
-        let mut lines = Lines::new(source, 0);
+        let mut lines = Lines::new(source, 0, std::mem::take(self.buffer));
         let mut found = Vec::new();
-        while let Some((offset, bytes)) = lines.next_whole()? {
-            self.line(&mut reader, path, offset, bytes, &mut found);
-            if self.batch.sightings.len() >= BATCH_SIGHTINGS_MAX {
-                self.hand_over().map_err(Stop::Sink)?;
+        while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
+            self.line(&mut reader, offset, bytes, &mut found);
+            if self.is_full() {
+                let piece = self.piece();
+                (self.give)(piece)?;
             }
         }
         let (offset, bytes) = lines.rest();
-        self.line(&mut reader, path, offset, bytes, &mut found);
-        self.report.bytes_read += lines.bytes_read();
-        let too_long = lines.too_long();
-        drop(lines);
-        self.kin.learn(&reader);
-        let cursor = Cursor::at(0, &mut file, place, self.client.reader_version(), &reader)?;
-        self.waiting.push((path.to_owned(), cursor));
-        self.tell_too_long(path, too_long);
-        Ok(())
+        self.line(&mut reader, offset, bytes, &mut found);
+        self.bytes_read += lines.bytes_read();
+        self.tell_long(&lines);
+        *self.buffer = lines.into_buffer();
+        Ok(Some(Cursor::at(0, &mut file, place, self.reading.client.reader_version(), &reader)?))
     }
 
     /// A document is read whole whenever it changed; a table is one whose rows are read like lines.
-    fn document(&mut self, path: &Path) -> Result<(), Stop<E>> {
-        let mut file = File::open(path)?;
+    fn document(&mut self) -> Result<Option<Cursor>, Stop> {
+        let mut file = File::open(self.path)?;
         let place = Place::of(&file.metadata()?);
-        let known = self.known(path);
+        let known = self.known();
         if known.is_some_and(|cursor| cursor.place == place) {
-            return Ok(());
+            return Ok(None);
         }
         let before = known.map(|cursor| cursor.reader.clone()).filter(Reader::outlives_its_document);
-        let mut reader = before.unwrap_or_else(|| self.client.reader());
+        let mut reader = before.unwrap_or_else(|| self.reading.client.reader());
         let mut bytes = Vec::new();
         (&mut file).take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-            self.skip(path, format!("longer than {} MiB", DOCUMENT_BYTES_MAX >> 20));
-            return Ok(());
+            self.fault = Some(format!("longer than {} MiB", DOCUMENT_BYTES_MAX >> 20));
+            return Ok(None);
         }
-        self.report.bytes_read += bytes.len() as u64;
+        self.bytes_read += bytes.len() as u64;
         let mut found = Vec::new();
-        if places::form(self.client, path) == Some(Form::Table) {
+        if places::form(self.reading.client, self.path) == Some(Form::Table) {
             for (number, row) in (0..).zip(table::rows(&json::text(&bytes))) {
-                self.line(&mut reader, path, number, row.as_bytes(), &mut found);
+                self.line(&mut reader, number, row.as_bytes(), &mut found);
             }
         } else {
-            self.line(&mut reader, path, 0, &bytes, &mut found);
+            self.line(&mut reader, 0, &bytes, &mut found);
         }
         // Half a document yields nothing; the client finishes it, and then its place changes.
-        let cursor = Cursor::at(0, &mut file, place, self.client.reader_version(), &reader)?;
-        self.waiting.push((path.to_owned(), cursor));
-        Ok(())
+        Ok(Some(Cursor::at(0, &mut file, place, self.reading.client.reader_version(), &reader)?))
     }
 
     /// The rows of a database from shortly before where the last reading ended.
-    fn database(&mut self, path: &Path) -> Result<(), Stop<E>> {
-        let place = place_of_database(path)?;
-        let known = self.known(path);
+    fn database(&mut self) -> Result<Option<Cursor>, Stop> {
+        let place = place_of_database(self.path)?;
+        let known = self.known();
         if known.is_some_and(|cursor| cursor.place == place) {
-            return Ok(());
+            return Ok(None);
         }
         let last = known.filter(|cursor| cursor.place.same_file(&place)).map_or(0, |cursor| i64::try_from(cursor.offset).unwrap_or(0));
-        let mut reader = known.map_or_else(|| self.client.reader(), |cursor| cursor.reader.clone());
-        let mut until = self.rows(path, &mut reader, (last - ROWS_AGAIN).max(0))?;
+        let mut reader = known.map_or_else(|| self.reading.client.reader(), |cursor| cursor.reader.clone());
+        let mut until = self.rows(&mut reader, (last - ROWS_AGAIN).max(0))?;
         if until < last {
             // Numbered anew, or another database under this name.
-            until = self.rows(path, &mut reader, 0)?;
+            until = self.rows(&mut reader, 0)?;
         }
-        self.kin.learn(&reader);
-        let cursor = Cursor::of_database(u64::try_from(until).unwrap_or(0), place, self.client.reader_version(), &reader);
-        self.waiting.push((path.to_owned(), cursor));
-        Ok(())
+        let version = self.reading.client.reader_version();
+        Ok(Some(Cursor::of_database(u64::try_from(until).unwrap_or(0), place, version, &reader)))
     }
 
-    fn rows(&mut self, path: &Path, reader: &mut Reader, after: i64) -> Result<i64, Stop<E>> {
-        let (mut found, queries) = (Vec::new(), places::queries(self.client));
+    fn rows(&mut self, reader: &mut Reader, after: i64) -> Result<i64, Stop> {
+        let (mut found, queries) = (Vec::new(), places::queries(self.reading.client));
+        let path = self.path;
         let mut take = |number: i64, bytes: &[u8]| {
-            self.report.bytes_read += bytes.len() as u64;
-            self.line(reader, path, u64::try_from(number).unwrap_or(0), bytes, &mut found);
-            if self.batch.sightings.len() >= BATCH_SIGHTINGS_MAX { self.hand_over() } else { Ok(()) }
+            self.bytes_read += bytes.len() as u64;
+            self.line(reader, u64::try_from(number).unwrap_or(0), bytes, &mut found);
+            if self.is_full() {
+                let piece = self.piece();
+                return (self.give)(piece);
+            }
+            Ok(())
         };
         match sqlite::rows(path, queries, after, &mut take)? {
             sqlite::Rows::Until(until) => Ok(until),
             // Beside the one that is wanted, clients keep others.
             sqlite::Rows::NotKnown => Ok(0),
-            sqlite::Rows::Refused(error) => Err(Stop::Sink(error)),
+            sqlite::Rows::Refused(gone) => Err(Stop::from(gone)),
         }
     }
 
-    fn line(&mut self, reader: &mut Reader, path: &Path, offset: u64, bytes: &[u8], found: &mut Vec<events::Sighting>) {
-        let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
-        let (kin, projects) = (&self.kin, &mut *self.projects);
-        let mut around = Around {
-            path,
-            projects: &mut |cwd| projects.of_folder(cwd),
-            root: &|session| kin.root(session),
-            covered: &|session| kin.covers(session),
-            beside: &|name| kin::beside(path, name),
-        };
-        reader.line(Line { bytes, file: &name, offset }, &mut around, found);
+    fn line(&mut self, reader: &mut Reader, offset: u64, bytes: &[u8], found: &mut Vec<Sighting>) {
+        let projects = &self.reading.projects;
+        let mut project = |cwd: &str| projects.lock().expect("nobody panics while holding it").of_folder(cwd);
+        line_of(reader, self.path, self.reading.kin, &mut project, (offset, bytes), found);
         found.drain(..).for_each(|sighting| self.batch.add(sighting));
     }
 
-    fn tell_too_long(&mut self, path: &Path, too_long: u64) {
-        if too_long > 0 {
-            self.skip(path, format!("{too_long} lines longer than {} MiB", lines::LINE_BYTES_MAX >> 20));
-        }
+    fn tell_long<R: Read>(&mut self, lines: &Lines<R>) {
+        let (mib, long, too_long) = (lines::LINE_BYTES_MAX >> 20, lines.long(), lines.too_long());
+        self.fault = match (long, too_long) {
+            (0, 0) => None,
+            (_, 0) => Some(format!("{long} lines longer than {mib} MiB, of which long texts were passed over and all else was read")),
+            (_, _) => Some(format!("{too_long} lines longer than {mib} MiB without their long texts were not read")),
+        };
     }
 }
 
-fn is_packed(path: &Path) -> bool {
+fn line_of(
+    reader: &mut Reader,
+    path: &Path,
+    kin: &Kin,
+    projects: &mut dyn FnMut(&str) -> Option<Project>,
+    (offset, bytes): (u64, &[u8]),
+    found: &mut Vec<Sighting>,
+) {
+    let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
+    let mut around = Around {
+        path,
+        projects,
+        root: &|session| kin.root(session),
+        covered: &|session| kin.covers(session),
+        beside: &|name| kin::beside(path, name),
+    };
+    reader.line(Line { bytes, file: &name, offset }, &mut around, found);
+}
+
+/// Where lines are to be read on. What stands before is remembered as it was read: the file may have become another one since.
+fn cursor_in(lines: &mut Lines<File>, place: Place, version: u32, reader: &Reader) -> io::Result<Cursor> {
+    let offset = lines.offset();
+    match lines.tail() {
+        Some(tail) => Ok(Cursor::after(tail, offset, place, version, reader)),
+        None => Cursor::at(offset, lines.source(), place, version, reader),
+    }
+}
+
+pub(super) fn is_packed(path: &Path) -> bool {
     path.extension().is_some_and(|ending| ending == "zst")
 }
 

@@ -6,7 +6,7 @@ use proptest::prelude::*;
 use std::{collections::BTreeMap, convert::Infallible, fs};
 
 /// What the log would hold: each call once, merged.
-type Ledger = BTreeMap<String, Usage>;
+pub(super) type Ledger = BTreeMap<String, Usage>;
 
 fn record(ledger: &mut Ledger, sightings: Vec<Sighting>) {
     for Sighting { usage, .. } in sightings {
@@ -17,28 +17,34 @@ fn record(ledger: &mut Ledger, sightings: Vec<Sighting>) {
 }
 
 /// A folder of Claude Code's, its cursors, and what was imported from it.
-struct House {
+pub(super) struct House {
     root: tempfile::TempDir,
     cursors: Cursors,
-    ledger: Ledger,
+    pub(super) ledger: Ledger,
 }
 
 impl House {
-    fn new() -> House {
+    pub(super) fn new() -> House {
         House { root: tempfile::tempdir().expect("a folder"), cursors: Cursors::default(), ledger: Ledger::new() }
     }
 
-    fn write(&self, path: &str, text: impl AsRef<[u8]>) -> PathBuf {
+    pub(super) fn write(&self, path: &str, text: impl AsRef<[u8]>) -> PathBuf {
         let path = self.root.path().join("projects").join(path);
         fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
         fs::write(&path, text).expect("written");
         path
     }
 
-    fn import(&mut self) -> Report {
+    pub(super) fn import(&mut self) -> Report {
+        self.import_while(|| {})
+    }
+
+    /// Does something whenever a batch is handed over.
+    pub(super) fn import_while(&mut self, mut what: impl FnMut()) -> Report {
         let roots = [self.root.path().to_owned()];
         let ledger = &mut self.ledger;
         let mut sink = |batch| {
+            what();
             record(ledger, batch);
             Ok::<_, Infallible>(())
         };
@@ -57,7 +63,7 @@ fn read(text: impl AsRef<[u8]>) -> Ledger {
     house.ledger
 }
 
-fn outputs(ledger: &Ledger) -> Vec<(&str, u64)> {
+pub(super) fn outputs(ledger: &Ledger) -> Vec<(&str, u64)> {
     ledger.iter().map(|(id, usage)| (id.as_str(), usage.tokens.output)).collect()
 }
 
@@ -67,7 +73,7 @@ fn only(ledger: Ledger) -> Usage {
 }
 
 /// A line as Claude Code writes it, with the given id and output.
-fn line(id: &str, output: u64) -> String {
+pub(super) fn line(id: &str, output: u64) -> String {
     with_usage(
         id,
         &format!(r#"{{"input_tokens":2,"cache_creation_input_tokens":30,"cache_read_input_tokens":400,"output_tokens":{output}}}"#),

@@ -4,7 +4,11 @@ use super::{
     Client,
     places::{Folder, form, log_folders},
 };
-use std::{collections::HashSet, fs, io, path::PathBuf};
+use std::{
+    collections::HashSet,
+    fs, io,
+    path::{Path, PathBuf},
+};
 
 /// How many files one walk finds at most.
 const FILES_MAX: usize = 1_000_000;
@@ -28,6 +32,10 @@ pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>
         // By its true path, so that links that lead in a circle end.
         match fs::canonicalize(&folder) {
             Ok(canonical) => {
+                if leads_back(&folder, &canonical) {
+                    faults.push((folder, "a link that leads back to a folder above it, and is not followed again".to_owned()));
+                    continue;
+                }
                 if !visited.insert(canonical) {
                     continue;
                 }
@@ -51,7 +59,13 @@ pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>
                 Ok(kind) if kind.is_symlink() => fs::metadata(&path).map(|followed| followed.file_type()),
                 kind => kind,
             };
-            let Ok(kind) = kind else { continue };
+            let kind = match kind {
+                Ok(kind) => kind,
+                Err(error) => {
+                    fault(&mut faults, path, &error);
+                    continue;
+                }
+            };
             if kind.is_dir() && depth_left > 0 {
                 open.push((path, depth_left - 1));
             } else if kind.is_file() && form(client, &path).is_some() && files.len() < FILES_MAX {
@@ -63,11 +77,16 @@ pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>
     (files, faults)
 }
 
-fn fault(faults: &mut Vec<(PathBuf, String)>, folder: PathBuf, error: &io::Error) {
+fn fault(faults: &mut Vec<(PathBuf, String)>, path: PathBuf, error: &io::Error) {
     // A client that is not there has no logs.
     if !matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) {
-        faults.push((folder, format!("cannot read the folder: {error}")));
+        faults.push((path, format!("cannot read: {error}")));
     }
+}
+
+/// Whether a folder is one of those that it lies in.
+fn leads_back(folder: &Path, canonical: &Path) -> bool {
+    folder.is_symlink() && folder.parent().and_then(|above| fs::canonicalize(above).ok()).is_some_and(|above| above.starts_with(canonical))
 }
 
 #[cfg(test)]
@@ -105,6 +124,13 @@ mod tests {
         fs::write(elsewhere.path().join("a.jsonl"), "").expect("a file");
         std::os::unix::fs::symlink(elsewhere.path(), root.path().join("projects/linked")).expect("a link");
         std::os::unix::fs::symlink(root.path(), elsewhere.path().join("circle")).expect("a link");
-        assert_eq!(files(Client::ClaudeCode, &[root.path().to_owned()]).len(), 1);
+        std::os::unix::fs::symlink("two.jsonl", root.path().join("projects/one.jsonl")).expect("a link");
+        std::os::unix::fs::symlink("one.jsonl", root.path().join("projects/two.jsonl")).expect("a link");
+        let (found, faults) = files_and_faults(Client::ClaudeCode, &[root.path().to_owned()]);
+        let names = |paths: &[&PathBuf]| paths.iter().filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect::<Vec<_>>();
+        assert_eq!(names(&found.iter().collect::<Vec<_>>()), ["a.jsonl"]);
+        let mut told = names(&faults.iter().map(|(path, _)| path).collect::<Vec<_>>());
+        told.sort();
+        assert_eq!(told, ["circle", "one.jsonl", "two.jsonl"], "{faults:?}");
     }
 }

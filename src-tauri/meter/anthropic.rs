@@ -1,5 +1,6 @@
 //! Anthropic's dialect: messages, whole or streamed, and the results of their batches. Vertex, Foundry and others speak it, too.
 
+use super::cost;
 use super::document::Document;
 use super::frames::Frame;
 use super::prose;
@@ -16,11 +17,12 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     if kind == "content_block_delta" {
         return [text, thinking, json].into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
     }
-    let [id, model, usage, error, start_id, start_model, start_usage, result_id, result_model, result_usage] = document.pick([
+    let [id, model, usage, error, completion, start_id, start_model, start_usage, result_id, result_model, result_usage] = document.pick([
         "id",
         "model",
         "usage",
         "error",
+        "completion",
         "message.id",
         "message.model",
         "message.usage",
@@ -36,6 +38,8 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     heard.said.name("model", model.or(start_model).or(result_model));
     // The usage of a stream: that of its start, overlaid with those of its deltas, which are cumulative (provider-usage, section 3).
     usage.or(start_usage).or(result_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    // The older API counts nothing (docs.anthropic.com, Text Completions).
+    completion.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
     heard.erred |= kind == "error" || error.is_some() || frame == Frame::Exception;
     heard.done |= match frame {
         Frame::Event => kind == "message_stop",
@@ -60,7 +64,8 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
         },
         tier: if fast { Some("fast") } else { name(usage, "service_tier") }.map(str::to_owned),
         geo: name(usage, "inference_geo").filter(|geo| !matches!(*geo, "" | "not_available" | "global")).map(str::to_owned),
-        reported_cost: None,
+        // Relays that speak the dialect name it.
+        reported_cost: cost::reported(said, tokens.total()),
     })
 }
 

@@ -2,6 +2,7 @@
 
 use super::document::Document;
 use super::frames::Frame;
+use super::prose;
 use super::reply::Heard;
 use super::said::{self, Reading, Said, count, name};
 use events::Tokens;
@@ -39,6 +40,19 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     }
     if let [Some(results)] = document.pick(["results"]) {
         titan_results(results, &mut heard.said);
+    }
+    // Converse's pieces, Nova's own, Titan's, Llama's, and those of models that say no more than a text.
+    let said = document.pick([
+        "delta.text",
+        "delta.reasoningContent.text",
+        "delta.toolUse.input",
+        "contentBlockDelta.delta.text",
+        "outputText",
+        "generation",
+        "text",
+    ]);
+    if frame == Frame::Event {
+        said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
     }
     heard.erred |= frame == Frame::Exception;
 }

@@ -1,6 +1,7 @@
 //! Cohere's own dialect: chat of both versions, embed and rerank.
 
 use super::document::Document;
+use super::prose;
 use super::reply::Heard;
 use super::said::{Reading, Said, at, count};
 use events::Tokens;
@@ -10,6 +11,16 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
     let [id, generation, response, model] = document.pick(["id", "generation_id", "response.generation_id", "model"]);
     let [usage, meta, delta, response_meta] = document.pick(["usage", "meta", "delta.usage", "response.meta"]);
     let [message, kind] = document.pick(["message", "type"]);
+    let said = document.pick([
+        "delta.message.content.text",
+        "delta.message.content.thinking",
+        "delta.message.tool_plan",
+        "delta.message.tool_calls.function.arguments",
+        "text",
+    ]);
+    if [usage, delta, meta, response_meta].iter().all(Option::is_none) {
+        said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
+    }
     heard.id(id.or(generation).or(response));
     heard.said.name("model", model);
     usage.or(delta).or(meta).or(response_meta).into_iter().for_each(|usage| heard.said.hear("usage", usage));

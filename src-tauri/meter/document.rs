@@ -15,7 +15,7 @@ const HEAD_BYTES: usize = 64 << 10;
 /// How much of its end: the usage stands there.
 const TAIL_BYTES: usize = 256 << 10;
 /// What is looked for by name at the end of a document that is not whole. Not `model` or `id`: tools and outputs have those, too.
-const NAMES_IN_TAIL: [&str; 4] = ["usage", "usageMetadata", "tool_usage", "service_tier"];
+const NAMES_IN_TAIL: [&str; 7] = ["usage", "usageMetadata", "tool_usage", "copilot_usage", "service_tier", "modelVersion", "responseId"];
 /// How many places with the right name are tried at the end of a document.
 const TAIL_TRIES_MAX: usize = 64;
 
@@ -56,9 +56,20 @@ impl Document {
         self.tail = None;
     }
 
+    /// How much memory it takes.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.head.capacity() + self.tail.as_ref().map_or(0, Vec::capacity)
+    }
+
     /// The bytes as far as they are kept from the first one on.
     pub(super) fn beginning(&self) -> &[u8] {
         &self.head
+    }
+
+    /// The last bytes that are kept, where they are not all there.
+    pub(super) fn end(&self) -> &[u8] {
+        self.tail.as_deref().unwrap_or_default()
     }
 
     /// The bytes, where they are all there.

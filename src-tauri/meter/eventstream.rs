@@ -14,7 +14,7 @@ const MESSAGE_BYTES_MAX: u32 = 24 << 20;
 /// The most that its headers may take.
 const HEADERS_BYTES_MAX: u32 = 128 << 10;
 /// Both lengths, and their checksum.
-const PRELUDE_BYTES: usize = 12;
+pub(super) const PRELUDE_BYTES: usize = 12;
 const CHECKSUM_BYTES: usize = 4;
 /// The header that tells an event from an exception.
 const MESSAGE_TYPE: &[u8] = b":message-type";
@@ -57,6 +57,12 @@ impl EventStream {
     /// Whether a body that begins with this byte may be one: the length of a message is at most 24 MiB.
     pub(super) const fn begins_with(first: u8) -> bool {
         first <= 1
+    }
+
+    /// How much memory the message under way takes.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        self.part.capacity() + self.document.kept_bytes()
     }
 
     /// Whether no message is begun.
@@ -182,36 +188,10 @@ fn message_type(headers: &[u8]) -> Option<&[u8]> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::fuzzing::{crc, message};
     use super::*;
     use proptest::prelude::*;
-
-    /// A message as AWS frames it.
-    pub(in super::super) fn message(kind: &str, payload: &[u8]) -> Vec<u8> {
-        let mut headers = Vec::new();
-        for (name, value) in [(":event-type", "chunk"), (":message-type", kind)] {
-            headers.push(u8::try_from(name.len()).expect("short"));
-            headers.extend(name.bytes());
-            headers.push(TEXT);
-            headers.extend(u16::try_from(value.len()).expect("short").to_be_bytes());
-            headers.extend(value.bytes());
-        }
-        let total = PRELUDE_BYTES + headers.len() + payload.len() + CHECKSUM_BYTES;
-        let mut bytes = Vec::new();
-        bytes.extend(u32::try_from(total).expect("small").to_be_bytes());
-        bytes.extend(u32::try_from(headers.len()).expect("small").to_be_bytes());
-        bytes.extend(crc(&bytes));
-        bytes.extend(headers);
-        bytes.extend(payload);
-        bytes.extend(crc(&bytes));
-        bytes
-    }
-
-    fn crc(bytes: &[u8]) -> [u8; 4] {
-        let mut crc = Crc::new();
-        crc.update(bytes);
-        crc.sum().to_be_bytes()
-    }
 
     fn heard(bytes: &[u8], size: usize) -> (Vec<(String, Frame)>, bool) {
         let (mut stream, mut told) = (EventStream::default(), Vec::new());
@@ -246,6 +226,25 @@ pub(super) mod tests {
             let (told, closed) = heard(&[damaged, one.clone()].concat(), 7);
             assert_eq!((told, closed), (Vec::new(), false), "byte {at}");
         }
+    }
+
+    #[test]
+    fn a_length_that_is_claimed_takes_no_memory_and_one_too_large_is_not_believed() {
+        let begun = |total: u32, headers: u32| {
+            let lengths = [total.to_be_bytes(), headers.to_be_bytes()].concat();
+            let mut stream = EventStream::default();
+            stream.push(&[lengths.as_slice(), &crc(&lengths)].concat(), &mut |_, _| {});
+            stream
+        };
+        for (total, headers) in
+            [(MESSAGE_BYTES_MAX + 1, 0), (u32::MAX, 0), (1 << 20, HEADERS_BYTES_MAX + 1), (15, 0), (16, 1), (u32::MAX, u32::MAX)]
+        {
+            assert!(begun(total, headers).stage == Stage::Broken, "{total} {headers}");
+        }
+        let mut stream = begun(MESSAGE_BYTES_MAX, 0);
+        assert!(stream.kept_bytes() < 1 << 10);
+        (0..23).for_each(|_| stream.push(&vec![b'x'; 1 << 20], &mut |_, _| {}));
+        assert!(stream.kept_bytes() < 20 << 20, "{}", stream.kept_bytes());
     }
 
     proptest! {

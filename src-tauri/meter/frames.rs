@@ -22,11 +22,12 @@ pub(super) enum Frame {
 }
 
 /// A body that is being cut.
-#[derive(Default)]
 pub(super) enum Frames {
     /// Nothing but blanks has come.
-    #[default]
-    Unknown,
+    Unknown {
+        /// Whether its head called it a stream of events.
+        events: bool,
+    },
     Events(Events),
     Values(Values),
     Messages(Box<EventStream>),
@@ -34,11 +35,17 @@ pub(super) enum Frames {
     Opaque,
 }
 
+impl Default for Frames {
+    fn default() -> Frames {
+        Frames::Unknown { events: false }
+    }
+}
+
 impl Frames {
     /// The next piece; `hear` is called with each document that it completes.
     pub(super) fn push(&mut self, bytes: &[u8], hear: &mut impl FnMut(&Document, Frame)) {
         let mut bytes = bytes;
-        if let Frames::Unknown = self {
+        if let Frames::Unknown { events } = *self {
             // A byte order mark may come first, even in pieces.
             let blank = |byte: &u8| byte.is_ascii_whitespace() || [0xef, 0xbb, 0xbf].contains(byte);
             let Some(start) = bytes.iter().position(|byte| !blank(byte)) else { return };
@@ -48,6 +55,7 @@ impl Frames {
                 first if EventStream::begins_with(first) => Frames::Messages(Box::default()),
                 // The first letters of `data`, `event`, `id`, `retry`, and of a comment.
                 b'd' | b'e' | b'i' | b'r' | b':' => Frames::Events(Events::default()),
+                _ if events => Frames::Events(Events::default()),
                 _ => Frames::Opaque,
             };
         }
@@ -55,8 +63,29 @@ impl Frames {
             Frames::Events(events) => events.push(bytes, hear),
             Frames::Values(values) => values.push(bytes, hear),
             Frames::Messages(messages) => messages.push(bytes, hear),
-            Frames::Unknown | Frames::Opaque => {}
+            Frames::Unknown { .. } | Frames::Opaque => {}
         }
+    }
+
+    /// How much memory the document under way takes.
+    #[cfg(test)]
+    pub(super) fn kept_bytes(&self) -> usize {
+        match self {
+            Frames::Events(events) => events.document.kept_bytes(),
+            Frames::Values(values) => values.document.kept_bytes(),
+            Frames::Messages(messages) => messages.kept_bytes(),
+            Frames::Unknown { .. } | Frames::Opaque => 0,
+        }
+    }
+
+    /// Whether it may turn out to be none of these.
+    pub(super) const fn maybe_opaque(&self) -> bool {
+        matches!(self, Frames::Unknown { .. } | Frames::Opaque)
+    }
+
+    /// Whether it is none of these.
+    pub(super) const fn opaque(&self) -> bool {
+        matches!(self, Frames::Opaque)
     }
 
     /// The body is over, for whatever reason.
@@ -65,7 +94,7 @@ impl Frames {
             Frames::Events(events) => events.end(hear),
             Frames::Values(values) if values.inside() => hear(&values.document, Frame::Rest),
             // A message that is not whole has no checksum, and is not believed.
-            Frames::Values(_) | Frames::Messages(_) | Frames::Unknown | Frames::Opaque => {}
+            Frames::Values(_) | Frames::Messages(_) | Frames::Unknown { .. } | Frames::Opaque => {}
         }
     }
 
@@ -74,7 +103,7 @@ impl Frames {
         match self {
             Frames::Values(values) => values.depth == 0,
             Frames::Messages(messages) => messages.closed(),
-            Frames::Unknown | Frames::Events(_) | Frames::Opaque => true,
+            Frames::Unknown { .. } | Frames::Events(_) | Frames::Opaque => true,
         }
     }
 }
@@ -279,6 +308,16 @@ mod tests {
             }
         }
         assert_eq!(cut(b"data: {\"a\":1", 3), [("{\"a\":1".to_owned(), Frame::Rest)]);
+    }
+
+    #[test]
+    fn a_stream_may_begin_with_a_field_that_nobody_knows_if_its_head_calls_it_one() {
+        let mut heard = Vec::new();
+        let mut frames = Frames::Unknown { events: true };
+        frames.push(b"x-trace: 1\ndata: {}\n\n", &mut |document: &Document, frame| {
+            heard.push((document.whole().map(<[u8]>::to_vec), frame));
+        });
+        assert_eq!(heard, [(Some(b"{}".to_vec()), Frame::Event)]);
     }
 
     #[test]

@@ -1,23 +1,92 @@
 //! Google's dialect: generateContent, as one object, an array or a stream, embedContent, and interactions. Vertex speaks it, too.
 
 use super::document::{Document, REPLY_BYTES_MAX};
+use super::prose::{self, Prose};
 use super::reply::Heard;
 use super::said::{Reading, Said, count, name};
 use events::{Fees, Tokens};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
 
-/// Hears one chunk, which repeats the usage so far, or the whole reply.
+/// Hears one chunk, which repeats the usage so far, or the whole reply. Behind Google's login it stands within a `response`.
 pub(super) fn hear(document: &Document, heard: &mut Heard) {
-    let [id, model, usage] = document.pick(["responseId", "modelVersion", "usageMetadata"]);
-    let [its_id, its_model, its_usage] = document.pick(["interaction.id", "interaction.model", "interaction.usage"]);
-    let [bare_id, bare_model, bare_usage, error] = document.pick(["id", "model", "usage", "error"]);
-    heard.id(id.or(its_id).or(bare_id));
-    heard.said.name("model", model.or(its_model).or(bare_model));
-    usage.or(its_usage).or(bare_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    let [id, model, usage, candidates, id_within, model_within, usage_within, candidates_within] = document.pick([
+        "responseId",
+        "modelVersion",
+        "usageMetadata",
+        "candidates",
+        "response.responseId",
+        "response.modelVersion",
+        "response.usageMetadata",
+        "response.candidates",
+    ]);
+    let [its_id, its_model, its_usage, its_tier, words, bare_id, bare_model, bare_usage, bare_tier, error, predictions] = document.pick([
+        "interaction.id",
+        "interaction.model",
+        "interaction.usage",
+        "interaction.service_tier",
+        "delta.text",
+        "id",
+        "model",
+        "usage",
+        "service_tier",
+        "error",
+        "predictions",
+    ]);
+    heard.id(id.or(id_within).or(its_id).or(bare_id));
+    heard.said.name("model", model.or(model_within).or(its_model).or(bare_model));
+    heard.said.name("service_tier", its_tier.or(bare_tier));
+    let usage = usage.or(usage_within).or(its_usage).or(bare_usage);
+    usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     heard.erred |= error.is_some();
-    if let [Some(predictions)] = document.pick(["predictions"]) {
-        hear_predictions(predictions, &mut heard.said);
+    // A chunk that counts what was said so far need not be counted here.
+    if !usage.is_some_and(|usage| usage.get().contains("\"candidatesTokenCount\"")) {
+        candidates.or(candidates_within).into_iter().for_each(|candidates| hear_candidates(candidates, &mut heard.prose));
+        words.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
+    }
+    predictions.into_iter().for_each(|predictions| hear_predictions(predictions, &mut heard.said));
+}
+
+/// What the candidates say, in words and in calls of functions.
+fn hear_candidates(candidates: &RawValue, prose: &mut Prose) {
+    #[derive(Deserialize)]
+    struct Candidate<'c> {
+        #[serde(borrow)]
+        content: Option<Content<'c>>,
+    }
+    let candidates = serde_json::from_str::<Vec<Candidate<'_>>>(candidates.get()).unwrap_or_default();
+    candidates.into_iter().filter_map(|candidate| candidate.content).for_each(|content| content.hear(prose));
+}
+
+/// What a turn of a conversation has within.
+#[derive(Deserialize)]
+struct Content<'c> {
+    #[serde(borrow, default)]
+    parts: Vec<Part<'c>>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Part<'p> {
+    #[serde(borrow)]
+    text: Option<&'p RawValue>,
+    #[serde(borrow)]
+    function_call: Option<&'p RawValue>,
+}
+
+impl Content<'_> {
+    fn hear(self, prose: &mut Prose) {
+        for part in self.parts {
+            part.text.into_iter().for_each(|text| prose::piece(text, prose));
+            part.function_call.into_iter().for_each(|call| prose.push_json(call));
+        }
+    }
+}
+
+/// What a live model says in one message.
+pub(super) fn hear_turn(turn: &RawValue, prose: &mut Prose) {
+    if let Ok(content) = serde_json::from_str::<Content<'_>>(turn.get()) {
+        content.hear(prose);
     }
 }
 
@@ -48,11 +117,17 @@ pub(super) fn hear_batch(document: &Document, calls: &mut Vec<Heard>) {
         #[serde(borrow)]
         response: Option<&'a RawValue>,
     }
-    let inlined = ["response.inlinedResponses.inlinedResponses", "dest.inlinedResponses"];
-    let [responses, dest] = document.pick(inlined);
-    let Some(responses) = responses.or(dest) else { return };
-    let answers: Vec<Inlined<'_>> = serde_json::from_str(responses.get()).unwrap_or_default();
-    for answer in answers.iter().filter_map(|answer| answer.response).take(super::reply::CALLS_MAX) {
+    let inlined =
+        ["response.inlinedResponses.inlinedResponses", "metadata.output.inlinedResponses.inlinedResponses", "dest.inlinedResponses"];
+    let within = document.pick(inlined).into_iter().flatten().next();
+    let mut answers: Vec<Inlined<'_>> = within.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+    if within.is_none() {
+        // A line of a file of results.
+        let [response] = document.pick(["response"]);
+        answers.push(Inlined { response });
+    }
+    let room = super::reply::CALLS_MAX.saturating_sub(calls.len());
+    for answer in answers.iter().filter_map(|answer| answer.response).take(room) {
         let (mut one, mut heard) = (Document::new(REPLY_BYTES_MAX), Heard::default());
         one.push(answer.get().as_bytes());
         hear(&one, &mut heard);
@@ -79,14 +154,16 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
     let (prompt, thoughts) = (prompt.unwrap_or(0), thoughts.unwrap_or(0));
     let cached = count(usage, &["cachedContentTokenCount", "total_cached_tokens"]).unwrap_or(0);
     let of_tools = count(usage, &["toolUsePromptTokenCount", "total_tool_use_tokens"]).unwrap_or(0);
-    let cache_read_audio = modality(usage, "cacheTokensDetails", "AUDIO").min(cached);
-    let audio = modality(usage, "promptTokensDetails", "AUDIO").saturating_sub(cache_read_audio);
+    let heard = |details: [&str; 2], kind: Modality| details.iter().map(|details| modality(usage, details, kind)).max().unwrap_or(0);
+    let cache_read_audio = heard(["cacheTokensDetails", "cached_tokens_by_modality"], AUDIO).min(cached);
+    let audio = heard(["promptTokensDetails", "input_tokens_by_modality"], AUDIO).saturating_sub(cache_read_audio);
     let uncached = prompt.checked_sub(cached).unwrap_or(prompt);
     let input_audio = audio.min(uncached);
     let candidates = candidates.unwrap_or(0);
-    let produced = |kind: &str| modality(usage, "candidatesTokensDetails", kind).max(modality(usage, "responseTokensDetails", kind));
-    let output_audio = produced("AUDIO").min(candidates);
-    let output_image = produced("IMAGE").min(candidates - output_audio);
+    let produced =
+        |kind| heard(["candidatesTokensDetails", "responseTokensDetails"], kind).max(modality(usage, "output_tokens_by_modality", kind));
+    let output_audio = produced(AUDIO).min(candidates);
+    let output_image = produced(IMAGE).min(candidates - output_audio);
     Some(Reading {
         tokens: Tokens {
             input: (uncached - input_audio).saturating_add(of_tools),
@@ -99,21 +176,40 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
             reasoning: thoughts,
             ..Tokens::default()
         },
-        fees: Fees::default(),
+        fees: Fees { web_search: searches(usage) },
         tier: said
             .get("batch")
             .map(|_| "batch")
             .or_else(|| name(usage, "serviceTier"))
             .or_else(|| name(usage, "trafficType"))
+            .or_else(|| said.text("service_tier"))
             .map(str::to_owned),
         geo: None,
         reported_cost: None,
     })
 }
 
+/// A modality by name, and by its number where a client asked for those (ai.google.dev/api/generate-content, Modality).
+type Modality = (&'static str, u64);
+const IMAGE: Modality = ("IMAGE", 2);
+const AUDIO: Modality = ("AUDIO", 4);
+
 /// How many tokens of one modality a list of details counts.
-fn modality(usage: &Value, details: &str, kind: &str) -> u64 {
+fn modality(usage: &Value, details: &str, (kind, number): Modality) -> u64 {
     let Some(Value::Array(details)) = usage.get(details) else { return 0 };
-    let of_kind = details.iter().filter(|detail| name(detail, "modality") == Some(kind));
-    of_kind.filter_map(|detail| count(detail, &["tokenCount"])).fold(0, u64::saturating_add)
+    let is = |detail: &Value| match detail.get("modality") {
+        Some(Value::String(name)) => name.eq_ignore_ascii_case(kind),
+        Some(other) => other.as_u64() == Some(number),
+        None => false,
+    };
+    let of_kind = details.iter().filter(|detail| is(detail));
+    of_kind.filter_map(|detail| count(detail, &["tokenCount", "tokens"])).fold(0, u64::saturating_add)
+}
+
+/// How many searches an interaction had Google run. Other surfaces do not count them.
+fn searches(usage: &Value) -> u32 {
+    let Some(Value::Array(tools)) = usage.get("grounding_tool_count") else { return 0 };
+    let searches = tools.iter().filter(|tool| name(tool, "type") == Some("google_search"));
+    let searches = searches.filter_map(|tool| count(tool, &["count"])).fold(0, u64::saturating_add);
+    u32::try_from(searches).unwrap_or(u32::MAX)
 }

@@ -1,6 +1,7 @@
 //! Ollama's own dialect: chat and generate, as lines of JSON or one object, and embed.
 
 use super::document::Document;
+use super::prose;
 use super::reply::Heard;
 use super::said::{Reading, Said, count};
 use events::Tokens;
@@ -12,6 +13,10 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
     heard.said.name("model", model);
     for (name, value) in [("prompt_eval_count", prompt), ("prompt_eval_cached_count", cached), ("eval_count", output)] {
         value.into_iter().for_each(|value| heard.said.hear_in("usage", name, value));
+    }
+    if done.is_none_or(|done| done.get() != "true") {
+        let said = document.pick(["message.content", "message.thinking", "response", "thinking"]);
+        said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
     }
     heard.erred |= error.is_some();
     // An embedding is one object without a last word.

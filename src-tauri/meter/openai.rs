@@ -4,12 +4,10 @@ use super::document::Document;
 use super::frames::Frame;
 use super::prose;
 use super::reply::Heard;
-use super::said::{self, Reading, Said, at, count, dollars, name};
-use events::{Fees, Tokens, Usd};
+use super::said::{self, Reading, Said, at, count, name};
+use super::{cost, surface::Kind};
+use events::{Fees, Tokens};
 use serde_json::{Map, Value};
-
-/// xAI's unit of money: 10^10 ticks are a dollar.
-const PICO_PER_TICK: i128 = 100;
 
 /// What is said of pictures only.
 const PICTURES: &str = "pictures";
@@ -19,26 +17,28 @@ const BATCH: &str = "batch";
 
 /// Hears one chunk of a stream, one event, or the whole reply.
 pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
-    if document.whole() == Some(b"[DONE]") {
+    if document.whole().map(<[u8]>::trim_ascii) == Some(b"[DONE]") {
         heard.done = true;
         return;
     }
     // One pass over the document: a stream has thousands of them, and most say nothing of use.
-    let [kind, object, response_id, id, model, tier, usage, groq_usage, tools, served_by, error, choices, pages] = document.pick([
-        "type",
-        "object",
-        "response.id",
-        "id",
-        "model",
-        "service_tier",
-        "usage",
-        "x_groq.usage",
-        "tool_usage",
-        "provider",
-        "error",
-        "choices",
-        "usage_info",
-    ]);
+    let [kind, object, response_id, id, model, tier, usage, groq_usage, tools, credits, served_by, error, choices, pages] =
+        document.pick([
+            "type",
+            "object",
+            "response.id",
+            "id",
+            "model",
+            "service_tier",
+            "usage",
+            "x_groq.usage",
+            "tool_usage",
+            "copilot_usage",
+            "provider",
+            "error",
+            "choices",
+            "usage_info",
+        ]);
     let kind = said::id(kind).unwrap_or_default();
     heard.erred |= kind == "error";
     if response_id.is_some() || kind.starts_with("response.") {
@@ -56,8 +56,13 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     // Groq says the same twice, in one chunk (provider-usage, section 7).
     usage.or(groq_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    credits.into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
     if heard.said.get("usage").is_none() {
-        choices.into_iter().for_each(|choices| prose::choices(choices, &mut heard.prose));
+        match choices {
+            Some(choices) => prose::choices(choices, &mut heard.prose),
+            None => hear_without_choices(document, &kind, heard),
+        }
+        hear_local(document, heard);
     }
     // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
     pages.into_iter().for_each(|pages| heard.said.hear("usage", pages));
@@ -70,6 +75,27 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     };
 }
 
+/// Hears what was written down of a sound, and how long the sound was, where nobody counts its tokens.
+fn hear_without_choices(document: &Document, kind: &str, heard: &mut Heard) {
+    let [delta, text, seconds] = document.pick(["delta", "text", "duration"]);
+    match kind {
+        "transcript.text.delta" => delta.into_iter().for_each(|delta| prose::piece(delta, &mut heard.prose)),
+        // The last event repeats the words of those before it.
+        "" | "transcript.text.done" if heard.prose.is_empty() => text.into_iter().for_each(|text| prose::piece(text, &mut heard.prose)),
+        _ => {}
+    }
+    heard.seconds = heard.seconds.or_else(|| seconds.and_then(said::whole_part));
+}
+
+/// Hears what llama.cpp counts beside a usage, or without one: its timings, and the counts of its own completions
+/// (github.com/ggml-org/llama.cpp, tools/server).
+fn hear_local(document: &Document, heard: &mut Heard) {
+    let [timings, evaluated, predicted] = document.pick(["timings", "tokens_evaluated", "tokens_predicted"]);
+    for (name, value) in [("timings", timings), ("prompt_tokens", evaluated), ("completion_tokens", predicted)] {
+        value.into_iter().for_each(|value| heard.said.hear_in("usage", name, value));
+    }
+}
+
 /// Hears one event of a response.
 fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Heard) {
     // Sound comes as data, and its words beside it.
@@ -80,7 +106,7 @@ fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Hear
         }
         return;
     }
-    let [id, model, tier, usage, tools, status, error] = document.pick([
+    let [id, model, tier, usage, tools, status, error, credits, credits_within] = document.pick([
         "response.id",
         "response.model",
         "response.service_tier",
@@ -88,6 +114,8 @@ fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Hear
         "response.tool_usage",
         "response.status",
         "response.error",
+        "copilot_usage",
+        "response.copilot_usage",
     ]);
     if kind == "response.created" {
         // A stream is one response. Where recorders joined several, the last one counts.
@@ -98,6 +126,7 @@ fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Hear
     heard.said.name("service_tier", tier);
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
+    credits.or(credits_within).into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
     let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
     heard.done |= frame == Frame::Event && last.contains(&kind);
     // A response that failed has no more to say.
@@ -127,16 +156,19 @@ pub(super) fn hear_result(document: &Document, heard: &mut Heard) {
 /// total (platform.openai.com/docs/api-reference, objects `usage`; provider-usage, sections 1 and 2). Others who speak the dialect count
 /// otherwise, and where they do, the total proves it:
 /// - xAI's reasoning stands outside of the completion: total = prompt + completion + reasoning (section 10);
-/// - Mistral's audio stands outside of the prompt: total = prompt + completion + audio (section 6);
-/// - Gemini hides its thoughts: what the total has beyond prompt and completion is output (section 1, "Gemini OpenAI-compat");
+/// - Mistral's audio stands outside of the prompt: total = prompt + completion + audio (section 6), and so does what its connectors read;
+/// - Gemini hides its thoughts, and xAI may: what the total has beyond prompt and completion is output (section 1, "Guard rules");
 /// - Grok on Azure has its cached tokens outside of the prompt (section 11), as has everyone with more of them than prompt.
 pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let usage = said.get("usage")?;
     let model = said.text("model").unwrap_or_default();
-    let prompt = count(usage, &["prompt_tokens", "input_tokens"]);
-    let completion = count(usage, &["completion_tokens", "output_tokens"]);
+    let timed = |name: &str| count(usage, &[&format!("timings.{name}")]);
+    // llama.cpp's timings count what it read beside what it had read before.
+    let read_in_time = || Some(timed("prompt_n")?.saturating_add(timed("cache_n").unwrap_or(0)));
+    let prompt = count(usage, &["prompt_tokens", "input_tokens"]).or_else(read_in_time);
+    let completion = count(usage, &["completion_tokens", "output_tokens"]).or_else(|| timed("predicted_n"));
     let total = count(usage, &["total_tokens"]);
-    let known_cost = reported_cost(usage, 0, model).filter(|cost| *cost > Usd::ZERO);
+    let known_cost = cost::reported(said, 0).filter(|cost| *cost > events::Usd::ZERO);
     if prompt.is_none() && completion.is_none() && total.is_none() && known_cost.is_none() {
         return None;
     }
@@ -152,9 +184,10 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let prompt_detail = |name: &str| details("prompt", name).or_else(|| details("input", name));
     let completion_detail = |name: &str| details("completion", name).or_else(|| details("output", name));
 
-    let cached = prompt_detail("cached_tokens")
-        .or_else(|| count(usage, &["cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens"]))
-        .unwrap_or(0);
+    // The same number under another name is not another one, and a zero under one name says nothing against it.
+    let elsewhere = ["cached_tokens", "prompt_cache_hit_tokens", "cache_read_input_tokens", "num_cached_tokens", "timings.cache_n"];
+    let elsewhere = elsewhere.iter().filter_map(|name| count(usage, &[name])).find(|count| *count > 0);
+    let cached = prompt_detail("cached_tokens").filter(|count| *count > 0).or(elsewhere).unwrap_or(0);
     let writes = cache_writes(usage, model);
     let audio = prompt_detail("audio_tokens").unwrap_or(0);
     let reasoning = completion_detail("reasoning_tokens").or_else(|| count(usage, &["reasoning_tokens"])).unwrap_or(0);
@@ -162,6 +195,9 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let beside_prompt = cached.saturating_add(writes.cache_writes());
     let grok_on_azure = provider.starts_with("azure") && model.contains("grok");
     let uncached = if grok_on_azure { prompt } else { prompt.checked_sub(beside_prompt).unwrap_or(prompt) };
+    // Mistral's connectors read beside the prompt, and the total says so (docs.mistral.ai, conversations, `usage`).
+    let connectors = count(usage, &["connector_tokens"]).filter(|count| *count > 0 && *count == beyond).unwrap_or(0);
+    let (uncached, beyond) = (uncached.saturating_add(connectors), beyond - connectors);
     // Audio that is inside of the prompt is taken from what is uncached first: what is cached is text, unless the provider says otherwise.
     let cache_read_audio = prompt_detail("cached_tokens_details.audio_tokens").unwrap_or(0).min(cached).min(audio);
     let audio = audio - cache_read_audio;
@@ -170,7 +206,7 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
 
     let (output, reasoning) = if reasoning > 0 && beyond == reasoning {
         (completion.saturating_add(reasoning), reasoning)
-    } else if completion_known && counts_thoughts_in_total_only(provider, model) {
+    } else if counts_thoughts_in_total_only(provider, model) {
         (completion.saturating_add(beyond), reasoning.max(beyond))
     } else {
         (completion, reasoning)
@@ -178,9 +214,12 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let output_audio = completion_detail("audio_tokens").unwrap_or(0).min(output);
     let input = if audio_outside { uncached } else { uncached - audio_uncached };
     // Models that look at pictures bill them as text; models that make pictures do not.
-    let apart = |detail: Option<u64>, all: u64| if makes_pictures(said) { detail.unwrap_or(0).min(all) } else { 0 };
-    let input_image = apart(prompt_detail("image_tokens"), input);
-    let output_image = apart(completion_detail("image_tokens").or(Some(completion)), output - output_audio);
+    let pictures = makes_pictures(said);
+    // Only who talks in real time has a rate of its own for what it is shown.
+    let shown = prompt_detail("image_tokens").filter(|_| pictures || model.contains("realtime")).unwrap_or(0);
+    let input_image = shown.saturating_sub(prompt_detail("cached_tokens_details.image_tokens").unwrap_or(0)).min(input);
+    let made = if pictures { completion_detail("image_tokens").unwrap_or(completion) } else { 0 };
+    let output_image = made.min(output - output_audio);
     let tokens = Tokens {
         input: input - input_image,
         input_audio: audio_uncached,
@@ -201,8 +240,20 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
         tier: if said.get(BATCH).is_some() { Some("batch") } else { said.text("service_tier").or_else(|| name(usage, "service_tier")) }
             .map(str::to_owned),
         geo: None,
-        reported_cost: reported_cost(usage, tokens.total(), model),
+        reported_cost: cost::reported(said, tokens.total()),
     })
+}
+
+/// Notes what was asked for, where the counting depends on it and the reply does not say it.
+pub(super) fn note_kind(kind: Kind, said: &mut Said) {
+    if kind == Kind::Pictures {
+        said.set(PICTURES, Value::Bool(true));
+    }
+}
+
+/// Whether the usage counts the seconds of a sound, and no tokens (provider-usage, section 2.5).
+pub(super) fn counts_seconds(usage: &Value) -> bool {
+    count(usage, &["seconds"]).is_some()
 }
 
 /// Whether the usage is that of a model that makes pictures.
@@ -219,9 +270,10 @@ pub(super) fn pictures(said: &Said) -> Option<(String, Said)> {
     Some(("image_gen:0".to_owned(), Said::from(Map::from_iter(fields))))
 }
 
-/// Whether the provider is Google's, whose OpenAI-compatible surface shows its thoughts in the total only.
+/// Whether the provider shows some of its thoughts in the total only: Google's OpenAI-compatible surface, and xAI where it does not tell
+/// its reasoning.
 fn counts_thoughts_in_total_only(provider: &str, model: &str) -> bool {
-    matches!(provider, "gemini" | "google" | "vertex") || model.starts_with("gemini-") || model.starts_with("google/gemini-")
+    matches!(provider, "gemini" | "google" | "vertex" | "xai") || model.starts_with("gemini-") || model.starts_with("google/gemini-")
 }
 
 /// Cache writes by lifetime (provider-usage, section 2.2). Without a split they are of OpenAI's thirty minutes for OpenAI's own models,
@@ -238,17 +290,4 @@ fn cache_writes(usage: &Value, model: &str) -> Tokens {
     let of_openai = model.rsplit(['/', '.']).any(|part| part.starts_with("gpt-")) || model.contains("codex");
     let (cache_write_5m, cache_write_30m) = if of_openai { (0, cache_write_30m.saturating_add(rest)) } else { (rest, cache_write_30m) };
     Tokens { cache_write_5m, cache_write_30m, cache_write_1h, cache_write_12h, ..Tokens::default() }
-}
-
-/// What the provider itself says the call cost (provider-usage, section 0, rule 9; sections 8, 10, 14).
-///
-/// Nothing for something is no price: who brings their own key to OpenRouter pays the provider, and Azure sends zero ticks for Grok.
-fn reported_cost(usage: &Value, tokens: u64, model: &str) -> Option<Usd> {
-    let ticks = count(usage, &["cost_in_usd_ticks"]).map(|ticks| Usd::from_pico(i128::from(ticks) * PICO_PER_TICK));
-    let plain = ["cost", "cost.total_cost", "estimated_cost"].iter().find_map(|path| dollars(usage, path));
-    let cost = ticks.or(plain)?;
-    let own_key = at(usage, "is_byok") == Some(&Value::Bool(true));
-    let upstream = if own_key { dollars(usage, "cost_details.upstream_inference_cost") } else { None };
-    let cost = cost + upstream.unwrap_or(Usd::ZERO);
-    (cost > Usd::ZERO || cost == Usd::ZERO && (tokens == 0 || model.ends_with(":free"))).then_some(cost)
 }

@@ -12,9 +12,47 @@ const TEXT_BYTES_MAX: usize = 32 << 10;
 const TOKENS_PER_MESSAGE: u64 = 2;
 const TOKENS_BEFORE_ANSWER: u64 = 3;
 /// Fields of a request whose texts a model reads.
-const READ: [&str; 10] = ["messages", "input", "prompt", "suffix", "system", "instructions", "tools", "functions", "content", "requests"];
+const READ: [&str; 20] = [
+    "messages",
+    "input",
+    "inputs",
+    "prompt",
+    "suffix",
+    "system",
+    "instructions",
+    "tools",
+    "functions",
+    "content",
+    "requests",
+    // Google's, also within a request behind its login.
+    "contents",
+    "systemInstruction",
+    "system_instruction",
+    "request",
+    "instances",
+    // Of those who rank and embed, and of Cohere and Bedrock.
+    "query",
+    "documents",
+    "texts",
+    "message",
+];
+/// The fields among them whose elements are messages.
+const MESSAGES: [&str; 3] = ["messages", "input", "contents"];
 /// Fields below those whose texts are data: pictures, sounds, files.
-const DATA: [&str; 9] = ["image_url", "input_audio", "file", "file_data", "data", "image", "audio", "id", "encrypted_content"];
+const DATA: [&str; 12] = [
+    "image_url",
+    "input_audio",
+    "file",
+    "file_data",
+    "data",
+    "image",
+    "audio",
+    "id",
+    "encrypted_content",
+    "bytes",
+    "inlineData",
+    "inline_data",
+];
 
 /// A text that grows by pieces.
 #[derive(Default)]
@@ -45,6 +83,14 @@ impl Prose {
         if bytes > kept.len() as u64 {
             prose.bytes = prose.bytes.saturating_mul(bytes) / (kept.len() as u64).max(1);
         }
+        prose
+    }
+
+    /// A text of so many bytes, of which these are kept.
+    pub(super) fn of_text(kept: &[u8], bytes: u64) -> Prose {
+        let mut prose = Prose::default();
+        prose.push(&String::from_utf8_lossy(kept));
+        prose.bytes = prose.bytes.max(bytes);
         prose
     }
 
@@ -90,7 +136,7 @@ impl<'de> Visitor<'de> for Fields<'_> {
                 self.0.push(&schema.replace(['"', '{', '}', '[', ']'], ""));
             } else {
                 // The elements of these are messages, one below the list.
-                let depth = usize::from(!["messages", "input"].contains(&&*key)) * 2;
+                let depth = usize::from(!MESSAGES.contains(&&*key)) * 2;
                 map.next_value_seed(Strings { prose: &mut *self.0, depth })?;
             }
         }

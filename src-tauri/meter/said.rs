@@ -15,6 +15,8 @@ const ELEMENTS_MAX: usize = 64;
 const NAME_CHARS_MAX: usize = 64;
 const MODEL_CHARS_MAX: usize = 160;
 const ID_CHARS_MAX: usize = 200;
+/// More digits no count has.
+const DIGITS_MAX: u32 = 20;
 /// The field that notes a last word.
 const WHOLE: &str = "whole";
 
@@ -160,6 +162,8 @@ fn overlay(old: &mut Value, new: Value) {
                 overlay(old.entry(name).or_insert(Value::Null), value);
             }
         }
+        // What is no object says nothing of one.
+        (Value::Object(_), _) => {}
         (old, new) => *old = new,
     }
 }
@@ -173,11 +177,33 @@ pub(super) fn at<'v>(value: &'v Value, path: &str) -> Option<&'v Value> {
 pub(super) fn count(value: &Value, paths: &[&str]) -> Option<u64> {
     paths.iter().find_map(|path| match at(value, path)? {
         Value::Number(number) => number.as_u64(),
-        // A number that is no integer: `12.0`, `-1`.
-        Value::String(text) if text.starts_with('-') => Some(0),
-        Value::String(text) => text.split('.').next()?.parse().ok(),
+        // A number that is no integer (`12.0`, `-1`, `1e3`), or one in quotes.
+        Value::String(text) => whole_part_of(text),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     })
+}
+
+/// The integer that a number is at least; zero for one below zero.
+pub(super) fn whole_part(raw: &RawValue) -> Option<u64> {
+    whole_part_of(raw.get().trim_matches('"'))
+}
+
+fn whole_part_of(text: &str) -> Option<u64> {
+    let text = text.trim();
+    if let Some(rest) = text.strip_prefix('-') {
+        return rest.starts_with(|first: char| first.is_ascii_digit()).then_some(0);
+    }
+    let (digits, exponent) = text.split_once(['e', 'E']).unwrap_or((text, "0"));
+    let (whole, part) = digits.split_once('.').unwrap_or((digits, ""));
+    let exponent: i32 = exponent.parse().ok()?;
+    let digits = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    if !digits(whole) || !part.is_empty() && !digits(part) || exponent.unsigned_abs() > DIGITS_MAX {
+        return None;
+    }
+    // The point moves by the exponent.
+    let point = i32::try_from(whole.len()).ok()?.saturating_add(exponent).max(0).unsigned_abs() as usize;
+    let moved: String = whole.chars().chain(part.chars()).chain(std::iter::repeat('0')).take(point).collect();
+    if moved.is_empty() { Some(0) } else { moved.parse().ok() }
 }
 
 /// The amount in dollars at a path, exact.

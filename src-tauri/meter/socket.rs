@@ -6,7 +6,9 @@ use super::document::Document;
 use super::reply::Heard;
 use super::said;
 use super::surface::Surface;
+use super::{gemini, prose};
 use serde_json::value::RawValue;
+use std::collections::VecDeque;
 
 /// The most calls of one conversation that may be under way at once; the oldest gives way.
 const OPEN_MAX: usize = 64;
@@ -17,6 +19,8 @@ pub(super) struct Session {
     model: Option<Box<RawValue>>,
     /// Who writes down what the user says, at its own price.
     transcriber: Option<Box<RawValue>>,
+    /// The last responses that are over: what is still said of them says nothing new.
+    over: VecDeque<String>,
 }
 
 /// Hears one message of the server.
@@ -27,10 +31,19 @@ pub(super) fn hear(surface: Surface, session: &mut Session, document: &Document,
         // Nobody else has a conversation.
         Surface::Anthropic | Surface::AnthropicBatch | Surface::Bedrock | Surface::Ollama | Surface::Cohere => {}
     }
-    if calls.len() > OPEN_MAX {
+    if calls.iter().filter(|call| !call.done).count() > OPEN_MAX
+        && let Some(oldest) = calls.iter().position(|call| !call.done)
+    {
         // It is told as far as it was heard.
-        calls[0].done = true;
+        end(calls, oldest);
     }
+}
+
+/// A call is over: they are told in the order in which they are.
+fn end(calls: &mut Vec<Heard>, at: usize) {
+    let mut call = calls.remove(at);
+    call.done = true;
+    calls.push(call);
 }
 
 /// platform.openai.com/docs/api-reference/realtime-server-events, and the events of responses (provider-usage, sections 2.2 and 2.6).
@@ -44,7 +57,7 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
         }
     };
     match kind.as_str() {
-        "session.created" | "session.updated" | "transcription_session.updated" => {
+        "session.created" | "session.updated" | "transcription_session.created" | "transcription_session.updated" => {
             keep(&mut session.model, model);
             keep(&mut session.transcriber, transcriber.or(old_transcriber));
         }
@@ -57,6 +70,16 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
             usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
             calls.push(heard);
         }
+        // Sound comes as data, and its words beside it.
+        kind if kind.starts_with("response.") && kind.ends_with(".delta") => {
+            if !kind.contains("audio") || kind.contains("transcript") {
+                let [delta, of] = document.pick(["delta", "response_id"]);
+                let of = said::id(of);
+                let under_way = calls.iter_mut().rev().find(|call| !call.done && (of.is_none() || call.id == of));
+                let heard = under_way.into_iter().zip(delta);
+                heard.for_each(|(call, delta)| prose::piece(delta, &mut call.prose));
+            }
+        }
         kind if kind.starts_with("response.") => {
             let [id, model, tier, usage, tools, status] = document.pick([
                 "response.id",
@@ -67,9 +90,14 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
                 "response.status",
             ]);
             let Some(id) = said::id(id) else { return };
+            if kind == "response.created" {
+                session.over.retain(|over| *over != id);
+            } else if session.over.contains(&id) {
+                return;
+            }
             let known = calls.iter().position(|call| call.id.as_ref() == Some(&id) && !call.done);
             let at = known.unwrap_or_else(|| {
-                calls.push(Heard { id: Some(id), ..Heard::default() });
+                calls.push(Heard { id: Some(id.clone()), ..Heard::default() });
                 calls.len() - 1
             });
             let heard = &mut calls[at];
@@ -80,8 +108,14 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
             usage.into_iter().chain(beside).for_each(|usage| heard.said.hear("usage", usage));
             tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
             heard.erred |= said::id(status).as_deref() == Some("failed");
-            heard.done |=
-                ["response.done", "response.completed", "response.incomplete", "response.failed", "response.cancelled"].contains(&kind);
+            let last = ["response.done", "response.completed", "response.incomplete", "response.failed", "response.cancelled"];
+            if last.contains(&kind) {
+                end(calls, at);
+                if session.over.len() == OPEN_MAX {
+                    session.over.pop_front();
+                }
+                session.over.push_back(id);
+            }
         }
         _ => {}
     }
@@ -90,7 +124,8 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
 /// ai.google.dev/api/live: a turn is over when the server says so and has counted it (provider-usage, section 4, "Live").
 fn hear_live(document: &Document, calls: &mut Vec<Heard>) {
     let [content, tool_call, usage] = document.pick(["serverContent", "toolCall", "usageMetadata"]);
-    let [complete] = document.pick(["serverContent.turnComplete"]);
+    let [complete, turn, words] =
+        document.pick(["serverContent.turnComplete", "serverContent.modelTurn", "serverContent.outputTranscription.text"]);
     if content.is_none() && usage.is_none() && tool_call.is_none() {
         return;
     }
@@ -99,6 +134,10 @@ fn hear_live(document: &Document, calls: &mut Vec<Heard>) {
     }
     let Some(heard) = calls.last_mut() else { return };
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    // What a model says aloud is sound, of which the words may be told.
+    heard.answered |= turn.is_some() || tool_call.is_some();
+    turn.into_iter().for_each(|turn| gemini::hear_turn(turn, &mut heard.prose));
+    words.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
     heard.turn_over |= complete.is_some_and(|complete| complete.get() == "true");
     heard.done = heard.turn_over && heard.said.get("usage").is_some();
 }

@@ -47,6 +47,22 @@ impl Surface {
     }
 }
 
+/// What is asked for, which decides what can be estimated where nobody counts it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// Words, which are in the reply.
+    #[default]
+    Words,
+    /// Vectors or scores: all there is to count was sent.
+    Vectors,
+    /// Pictures, moving ones too. They are billed by the piece, or counted.
+    Pictures,
+    /// Sound, of the words that were sent.
+    Speech,
+    /// Words, of the sound that was sent.
+    Transcript,
+}
+
 /// What is known of a call by its path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Route {
@@ -56,8 +72,7 @@ pub(super) struct Route {
     pub(super) retrieval: bool,
     /// The model, where the path names it.
     pub(super) model: Option<String>,
-    /// Whether its replies do not count what they took, which is all there is to count.
-    pub(super) silent: bool,
+    pub(super) kind: Kind,
 }
 
 /// Where a path leads; `None` where nothing billable can come of it.
@@ -69,17 +84,18 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (&last, before) = segments.split_last()?;
     let parent = before.last().copied().unwrap_or_default();
-    let to = |surface| Some(Route { surface, retrieval: false, model: None, silent: false });
-    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, silent: false });
+    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind });
+    let to = |surface| asked(surface, Kind::Words);
+    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words });
     if method.eq_ignore_ascii_case("GET") {
         return match (parent, last) {
             ("responses", _) => again(Surface::OpenAi),
             ("runs", _) if before.contains(&"threads") => again(Surface::OpenAi),
             (_, "content") if before.iter().rev().nth(1) == Some(&"files") => again(Surface::OpenAiBatch),
             (_, "results") if before.iter().rev().nth(1) == Some(&"batches") => again(Surface::AnthropicBatch),
-            ("batches", _) if before.iter().any(|part| part.starts_with("v1beta") || part.starts_with("v1alpha")) => {
-                again(Surface::GeminiBatch)
-            }
+            ("batches", _) if of_google(before) => again(Surface::GeminiBatch),
+            // The results of a batch that was sent as a file.
+            ("files", file) if of_google(before) && file.ends_with(":download") => again(Surface::GeminiBatch),
             _ => None,
         };
     }
@@ -95,7 +111,7 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
         };
     }
     if matches!(last, "converse" | "converse-stream" | "invoke" | "invoke-with-response-stream") && before.contains(&"model") {
-        return Some(Route { surface: Some(Surface::Bedrock), retrieval: false, model: bedrock::model(before), silent: false });
+        return Some(Route { surface: Some(Surface::Bedrock), retrieval: false, model: bedrock::model(before), kind: Kind::Words });
     }
     if let Some((model, verb)) = last.split_once(':').or_else(|| last.split_once("%3A")) {
         return verb_route(model, verb, before);
@@ -105,10 +121,20 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
         ("responses", "compact") | (_, "responses" | "completions") => to(Some(Surface::OpenAi)),
         (_, "cancel") if before.contains(&"responses") => again(Surface::OpenAi),
         (_, "cancel" | "cachedContents") => None,
-        ("api", "chat" | "generate" | "embed" | "embeddings") => to(Some(Surface::Ollama)),
-        ("v1" | "v2", "embed" | "rerank") | ("v2", "chat") => to(Some(Surface::Cohere)),
-        (_, "rerank") => None,
-        (_, "embeddings" | "ocr") | ("images" | "audio", _) => to(Some(Surface::OpenAi)),
+        ("api", "chat" | "generate") => to(Some(Surface::Ollama)),
+        ("api", "embed" | "embeddings") => asked(Some(Surface::Ollama), Kind::Vectors),
+        ("v1" | "v2", "embed") => asked(Some(Surface::Cohere), Kind::Vectors),
+        ("v2", "chat") => to(Some(Surface::Cohere)),
+        // Cohere's by searches; others' by tokens, in OpenAI's words.
+        (_, "rerank" | "reranking") => asked(None, Kind::Vectors),
+        (_, "embeddings" | "feature-extraction") => asked(Some(Surface::OpenAi), Kind::Vectors),
+        ("audio", "speech") => asked(Some(Surface::OpenAi), Kind::Speech),
+        ("audio", "transcriptions" | "translations") => asked(Some(Surface::OpenAi), Kind::Transcript),
+        ("images" | "videos", _) | (_, "videos") => asked(Some(Surface::OpenAi), Kind::Pictures),
+        // llama.cpp's own.
+        (_, "completion" | "infill") => to(Some(Surface::OpenAi)),
+        (_, "ocr") | ("audio", _) => to(Some(Surface::OpenAi)),
+        (_, "complete") => to(Some(Surface::Anthropic)),
         (_, "messages") => to(Some(Surface::Anthropic)),
         (_, "interactions") => to(Some(Surface::Gemini)),
         _ => to(None),
@@ -124,27 +150,38 @@ pub(super) fn socket_route(path: &str) -> Option<Route> {
         service if service.ends_with(".BidiGenerateContent") || service.ends_with(".BidiGenerateContentConstrained") => Surface::Gemini,
         _ => return None,
     };
-    let model = query.split('&').find_map(|pair| pair.strip_prefix("model=")).and_then(model_in_path);
-    Some(Route { surface: Some(surface), retrieval: false, model, silent: false })
+    // Azure calls it by its deployment.
+    let named = |pair: &'_ str| pair.strip_prefix("model=").or_else(|| pair.strip_prefix("deployment=")).and_then(model_in_path);
+    let model = query.split('&').find_map(named);
+    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words })
+}
+
+/// Whether the path is one of Google's API, by its version.
+fn of_google(before: &[&str]) -> bool {
+    before.iter().any(|part| part.starts_with("v1beta") || part.starts_with("v1alpha"))
 }
 
 /// Google's paths end in `{model}:{verb}`, for whomever the model is.
 fn verb_route(model: &str, verb: &str, before: &[&str]) -> Option<Route> {
-    let surface = match verb {
-        "generateContent" | "streamGenerateContent" | "embedContent" | "batchEmbedContents" | "predict" => Surface::Gemini,
-        "rawPredict" | "streamRawPredict" if before.contains(&"anthropic") => Surface::Anthropic,
-        "rawPredict" | "streamRawPredict" => Surface::OpenAi,
+    let (surface, kind) = match verb {
+        "generateContent" | "streamGenerateContent" => (Surface::Gemini, Kind::Words),
+        // Embeddings are billed by the text that was sent (clients-measured, section 6).
+        "embedContent" | "batchEmbedContents" => (Surface::Gemini, Kind::Vectors),
+        "predict" | "predictLongRunning" => (Surface::Gemini, Kind::Pictures),
+        "rawPredict" | "streamRawPredict" if before.contains(&"anthropic") => (Surface::Anthropic, Kind::Words),
+        "rawPredict" | "streamRawPredict" => (Surface::OpenAi, Kind::Words),
         _ => return None,
     };
-    // Google's embeddings are billed by the text that was sent (clients-measured, section 6).
-    let silent = matches!(verb, "embedContent" | "batchEmbedContents");
-    Some(Route { surface: Some(surface), retrieval: false, model: (!model.is_empty()).then(|| model.to_owned()), silent })
+    // Behind Google's login the path names a version, and the request the model.
+    let model = Some(model).filter(|model| !model.is_empty() && !model.starts_with("v1internal"));
+    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind })
 }
 
 /// What a document of a reply shows itself to be.
 pub(super) fn shape(document: &Document) -> Option<Surface> {
     let paths = ["usageMetadata", "object", "type", "response.object", "usage.prompt_tokens", "usage.input_tokens"];
     let [metadata, object, kind, response, prompt, input] = document.pick(paths);
+    let counted = document.pick(["usage.total_tokens", "usage.cost"]).iter().any(Option::is_some);
     let of_cohere = document.pick(["generation_id", "meta.billed_units", "event_type"]).iter().any(Option::is_some);
     let starts = |raw: Option<&serde_json::value::RawValue>, with: &str| raw.is_some_and(|raw| raw.get()[1..].starts_with(with));
     if metadata.is_some() {
@@ -153,6 +190,7 @@ pub(super) fn shape(document: &Document) -> Option<Surface> {
         Some(Surface::Anthropic)
     } else if prompt.is_some()
         || response.is_some()
+        || counted && input.is_none()
         || ["chat.completion", "text_completion", "response\""].iter().any(|o| starts(object, o))
     {
         Some(Surface::OpenAi)
@@ -212,8 +250,23 @@ mod tests {
         let found = |path: &str| socket_route(path).map(|route| (route.surface, route.model));
         assert_eq!(found("/v1/realtime?model=gpt-realtime%2D2&x=1"), Some((Some(Surface::OpenAi), Some("gpt-realtime-2".into()))));
         assert_eq!(found("/v1/responses"), Some((Some(Surface::OpenAi), None)));
+        assert_eq!(found("/openai/realtime?api-version=1&deployment=mine"), Some((Some(Surface::OpenAi), Some("mine".into()))));
         let live = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent?key=k";
         assert_eq!(found(live), Some((Some(Surface::Gemini), None)));
+    }
+
+    #[test]
+    fn what_is_asked_for_is_known_by_the_path() {
+        let found = |path: &str| route("POST", path).map(|route| (route.surface, route.model, route.kind));
+        let open_ai = |kind| Some((Some(Surface::OpenAi), None, kind));
+        assert_eq!(found("/v1/embeddings"), open_ai(Kind::Vectors));
+        assert_eq!(found("/openai/deployments/d/audio/transcriptions?api-version=1"), open_ai(Kind::Transcript));
+        assert_eq!(found("/v1/audio/speech"), open_ai(Kind::Speech));
+        assert_eq!(found("/v1/images/edits"), open_ai(Kind::Pictures));
+        assert_eq!(found("/v1/rerank"), Some((None, None, Kind::Vectors)));
+        assert_eq!(found("/completion"), open_ai(Kind::Words));
+        assert_eq!(found("/v1/complete"), Some((Some(Surface::Anthropic), None, Kind::Words)));
+        assert_eq!(found("/v1internal:streamGenerateContent?alt=sse"), Some((Some(Surface::Gemini), None, Kind::Words)));
     }
 
     #[test]
@@ -223,6 +276,7 @@ mod tests {
         assert_eq!(check("GET", "/v1/messages/batches/msgbatch_1/results"), Some((Some(Surface::AnthropicBatch), true)));
         assert_eq!(check("GET", "/v1/files/file-1/content"), Some((Some(Surface::OpenAiBatch), true)));
         assert_eq!(check("GET", "/v1beta/batches/b1"), Some((Some(Surface::GeminiBatch), true)));
+        assert_eq!(check("GET", "/download/v1beta/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
         assert_eq!(check("GET", "/v1/threads/t/runs/run_1"), Some((Some(Surface::OpenAi), true)));
     }
 
@@ -235,6 +289,7 @@ mod tests {
             assert_eq!(check("GET", path), None, "{path}");
         }
         assert_eq!(check("POST", "/v1/threads/t/messages"), None);
+        assert_eq!(check("GET", "/v1beta/files/f"), None);
         assert_eq!(socket_route("/v1/chat/completions"), None);
         assert_eq!(check("DELETE", "/v1/responses/resp_1"), None);
         assert_eq!(check("POST", "/v1/chat"), Some((None, false)), "the reply must show");

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 mod bedrock;
 mod conversations;
+mod variants;
 
 struct Wire<'a> {
     provider: &'a str,
@@ -295,9 +296,7 @@ proptest! {
 
     #[test]
     fn no_bytes_make_it_panic(bytes in proptest::collection::vec(any::<u8>(), 0..400)) {
-        if let [choice, size, body @ ..] = &bytes[..] {
-            fuzz(*choice, body, usize::from(*size) + 1);
-        }
+        fuzzing::TARGETS.iter().for_each(|target| fuzzing::run(target, &bytes));
     }
 
     #[test]
@@ -307,8 +306,8 @@ proptest! {
     ) {
         let usage = format!(r#"{{"{class}":{count},"prompt_tokens_details":{{"cached_tokens":{count},"audio_tokens":7}},"type":"{text}"}}"#);
         for body in [format!(r#"{{"{key}":{usage}}}"#), format!(r#"{{"{key}":{{"usage":{usage}}},"usage":[{usage}]}}"#), format!("data: {{\"{key}\":{usage}}}\n\n")] {
-            // 11 paths, of which the first 11 choices have no encoding.
-            fuzz(choice % 11, body.as_bytes(), usize::from(choice) + 1);
+            let input = [&[choice, choice], body.as_bytes()].concat();
+            fuzzing::TARGETS.iter().for_each(|target| fuzzing::run(target, &input));
         }
     }
 }

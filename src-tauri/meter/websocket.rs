@@ -184,31 +184,11 @@ impl<W: Write> WebSocket<W> {
 }
 
 #[cfg(test)]
-pub(super) mod tests {
+mod tests {
+    use super::super::fuzzing::frame;
     use super::*;
     use flate2::{Compress, Compression, FlushCompress};
     use proptest::prelude::*;
-
-    /// A frame with a payload; masked as clients must.
-    pub(in super::super) fn frame(first: u8, payload: &[u8], mask: Option<[u8; 4]>) -> Vec<u8> {
-        let masked = if mask.is_some() { 0x80 } else { 0 };
-        let mut bytes = vec![first];
-        match payload.len() {
-            length @ 0..126 => bytes.push(masked | u8::try_from(length).expect("short")),
-            length @ 126..0x10000 => {
-                bytes.push(masked | 126);
-                bytes.extend(u16::try_from(length).expect("fits").to_be_bytes());
-            }
-            length => {
-                bytes.push(masked | 127);
-                bytes.extend((length as u64).to_be_bytes());
-            }
-        }
-        bytes.extend(mask.unwrap_or_default().iter().take(if mask.is_some() { 4 } else { 0 }));
-        let mask = mask.unwrap_or_default();
-        bytes.extend(payload.iter().enumerate().map(|(at, byte)| byte ^ mask[at % 4]));
-        bytes
-    }
 
     fn deflated(compress: &mut Compress, message: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(message.len() + 100);

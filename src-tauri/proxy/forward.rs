@@ -2,7 +2,7 @@
 
 use super::{
     BUFFER_BYTES_MAX, Stats,
-    observe::{Head, ObserverHandle, Side},
+    observe::{End, Head, Observation, ObserverHandle, Side},
     peer::Peer,
     route::{Route, route},
     tee::Tee,
@@ -41,6 +41,24 @@ const PROJECT_HEADER: &str = "x-tollbar-project";
 
 /// What the client gets: the upstream's own body, or a few words of ours.
 pub(super) type Reply = Response<Either<Tee, Full<Bytes>>>;
+
+/// A call whose answer is awaited. A client that goes away before its head has come drops it, and the observer hears of it.
+struct Awaited(Option<Observation>);
+
+impl Awaited {
+    /// The head has come, or will not.
+    fn came(mut self) -> Option<Observation> {
+        self.0.take()
+    }
+}
+
+impl Drop for Awaited {
+    fn drop(&mut self) {
+        if let Some(observation) = &self.0 {
+            observation.ended(Side::Reply, End::Dropped);
+        }
+    }
+}
 
 /// Forwards calls.
 pub(super) struct Forwarder {
@@ -101,8 +119,11 @@ impl Forwarder {
         let address = format!("{}://{}", route.uri.scheme_str().unwrap_or("http"), route.uri.authority().map_or("", |host| host.as_str()));
         let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (request, observation) = self.prepare(request, route, peer);
+        let awaited = Awaited(observation);
         let client = if upgrade.is_some() { &self.upgrading } else { &self.client };
-        match client.request(request).await {
+        let answer = client.request(request).await;
+        let observation = awaited.came();
+        match answer {
             Ok(mut response) => {
                 let granted = response.status() == StatusCode::SWITCHING_PROTOCOLS;
                 let upgraded = upgrade.filter(|_| granted).map(|client| (client, hyper::upgrade::on(&mut response)));

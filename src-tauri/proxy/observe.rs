@@ -46,6 +46,7 @@ const NAME_BYTES_MAX: usize = 200;
 /// The observer's thread.
 pub(super) struct Observer {
     handle: ObserverHandle,
+    callers: Callers,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -116,6 +117,8 @@ struct Watched {
     /// Whether it is being found out where the call comes from.
     origin_asked: bool,
     upstream: String,
+    /// The region that the upstream is in.
+    geo: Option<&'static str>,
     project: Option<Project>,
     branch: Option<String>,
     client: Option<String>,
@@ -128,15 +131,21 @@ impl Observer {
         let queued_bytes = Arc::<AtomicUsize>::default();
         let handle = ObserverHandle { sender, queued_bytes: queued_bytes.clone(), stats };
         let callers = Callers::start(handle.clone());
+        let asking = callers.clone();
         let thread = std::thread::Builder::new()
             .name("tollbar-meter".into())
-            .spawn(move || observe(&receiver, callers, &queued_bytes, &writer))
+            .spawn(move || observe(&receiver, asking, &queued_bytes, &writer))
             .expect("the system gives a thread to a program that starts");
-        Observer { handle, thread: Some(thread) }
+        Observer { handle, callers, thread: Some(thread) }
     }
 
     pub(super) fn handle(&self) -> ObserverHandle {
         self.handle.clone()
+    }
+
+    /// Who wants to know at once that somebody has connected.
+    pub(super) fn callers(&self) -> Callers {
+        self.callers.clone()
     }
 
     /// Concludes what is queued and ends the thread.
@@ -172,6 +181,7 @@ impl ObserverHandle {
             peer: head.peer,
             origin_asked: false,
             upstream: head.upstream.name.clone(),
+            geo: head.upstream.geo(),
             project: head
                 .project_in_path
                 .and_then(|name| named(name, ProjectBy::Path))
@@ -287,12 +297,14 @@ impl Observing<'_> {
         match message {
             Message::Begun(uuid, mut watched) => {
                 // Now, while the caller waits for its answer and is surely there.
-                watched.origin_asked = watched.project.is_none() && self.callers.ask(uuid, watched.peer);
+                let unplaced = watched.project.is_none() || attribution::process_may_name(watched.client.as_deref());
+                watched.origin_asked = unplaced && self.callers.ask(uuid, watched.peer);
                 self.calls.insert(uuid, watched);
             }
             Message::From(uuid, origin) => {
                 if let Some(call) = self.calls.get_mut(&uuid) {
                     call.place(*origin);
+                    self.concluded.extend(call.settled());
                 } else if let Some(mut over) = self.unplaced.remove(&uuid) {
                     over.call.place(*origin);
                     self.concluded.extend(self.estimator.conclude(over));
@@ -305,10 +317,7 @@ impl Observing<'_> {
                         Side::Request => call.meter.request(&bytes),
                         Side::Reply => call.meter.reply(&bytes),
                     }
-                    if call.meter.converses() {
-                        let settled = call.meter.settled(clock::now());
-                        self.concluded.extend(call.own(settled));
-                    }
+                    self.concluded.extend(call.settled());
                 }
             }
             Message::Head(uuid, status, headers) => {
@@ -420,14 +429,27 @@ impl Watched {
     /// It was found out, or not, where the call comes from.
     fn place(&mut self, origin: Origin) {
         self.origin_asked = false;
-        self.project = self.project.take().or(origin.project);
-        self.branch = origin.branch;
+        self.client = attribution::client_of_process(self.client.take(), origin.program);
+        // What was named by the call itself may have nothing to do with the folder, nor with its branch.
+        if self.project.is_none() {
+            (self.project, self.branch) = (origin.project, origin.branch);
+        }
+    }
+
+    /// The calls of a conversation that are over, as soon as it is known whose they are.
+    fn settled(&mut self) -> Vec<Sighting> {
+        if self.origin_asked || !self.meter.converses() {
+            return Vec::new();
+        }
+        let settled = self.meter.settled(clock::now());
+        self.own(settled)
     }
 
     /// What was seen of a call, with whose it is.
     fn own(&self, mut sightings: Vec<Sighting>) -> Vec<Sighting> {
         for Sighting { usage, .. } in &mut sightings {
             usage.provider.clone_from(&self.upstream);
+            usage.geo = usage.geo.take().or_else(|| self.geo.map(str::to_owned));
             usage.project.clone_from(&self.project);
             usage.branch.clone_from(&self.branch);
             usage.client.clone_from(&self.client);

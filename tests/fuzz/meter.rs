@@ -1,12 +1,13 @@
-//! Every dialect, framing and encoding that the meter reads: no bytes make it panic, and however they are cut into pieces it says the same.
+//! The meter. Which framing or dialect of it, `METER_TARGET` says; `tests/fuzz/run` sets it.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use tollbar_app::meter::fuzz;
+use std::sync::LazyLock;
+use tollbar_app::meter::fuzzing::{TARGETS, run};
 
-fuzz_target!(|bytes: &[u8]| {
-    let [choice, size, body @ ..] = bytes else { return };
-    let whole = fuzz(*choice, body, usize::MAX);
-    let cut = fuzz(*choice, body, usize::from(*size) + 1);
-    assert_eq!(cut, whole, "in pieces of {} bytes it says something else", u16::from(*size) + 1);
+static TARGET: LazyLock<&str> = LazyLock::new(|| {
+    let named = std::env::var("METER_TARGET").unwrap_or_default();
+    TARGETS.into_iter().find(|target| *target == named).unwrap_or_else(|| panic!("METER_TARGET is one of {TARGETS:?}"))
 });
+
+fuzz_target!(|bytes: &[u8]| run(*TARGET, bytes));

@@ -13,18 +13,42 @@ def keep(target, name, *parts):
     (folder / name).write_bytes(b"".join(parts)[:SEED_BYTES_MAX])
 
 
-# The paths of the meter's fuzzer, in its order.
-PATHS = ["chat/completions", "responses", "/messages", "enerateContent", "/x", "batches", "invoke", "/files/", "/batches/", "realtime", "Bidi"]
+# The dialects of the meter's fuzzer and what is in their paths, in its order (src-tauri/meter/fuzzing.rs).
+PATHS = {
+    "openai": ["chat/completions", "v1/responses", "/x", "/files/", "realtime", "speech", "transcriptions", "images", "embeddings"],
+    "anthropic": ["/messages", "batches", "/complete"],
+    "gemini": ["enerateContent", "/v1beta/batches/", "Bidi", "interactions", "mbedContent"],
+    "bedrock": ["/converse", "/invoke"],
+    "ollama": ["/api/chat", "/api/embed"],
+    "cohere": ["/v2/chat", "rerank", "/v1/chat"],
+}
+EVERY = [(dialect, part) for dialect, parts in PATHS.items() for part in parts]
+FRAMINGS = {"sse": "sse", "ndjson": "ndjson", "json-array": "array", "aws-eventstream": "eventstream", "websocket": "websocket"}
+AS_IT_IS = 0x80
+
+
+def meter_seeds(name, call):
+    path = call.get("path") or ""
+    body = call.get("response_body") or ""
+    body = base64.b64decode(body) if call.get("response_body_encoding") == "base64" else body.encode()
+    every, (dialect, part) = next(((at, it) for at, it in enumerate(EVERY) if it[1] in path), (2, EVERY[2]))
+    choice = PATHS[dialect].index(part)
+    keep(dialect, name, bytes([choice | AS_IT_IS, 16]), body)
+    keep(dialect, f"{name}-gzip", bytes([choice + len(PATHS[dialect]) | AS_IT_IS, 16]), gzip.compress(body))
+    framing = FRAMINGS.get(call.get("stream_kind"))
+    if framing == "websocket":
+        keep(framing, name, bytes([2 if "Bidi" in path else 0, 16]), body)
+    elif framing:
+        keep(framing, name, bytes([every | AS_IT_IS, 16]), body)
+    lines = [line.removeprefix(b"data: ") for line in body.splitlines() if line.startswith((b"{", b"data: "))]
+    keep("eventstream" if dialect == "bedrock" else "sse", f"{name}-lines", bytes([every, 16]), b"\n".join(lines))
+
+
 for file in sorted((data / "traffic").glob("*.jsonl")):
     for number, line in enumerate(file.open()):
         if number >= PER_FILE:
             break
-        call = json.loads(line)
-        body = call.get("response_body") or ""
-        body = base64.b64decode(body) if call.get("response_body_encoding") == "base64" else body.encode()
-        choice = next((at for at, path in enumerate(PATHS) if path in (call.get("path") or "")), 4)
-        keep("meter", f"{file.stem}-{number}", bytes([choice, 16]), body)
-        keep("meter", f"{file.stem}-{number}-gzip", bytes([choice + len(PATHS), 16]), gzip.compress(body))
+        meter_seeds(f"{file.stem}-{number}", json.loads(line))
 
 # Which file of the logs' fuzzer each folder's files are, by their ending.
 LOGS = {("claude", ".jsonl"): 0, ("codex", ".jsonl"): 1, ("gemini", ".jsonl"): 2, ("gemini", ".json"): 11, ("copilot", ".jsonl"): 3,

@@ -64,7 +64,9 @@ impl Exchange {
         }
         if expected["has_usage"] != true || expected["billable"] == false && !batch {
             // What nobody counted is estimated, and says so.
-            let counted = rows.iter().filter(|row| row["estimated"] == false).find(|row| tokens(row).iter().sum::<u64>() > 0);
+            // The computed figures pass over rankings, which are billed by tokens (docs.voyageai.com/docs/pricing).
+            let counted = rows.iter().filter(|row| row["estimated"] == false && self.text("surface") != "rerank");
+            let counted = counted.into_iter().find(|row| tokens(row).iter().sum::<u64>() > 0);
             return counted.map(|row| format!("usage from nowhere: {:?}", tokens(row)));
         }
         let beside = |row: &Value| row["call_id"].as_str().is_some_and(|id| [":advisor:", ":compaction:"].iter().any(|it| id.contains(it)));

@@ -1,7 +1,7 @@
 //! From facts to entries: what a sighting adds to what is known of its call.
 
-use super::Fact;
-use crate::{CallUuid, Entry, Event, RequestKey, Said, Seq, Sighting, Source, Timestamp, Usage};
+use super::{Fact, LogError, unmatched::Unmatched};
+use crate::{CallUuid, Entry, Event, MatchedBy, RequestKey, Said, Seq, Sighting, Timestamp, Usage, sameness::Half};
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 
@@ -16,23 +16,25 @@ pub(super) enum Known {
 /// What the log holds, before a batch, of the call that a fact speaks of.
 #[derive(Default)]
 pub(super) struct Held {
-    /// The key of the call.
+    /// The key of the call, by which it is known: another than its own where it was matched.
     key: Option<(RequestKey, Known)>,
     /// The key that it has if another call was given the same id.
     apart: Option<(RequestKey, Known)>,
+    /// Of a match, the call that a client's id is said to lead to.
+    call: Option<(RequestKey, Known)>,
 }
 
 impl Held {
-    pub(super) fn of<E>(fact: &Fact, known: impl Fn(RequestKey) -> Result<Known, E>) -> Result<Held, E> {
-        let with = |key: RequestKey| known(key).map(|known| (key, known));
+    pub(super) fn of<E>(fact: &Fact, known: impl Fn(RequestKey) -> Result<(RequestKey, Known), E>) -> Result<Held, E> {
         match fact {
             Fact::Event(_) => Ok(Held::default()),
-            Fact::Remetered { key, .. } => Ok(Held { key: Some(with(*key)?), apart: None }),
+            Fact::Remetered { key, .. } => Ok(Held { key: Some(known(*key)?), ..Held::default() }),
+            Fact::Matched { key, call, by: _ } => Ok(Held { key: Some(known(*key)?), call: Some(known(*call)?), apart: None }),
             Fact::Seen(sighting) => {
                 let Some(key) = sighting.usage.key() else { return Ok(Held::default()) };
                 let carried: Option<CallUuid> = sighting.usage.carried.filter(|_| sighting.usage.call_id.is_some());
-                let apart = carried.map(|carried| with(key.carried_by(carried))).transpose()?;
-                Ok(Held { key: Some(with(key)?), apart })
+                let apart = carried.map(|carried| known(key.carried_by(carried))).transpose()?;
+                Ok(Held { key: Some(known(key)?), apart, call: None })
             }
         }
     }
@@ -55,6 +57,7 @@ impl Line {
             (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => {
                 Fact::Seen(Box::new(Sighting { usage: *usage, said }))
             }
+            (Event::Matched { call, by, .. }, Some(key), _) => Fact::Matched { key, call, by },
             (
                 event @ (Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
@@ -65,7 +68,9 @@ impl Line {
                 | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
-                | Event::Lost),
+                | Event::Lost
+                | Event::Matched { .. }
+                | Event::ProjectRenamed { .. }),
                 _,
                 _,
             ) => Fact::Event(event),
@@ -80,58 +85,90 @@ pub(super) struct Drafted {
     pub(super) refused: u64,
 }
 
-/// What entries the facts become, after `last`, in the log of `device`, in which calls from before `folded_before` stand in summaries.
-pub(super) fn lines(
-    facts: impl ExactSizeIterator<Item = (Fact, Held)>,
-    device: &str,
-    folded_before: Option<Timestamp>,
-    last: Seq,
-    now: Timestamp,
-) -> Drafted {
-    let lines = Vec::with_capacity(facts.len());
-    let mut batch = Batch { lines, said_here: FxHashMap::default(), folded_before, refused: 0 };
-    for (fact, held) in facts {
-        let (key, event, said, remetered) = match (fact, held) {
-            (Fact::Event(event), _) => (None, event, None, false),
-            (Fact::Seen(sighting), held) => {
-                let Sighting { mut usage, said } = *sighting;
-                // A call of this machine's own is not named by its device, whoever tells it: another machine's journal that has it by merging.
-                if usage.device.as_deref() == Some(device) {
-                    usage.device = None;
-                }
-                match batch.state(usage, held) {
-                    Some((key, event)) => (Some(key), event, said, false),
-                    None => continue,
-                }
-            }
-            (Fact::Remetered { key, after, said }, held) => match batch.known(held.key) {
-                Some((_, Known::As(before))) if before != after => (Some(key), Event::Restated { before, after }, Some(said), true),
-                Some((_, Known::As(_) | Known::Not | Known::Lost)) | None => continue,
-            },
-        };
-        if let Some(key) = key {
-            batch.said_here.insert(key, batch.lines.len());
-        }
-        let seq = Seq(last.0 + batch.lines.len() as u64 + 1);
-        batch.lines.push(Line { entry: Arc::new(Entry { seq, recorded_at: now, key, event }), said, remetered });
-    }
-    Drafted { lines: batch.lines, refused: batch.refused }
+/// What facts become in a log.
+pub(super) struct Drafting<'a> {
+    /// Whose log it is.
+    pub(super) device: &'a str,
+    /// Calls from before then stand in summaries.
+    pub(super) folded_before: Option<Timestamp>,
+    /// After which entry.
+    pub(super) last: Seq,
+    pub(super) now: Timestamp,
+    /// Kept up with the lines, once it is made.
+    pub(super) unmatched: &'a mut Option<Unmatched>,
+    /// What it is as the log stands.
+    pub(super) newest_unmatched: &'a dyn Fn() -> Result<Unmatched, LogError>,
+    /// What the log holds under a key.
+    pub(super) known: &'a dyn Fn(RequestKey) -> Result<(RequestKey, Known), LogError>,
 }
 
-struct Batch {
+impl Drafting<'_> {
+    /// The entries that the facts become. On an error, with the facts as they were or as ones that say the same.
+    pub(super) fn lines(self, facts: impl ExactSizeIterator<Item = (Fact, Held)>) -> Result<Drafted, (LogError, Vec<Fact>)> {
+        let lines = Vec::with_capacity(facts.len());
+        let mut batch = Batch { drafting: self, lines, said_here: FxHashMap::default(), refused: 0 };
+        let mut facts = facts;
+        while let Some((fact, held)) = facts.next() {
+            if let Err((error, fact)) = batch.take(fact, held) {
+                let before = batch.lines.into_iter().map(Line::into_fact);
+                return Err((error, before.chain(fact).chain(facts.map(|(fact, _)| fact)).collect()));
+            }
+        }
+        Ok(Drafted { lines: batch.lines, refused: batch.refused })
+    }
+}
+
+struct Batch<'a> {
+    drafting: Drafting<'a>,
     lines: Vec<Line>,
-    folded_before: Option<Timestamp>,
     refused: u64,
     /// Which line of this batch speaks of a call, which the log does not know yet.
     said_here: FxHashMap<RequestKey, usize>,
 }
 
-impl Batch {
-    /// What is known under a key: from the lines before, else from the log.
-    fn known(&self, held: Option<(RequestKey, Known)>) -> Option<(RequestKey, Known)> {
-        let (key, held) = held?;
-        let said_here = self.said_here.get(&key).and_then(|line| match &self.lines[*line].entry.event {
-            Event::Used { usage } | Event::Restated { after: usage, .. } => Some(Known::As(usage.clone())),
+impl Batch<'_> {
+    fn take(&mut self, fact: Fact, held: Held) -> Result<(), (LogError, Option<Fact>)> {
+        match fact {
+            Fact::Event(event) => self.push(None, event, None, false),
+            Fact::Seen(sighting) => {
+                let Sighting { mut usage, said } = *sighting;
+                // A call of this machine's own is not named by its device, whoever tells it: another machine's journal that has it by merging.
+                if usage.device.as_deref() == Some(self.drafting.device) {
+                    usage.device = None;
+                }
+                if let Some((key, event)) = self.state(usage, held) {
+                    self.push_matched(key, event, said)?;
+                }
+            }
+            Fact::Remetered { key, after, said } => match self.known(held.key) {
+                // What was matched is counted as the call is.
+                Some((found, Known::As(before))) if found == key && before != after => {
+                    self.push(Some(key), Event::Restated { before, after }, Some(said), true);
+                }
+                Some((_, Known::As(_) | Known::Not | Known::Lost)) | None => {}
+            },
+            Fact::Matched { key, call, by } => self.matched(key, held, call, by),
+        }
+        Ok(())
+    }
+
+    fn push(&mut self, key: Option<RequestKey>, event: Event, said: Option<Said>, remetered: bool) {
+        let seq = Seq(self.drafting.last.0 + self.lines.len() as u64 + 1);
+        let entry = Arc::new(Entry { seq, recorded_at: self.drafting.now, key, event });
+        if let Some(unmatched) = self.drafting.unmatched {
+            unmatched.see(&entry);
+        }
+        if let Some(key) = key {
+            self.said_here.insert(key, self.lines.len());
+        }
+        self.lines.push(Line { entry, said, remetered });
+    }
+
+    /// Writes what is new of a call, and with it what makes it one with its counterpart, if that is there by now.
+    fn push_matched(&mut self, key: RequestKey, event: Event, said: Option<Said>) -> Result<(), (LogError, Option<Fact>)> {
+        let (counted, now) = match event {
+            Event::Used { usage } => (None, usage),
+            Event::Restated { before, after } => (Some(before), after),
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
@@ -141,22 +178,132 @@ impl Batch {
             | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
-            | Event::Lost => None,
-        });
+            | Event::Lost
+            | Event::Matched { .. }
+            | Event::ProjectRenamed { .. } => return Ok(()),
+        };
+        let stated = |before: Option<Box<Usage>>, now: Box<Usage>| match before {
+            None => Event::Used { usage: now },
+            Some(before) => Event::Restated { before, after: now },
+        };
+        let half = now.half();
+        let found = self.begin_to_match().and_then(|()| half.map(|half| self.counterpart(half, &now)).transpose());
+        let found = match found {
+            Ok(found) => found.flatten(),
+            Err(error) => return Err((error, Some(Fact::Seen(Box::new(Sighting { usage: *now, said }))))),
+        };
+        match (half, found) {
+            (Some(Half::Row), Some((call, carried, by))) => {
+                let after = Box::new(carried.merged(&now.as_sighting_of(&carried)));
+                self.push(Some(call), Event::Restated { before: carried, after }, None, false);
+                self.push(Some(key), Event::Matched { call, by, before: counted }, said, false);
+            }
+            (Some(Half::Carried), Some((row_key, row, by))) => {
+                let whole = Box::new(now.merged(&row.clone().as_sighting_of(&now)));
+                self.push(Some(key), stated(counted, whole), said, false);
+                self.push(Some(row_key), Event::Matched { call: key, by, before: Some(row) }, None, false);
+            }
+            (None, _) | (_, None) => self.push(Some(key), stated(counted, now), said, false),
+        }
+        Ok(())
+    }
+
+    /// With the first news of a call; a batch that tells none looks for nothing.
+    fn begin_to_match(&mut self) -> Result<(), LogError> {
+        if self.drafting.unmatched.is_none() {
+            let mut unmatched = (self.drafting.newest_unmatched)()?;
+            self.lines.iter().for_each(|line| unmatched.see(&line.entry));
+            *self.drafting.unmatched = Some(unmatched);
+        }
+        Ok(())
+    }
+
+    /// The other half of a call, if the log has it.
+    fn counterpart(&self, half: Half, usage: &Usage) -> Result<Option<(RequestKey, Box<Usage>, MatchedBy)>, LogError> {
+        let counterparts = self.drafting.unmatched.as_ref().map(|unmatched| unmatched.counterparts(half, usage));
+        for key in counterparts.unwrap_or_default() {
+            let held = match self.said_here.get(&key) {
+                Some(_) => (key, Known::Not),
+                None => (self.drafting.known)(key)?,
+            };
+            let Some((found, Known::As(other))) = self.known(Some(held)) else { continue };
+            let by = match half {
+                Half::Row => usage.tells_of(&other),
+                Half::Carried => other.tells_of(usage),
+            };
+            if let Some(by) = by.filter(|_| found == key) {
+                return Ok(Some((key, other, by)));
+            }
+        }
+        Ok(None)
+    }
+
+    /// Makes two known calls one, as another log of them says that they are.
+    fn matched(&mut self, key: RequestKey, held: Held, call: RequestKey, by: MatchedBy) {
+        let (Some((found, row)), Some((whole, Known::As(carried)))) = (self.known(held.key), self.known(held.call)) else { return };
+        let row = match row {
+            Known::As(row) if found == key && key != call && whole == call => Some(row),
+            Known::Not if whole == call => None,
+            Known::As(_) | Known::Not | Known::Lost => return,
+        };
+        if let Some(row) = &row {
+            let after = Box::new(carried.merged(&Usage::clone(row).as_sighting_of(&carried)));
+            if after != carried {
+                self.push(Some(call), Event::Restated { before: carried, after }, None, false);
+            }
+        }
+        self.push(Some(key), Event::Matched { call, by, before: row }, None, false);
+    }
+
+    /// What is known under a key: from the lines before, else from the log. With the key of the call that it was matched with.
+    fn known(&self, held: Option<(RequestKey, Known)>) -> Option<(RequestKey, Known)> {
+        let (mut key, mut held) = held?;
+        let mut said_here = None;
+        // A client's id leads to a call, and that to none further.
+        for _ in 0..2 {
+            match self.said_here.get(&key).map(|line| &self.lines[*line].entry.event) {
+                Some(Event::Used { usage } | Event::Restated { after: usage, .. }) => said_here = Some(Known::As(usage.clone())),
+                Some(Event::Matched { call, .. }) => {
+                    key = *call;
+                    // Of what cannot be read, nothing is written.
+                    held = (self.drafting.known)(key).map_or(Known::Lost, |(_, known)| known);
+                    continue;
+                }
+                Some(
+                    Event::BudgetSet { .. }
+                    | Event::BudgetRemoved { .. }
+                    | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
+                    | Event::Summarised { .. }
+                    | Event::Folded { .. }
+                    | Event::Lost
+                    | Event::ProjectRenamed { .. },
+                )
+                | None => {}
+            }
+            break;
+        }
         Some((key, said_here.unwrap_or(held)))
     }
 
     /// What a sighting adds to what is known of its call: the event to write; `None` for nothing new.
     fn state(&mut self, seen: Usage, held: Held) -> Option<(RequestKey, Event)> {
+        let mut seen = seen;
+        let own = seen.key();
         let (mut key, mut before) = self.known(held.key)?;
-        if matches!(&before, Known::As(other) if is_another_call(other, &seen))
+        if let (true, Known::As(call)) = (own != Some(key), &before) {
+            seen = seen.as_sighting_of(call);
+        } else if matches!(&before, Known::As(other) if is_another_call(other, &seen))
             && let Some(apart) = self.known(held.apart)
         {
             (key, before) = apart;
         }
         let before = match before {
             // Missing a call that was never seen is better than counting one twice.
-            Known::Not if self.folded_before.is_some_and(|before| seen.at < before) => {
+            Known::Not if self.drafting.folded_before.is_some_and(|before| seen.at < before) => {
                 self.refused += 1;
                 return None;
             }
@@ -177,6 +324,5 @@ impl Batch {
 ///
 /// Providers never give one id to two calls, and a second look at an answer (`GET`) is not marked as carried.
 fn is_another_call(known: &Usage, seen: &Usage) -> bool {
-    let by_proxy = |usage: &Usage| usage.sources.has(Source::Proxy) || usage.sources.has(Source::Connect);
-    by_proxy(known) && by_proxy(seen) && known.carried.is_some() && known.carried != seen.carried
+    known.is_carried() && seen.is_carried() && known.carried.is_some() && known.carried != seen.carried
 }

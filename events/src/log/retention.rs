@@ -137,10 +137,37 @@ impl Log {
     }
 
     fn fates(&self, cutoff: Timestamp) -> Result<Fates, LogError> {
-        let mut fates = Fates { cutoff, restated: FxHashMap::default(), prices: Vec::new() };
+        let mut fates = Fates { cutoff, restated: FxHashMap::default(), matched: FxHashMap::default(), prices: Vec::new() };
+        // A match follows the entry by which the call has what the match takes away.
+        let mut last_call = None;
         self.each_line(|Line { entry, .. }| {
-            if let (Some(key), Event::Restated { after, .. }) = (entry.key, &entry.event) {
-                fates.restated.insert(key, (entry.seq, after.at));
+            match (entry.key, &entry.event) {
+                (Some(key), Event::Used { usage }) => last_call = Some((key, usage.at)),
+                (Some(key), Event::Restated { after, .. }) => {
+                    fates.restated.insert(key, (entry.seq, after.at));
+                    last_call = Some((key, after.at));
+                }
+                (Some(key), Event::Matched { call, .. }) => {
+                    let at = last_call.filter(|(last, _)| last == call).map(|(_, at)| at);
+                    fates.matched.insert(key, (*call, at.unwrap_or(Timestamp::from_micros(i64::MAX))));
+                }
+                (
+                    _,
+                    Event::Used { .. }
+                    | Event::Restated { .. }
+                    | Event::Matched { .. }
+                    | Event::BudgetSet { .. }
+                    | Event::BudgetRemoved { .. }
+                    | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
+                    | Event::Summarised { .. }
+                    | Event::Folded { .. }
+                    | Event::Lost
+                    | Event::ProjectRenamed { .. },
+                ) => {}
             }
             if entry.event.is_of_prices() {
                 fates.prices.push(Arc::new(entry));
@@ -168,10 +195,17 @@ struct Fates {
     restated: FxHashMap<RequestKey, (Seq, Timestamp)>,
     /// The entries that speak of prices.
     prices: Vec<Arc<Entry>>,
+    /// To which calls the clients' ids lead, and when those were made by what was known when they were found.
+    matched: FxHashMap<RequestKey, (RequestKey, Timestamp)>,
 }
 
 impl Fates {
     fn of(&self, entry: &Entry) -> Fate {
+        // What stands under a client's id was taken away again: it goes with the call that has it, and is in no sum of its own.
+        if let Some((call, at)) = entry.key.and_then(|key| self.matched.get(&key)) {
+            let at = self.restated.get(call).map_or(*at, |(_, at)| *at);
+            return if at < self.cutoff { Fate::Dropped } else { Fate::Kept };
+        }
         match &entry.event {
             Event::Used { usage } | Event::Restated { after: usage, .. } => {
                 let last = entry.key.and_then(|key| self.restated.get(&key)).copied();
@@ -189,8 +223,10 @@ impl Fates {
             | Event::PriceSet { .. }
             | Event::PriceUnset { .. }
             | Event::PricesMultiplied { .. }
-            | Event::Summarised { .. } => Fate::Kept,
-            Event::Folded { .. } | Event::Lost => Fate::Dropped,
+            | Event::Summarised { .. }
+            | Event::ProjectRenamed { .. } => Fate::Kept,
+            // Every match has a key, by which it was found above.
+            Event::Folded { .. } | Event::Lost | Event::Matched { .. } => Fate::Dropped,
         }
     }
 }

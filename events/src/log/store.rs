@@ -30,7 +30,7 @@ const UNFLUSHED_ENTRIES_MAX: usize = 65_536;
 /// sled never recovers from a full disk, so it is not written to while less than this is free. The journal is.
 const FREE_BYTES_MIN: u64 = 4 << 20;
 /// How many segments keep their ids. A call is told again soon after it was made, or by an import that may read the journal.
-const WHOLE_SEGMENTS: u64 = 64;
+pub(super) const WHOLE_SEGMENTS: u64 = 64;
 
 /// Why the store cannot be read or written.
 #[derive(Debug, thiserror::Error)]

@@ -39,7 +39,10 @@ fn output(log: &Log) -> u64 {
     let mut projections = Projections::new(PriceBook::bundled().clone());
     entries(log).iter().for_each(|entry| projections.apply(entry));
     let everything = crate::query::Filter::default();
-    projections.spend.total(Span::ALWAYS, crate::projections::Scope { filter: &everything, home: DEVICE }).tokens_out
+    projections
+        .spend
+        .total(Span::ALWAYS, crate::projections::Scope { filter: &everything, home: DEVICE, projects: &projections.projects })
+        .tokens_out
 }
 
 fn journal_file(folder: &Path) -> PathBuf {
@@ -213,7 +216,7 @@ proptest::proptest! {
         let mut shuffled = facts.clone();
         shuffled.sort_by_key(|fact| match fact {
             Fact::Seen(sighting) => RequestKey::of("", &format!("{seed}{:?}", sighting.usage)).0,
-            Fact::Event(_) | Fact::Remetered { .. } => [0; 16],
+            Fact::Event(_) | Fact::Remetered { .. } | Fact::Matched { .. } => [0; 16],
         });
         let folder = tempfile::tempdir().expect("a folder");
         let (mut one, mut other) = (open(&folder.path().join("one")), open(&folder.path().join("other")));

@@ -47,7 +47,7 @@ impl Projections {
         let period = zone.period_span(budget.period, now);
         let BudgetScope { project, model, provider, device } = budget.scope.clone();
         let filter = Filter { project, model, provider, client: None, device };
-        (period, self.spend.total(period, Scope { filter: &filter, home }))
+        (period, self.spend.total(period, Scope { filter: &filter, home, projects: &self.projects }))
     }
 
     /// What must be told now: every threshold that a budget's spend has reached and that was not told yet, once per period, ever.

@@ -4,7 +4,7 @@
 //! It is never migrated: one of another version, of another book or with damage is no checkpoint, and the log is folded again.
 
 use super::{
-    BudgetFold, Projections, RecentFold, SpendFold,
+    BudgetFold, ProjectNames, Projections, RecentFold, SpendFold,
     labels::{LabelParts, Labels},
     packed::Pack,
 };
@@ -39,6 +39,7 @@ struct Head {
     calls: u64,
     recent: Vec<(Timestamp, Seq)>,
     budgets: BudgetFold,
+    projects: ProjectNames,
     labels: LabelParts,
     packs: Vec<PackHead>,
 }
@@ -67,6 +68,7 @@ impl Projections {
             calls: self.spend.calls(),
             recent: self.recent.newest(),
             budgets: self.budgets.clone(),
+            projects: self.projects.clone(),
             labels: labels.to_parts(),
             packs: packs
                 .iter()
@@ -119,6 +121,7 @@ impl Projections {
             spend: SpendFold::from_parts(Labels::from_parts(head.labels), packs, head.calls),
             recent,
             budgets: head.budgets,
+            projects: head.projects,
             ..Projections::under(Arc::new(tariff))
         })
     }

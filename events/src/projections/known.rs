@@ -87,7 +87,7 @@ impl KnownProfiles {
 
 /// Prices by the terms that decide them, of one tariff.
 #[derive(Clone, Debug, Default)]
-pub(super) struct RatedTerms {
+pub(crate) struct RatedTerms {
     rated: FxHashMap<TermsKey, Arc<Rated>>,
 }
 
@@ -96,7 +96,7 @@ type TermsKey = ([Option<String>; 6], Certainty);
 
 impl RatedTerms {
     /// What the tariff says of a profile's calls.
-    fn of(&mut self, terms: &Terms<'_>, tariff: &Tariff) -> Arc<Rated> {
+    pub(crate) fn of(&mut self, terms: &Terms<'_>, tariff: &Tariff) -> Arc<Rated> {
         let names = [Some(terms.provider), Some(terms.family), terms.model, terms.request_model, terms.tier, terms.geo];
         let key = (names.map(|name| name.map(str::to_owned)), terms.certainty);
         self.rated.entry(key).or_insert_with(|| Arc::new(tariff.rated(terms, &Swap::default()))).clone()

@@ -1,5 +1,6 @@
 //! The names under which calls are counted, each combination once, by number.
 
+use super::ProjectNames;
 use crate::{
     Usage,
     log::segment::Profile,
@@ -45,6 +46,11 @@ impl<'a> Names<'a> {
         }
     }
 
+    /// With the name under which the project is shown.
+    pub(crate) fn shown(self, projects: &'a ProjectNames) -> Names<'a> {
+        Names { project: self.project.map(|recorded| projects.shown(recorded)), ..self }
+    }
+
     /// The name along a dimension; `None` for the day, which is no name, and where the calls have none.
     pub(crate) fn along(&self, dimension: Dimension, home: &'a str) -> Option<&'a str> {
         match dimension {
@@ -58,11 +64,12 @@ impl<'a> Names<'a> {
     }
 }
 
-/// Which calls count, and what the log's own device is called: a call that names no device was made there.
+/// Which calls count, what the log's own device is called (a call that names no device was made there), and how projects are shown.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Scope<'a> {
     pub(crate) filter: &'a Filter,
     pub(crate) home: &'a str,
+    pub(crate) projects: &'a ProjectNames,
 }
 
 impl Scope<'_> {
@@ -70,7 +77,8 @@ impl Scope<'_> {
     pub(crate) fn has(&self, names: &Names<'_>) -> bool {
         let Filter { project, model, provider, client, device } = self.filter;
         let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
-        same(project, names.project)
+        let shown = |recorded| self.projects.shown(recorded);
+        project.as_deref().is_none_or(|wanted| names.project.map(shown) == Some(self.projects.meant(wanted)))
             && same(model, names.model)
             && same(provider, Some(names.provider))
             && same(client, names.client)

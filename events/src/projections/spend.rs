@@ -285,6 +285,11 @@ impl SpendFold {
         });
     }
 
+    /// The projects that some calls are recorded for; one may come several times, and one whose calls are all taken away as well.
+    pub(crate) fn projects(&self) -> impl Iterator<Item = &str> {
+        self.labels.all().filter_map(|names| names.project)
+    }
+
     /// The names of a label that was visited.
     pub(crate) fn names(&self, label: LabelId) -> Option<Names<'_>> {
         self.labels.names(label)

@@ -23,7 +23,7 @@ struct Told {
 fn told(projections: &Projections) -> Told {
     let everything = Filter::default();
     let mut cells: BTreeMap<_, Spend> = BTreeMap::new();
-    projections.spend.each(Span::ALWAYS, Scope { filter: &everything, home: HOME }, |at, label, spend| {
+    projections.spend.each(Span::ALWAYS, Scope { filter: &everything, home: HOME, projects: &projections.projects }, |at, label, spend| {
         let names = format!("{:?}", projections.spend.names(label));
         cells.entry((at, names)).or_default().add(spend);
     });
@@ -215,7 +215,7 @@ fn a_call_that_names_no_device_was_made_at_home() {
     let projections = fold(&log(vec![(3, call(None, 1)), (4, call(Some("laptop"), 10)), (5, call(Some(HOME), 100))]));
     let out = |device: Option<&str>| {
         let filter = Filter { device: device.map(str::to_owned), ..Filter::default() };
-        projections.spend.total(Span::ALWAYS, Scope { filter: &filter, home: HOME }).tokens_out
+        projections.spend.total(Span::ALWAYS, Scope { filter: &filter, home: HOME, projects: &projections.projects }).tokens_out
     };
     assert_eq!([out(None), out(Some(HOME)), out(Some("laptop")), out(Some("desk"))], [111, 101, 10, 0]);
 }

@@ -3,7 +3,7 @@
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
     AsOf, By, Certainty, Cost, Day, Event, Log, RequestKey, Source, Span, Summary, Tariff, Timestamp, Usage, Usd,
-    projections::{Names, Scope},
+    projections::{Names, ProjectNames, Scope},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::HashMap;
@@ -130,7 +130,8 @@ impl Query for Calls {
         let found = Found::replayed(view.log, span, view.scope(&self.filter))?;
         let (tariff, home) = (view.projections.tariff(), view.log.device());
         let calls = found.calls.iter().map(|(key, usage)| CallRow::new(*key, usage, tariff, home));
-        let mut rows: Vec<CallRow> = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, tariff, home))).collect();
+        let rows = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, tariff, home)));
+        let mut rows: Vec<CallRow> = rows.map(|row| row.shown(&view.projections.projects)).collect();
         rows.sort_by_key(|row| (row.at, row.key));
         Ok(CallsAnswer { calls: rows })
     }
@@ -138,15 +139,15 @@ impl Query for Calls {
 
 /// What a question about single calls is answered from.
 #[derive(Default)]
-struct Found {
+pub(super) struct Found {
     /// Each call as it now stands.
-    calls: HashMap<RequestKey, Usage>,
+    pub(super) calls: HashMap<RequestKey, Usage>,
     summaries: Vec<Summary>,
 }
 
 impl Found {
     /// Replays the log and takes what is in the span, by its own time.
-    fn replayed(log: &Log, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
+    pub(super) fn replayed(log: &Log, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
         let mut found = Found::default();
         for entry in log.replay() {
             let entry = entry.map_err(|error| storage_fault(&error))?;
@@ -155,7 +156,8 @@ impl Found {
                     found.calls.insert(key, *usage);
                 }
                 (_, Event::Summarised { summary }) => found.summaries.push(*summary),
-                (None, Event::Used { .. } | Event::Restated { .. })
+                (Some(key), Event::Matched { .. }) => drop(found.calls.remove(&key)),
+                (None, Event::Used { .. } | Event::Restated { .. } | Event::Matched { .. })
                 | (
                     _,
                     Event::BudgetSet { .. }
@@ -166,7 +168,8 @@ impl Found {
                     | Event::PriceUnset { .. }
                     | Event::PricesMultiplied { .. }
                     | Event::Folded { .. }
-                    | Event::Lost,
+                    | Event::Lost
+                    | Event::ProjectRenamed { .. },
                 ) => {}
             }
         }
@@ -193,6 +196,11 @@ impl CallRow {
     pub fn empty() -> CallRow {
         let unknown = Cost::Unpriced { reason: crate::Unpriced::TokensUnknown };
         CallRow::costing(RequestKey([0; 16]), &Usage::default(), &unknown, "")
+    }
+
+    /// With the name under which the project is shown.
+    pub(super) fn shown(self, projects: &ProjectNames) -> CallRow {
+        CallRow { project: self.project.map(|recorded| projects.shown(&recorded).to_owned()), ..self }
     }
 
     pub(super) fn new(key: RequestKey, usage: &Usage, tariff: &Tariff, home: &str) -> CallRow {

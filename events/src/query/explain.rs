@@ -1,11 +1,13 @@
 //! Why does a call cost what it costs? Line by line.
 
+mod bill;
+
 use super::{CallRow, CostBasis, Fault, FaultCode, Query, View, storage_fault};
 use crate::{
-    Certainty, Entry, Event, Factor, Log, Rate, Rates, RequestKey, Row, Seq, Source, Tariff, Tier, Timestamp, Unpriced, Usage, Usd,
-    prices::{Held, classes},
+    Certainty, Entry, Event, Factor, Log, Rate, RequestKey, Row, Seq, Source, Tariff, Tier, Timestamp, Unpriced, Usage, Usd,
     tariff::{Candidate, Edition, Origin},
 };
+use bill::{Bill, consumed};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -171,8 +173,8 @@ impl Explain {
         // A whole key, or an id whose family is known, is looked up; all else is searched for.
         let by_family = FAMILIES.iter().map(|family| RequestKey::of(family, named));
         for key in named.parse().ok().into_iter().chain(by_family) {
-            if let Some(usage) = log.call(&key).map_err(fault)? {
-                return Ok((key, usage));
+            if let Some(call) = log.call(&key).map_err(fault)? {
+                return Ok(call);
             }
         }
         let digits = named.to_ascii_lowercase();
@@ -239,77 +241,6 @@ fn price(candidate: &Candidate<'_>, usage: &Usage, tariff: &Tariff) -> PriceFact
         back_filled: candidate.origin.fills(),
         row: row.clone(),
     }
-}
-
-/// What was consumed where nothing prices it.
-fn consumed(usage: &Usage) -> Vec<CostLine> {
-    let line = |(class, units, scaled): (&str, u64, bool)| CostLine { class: class.to_owned(), units, rate: None, amount: None, inferred: false, scaled };
-    units(usage).map(line).collect()
-}
-
-/// Every class that occurs, its units, and whether factors of region and hour apply to it.
-fn units(usage: &Usage) -> impl Iterator<Item = (&'static str, u64, bool)> {
-    let names = Rates::default();
-    let names: Vec<&'static str> = names.iter().map(|(class, _)| class).collect();
-    let counts = classes(&usage.tokens).into_iter().map(|count| (count, true)).chain([(u64::from(usage.fees.web_search), false)]);
-    let units = names.into_iter().zip(counts.collect::<Vec<_>>()).map(|(class, (count, scaled))| (class, count, scaled));
-    units.filter(|(_, count, _)| *count > 0)
-}
-
-/// A call's cost, not yet added up.
-struct Bill {
-    lines: Vec<CostLine>,
-    factors: Vec<CostFactor>,
-    tokens_atto: i128,
-    fees_atto: i128,
-    /// Of region and hour, for tokens only; then the user's, for all.
-    scales: [Factor; 3],
-}
-
-impl Bill {
-    fn of(candidate: &Candidate<'_>, usage: &Usage) -> Bill {
-        let Held { book, row, multiplier, .. } = &candidate.held;
-        let prompt = usage.tokens.prompt();
-        let band = row.bands.iter().rev().find(|band| prompt > band.above).map(|band| &band.rates);
-        let rates = band.map_or_else(|| row.rates.clone(), |band| band.or(&row.rates));
-        let mut bill = Bill { lines: Vec::new(), factors: Vec::new(), tokens_atto: 0, fees_atto: 0, scales: [Factor::ONE; 3] };
-        for (class, units, scaled) in units(usage) {
-            let rate = rates.iter().find(|(name, _)| *name == class).and_then(|(_, rate)| rate);
-            let atto = rate.map(|rate| rate.cost_atto(units));
-            *(if scaled { &mut bill.tokens_atto } else { &mut bill.fees_atto }) += atto.unwrap_or(0);
-            let inferred = row.inferred.iter().any(|known| known == class);
-            bill.lines.push(CostLine { class: class.to_owned(), units, rate, amount: atto.map(exact), inferred, scaled });
-        }
-        let geo = usage.geo.as_deref().and_then(|geo| Some((geo, *row.geo.get(geo)?)));
-        let hours = book.map_or(Factor::ONE, |book| book.factor(row, usage.done_if_begun(usage.at)));
-        let schedule = row.hours.as_ref().map(|hours| hours.schedule.as_str()).unwrap_or_default();
-        bill.scales = [geo.map_or(Factor::ONE, |(_, factor)| factor), hours, *multiplier];
-        let whys = [
-            format!("processed in {}", geo.map(|(geo, _)| geo).unwrap_or_default()),
-            format!("ended in the hours of {schedule}"),
-            format!("list prices of {} are multiplied, as you set it", usage.provider),
-        ];
-        let factors = whys.into_iter().zip(bill.scales).filter(|(_, factor)| *factor != Factor::ONE);
-        bill.factors = factors.map(|(why, factor)| CostFactor { why, factor }).collect();
-        bill
-    }
-
-    /// All of it before it is rounded, where eighteen places hold that.
-    fn exact(&self) -> Option<String> {
-        let unit = i128::from(Factor::UNIT);
-        let [geo, hours, multiplier] = self.scales.map(Factor::thousandths);
-        let tokens = self.tokens_atto.checked_mul(geo)?.checked_mul(hours)?;
-        let all = tokens.checked_add(self.fees_atto.checked_mul(unit * unit)?)?.checked_mul(multiplier)?;
-        (all % unit.pow(3) == 0).then(|| exact(all / unit.pow(3)))
-    }
-}
-
-/// Atto-dollars as dollars, without zeros at the end.
-fn exact(atto: i128) -> String {
-    const ATTO_PER_DOLLAR: u128 = 1_000_000_000_000_000_000;
-    let (sign, atto) = (if atto < 0 { "-" } else { "" }, atto.unsigned_abs());
-    let text = format!("{sign}{}.{:018}", atto / ATTO_PER_DOLLAR, atto % ATTO_PER_DOLLAR);
-    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 impl EntryFacts {

@@ -139,7 +139,7 @@ pub(super) fn rows(view: &View<'_>, span: Span, by: &[Dimension], filter: &Filte
     spend.each(span, view.scope(filter), |at, label, spend| sums.entry((days.day(at), label)).or_default().add(spend));
     let mut rows: HashMap<Vec<Option<String>>, Spend> = HashMap::new();
     for ((day, label), sum) in sums {
-        let Some(label) = spend.names(label) else { continue };
+        let Some(label) = spend.names(label).map(|label| label.shown(&view.projections.projects)) else { continue };
         rows.entry(names(by, day, &label, view.log.device())).or_default().add(&sum);
     }
     // What was restated under another name leaves nothing behind.

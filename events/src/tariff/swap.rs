@@ -2,7 +2,7 @@
 
 use super::Tariff;
 use crate::{
-    PriceBook, Rates, Row, Tier,
+    Certainty, PriceBook, Rates, Row, Tier,
     prices::{Found, Swapped, Terms, is_local, stems},
     query::{CacheTtl, ModelSwap},
 };
@@ -22,7 +22,10 @@ impl Swap {
     /// The terms that are asked, what of a reported cost still holds, and whether another model's price is asked.
     pub(super) fn of<'a>(&'a self, terms: Terms<'a>, tariff: &'a Tariff) -> (Terms<'a>, Swapped, bool) {
         let swap = self.models.iter().find(|swap| swap.from.as_deref().is_none_or(|from| is_model(&terms, from, tariff)));
-        let model = swap.map(|swap| swap.to.as_str()).filter(|to| terms.model != Some(to));
+        let is_other = |swap: &&ModelSwap| {
+            terms.model != Some(swap.to.as_str()) || swap.provider.as_deref().is_some_and(|provider| provider != terms.provider)
+        };
+        let model = swap.filter(is_other).map(|swap| swap.to.as_str());
         let swapped = match (model.is_some() || self.tier.is_some(), self.cache_ttl) {
             (true, _) => Swapped::All,
             (false, Some(_)) => Swapped::Writes,
@@ -81,6 +84,19 @@ fn relaxed(rates: Rates) -> Rates {
 }
 
 impl Tariff {
+    /// Whether a model that is asked has a price at all.
+    pub(crate) fn has_price(&self, swap: &ModelSwap) -> bool {
+        let agreed = self.agreements.prices().iter().any(|known| known.name.model == swap.to);
+        agreed
+            || match &swap.provider {
+                Some(provider) => {
+                    let terms = Terms { provider, family: provider, model: Some(&swap.to), request_model: None, tier: None, geo: None, certainty: Certainty::Reported };
+                    self.found(&terms).is_some()
+                }
+                None => self.maker_of(&swap.to).is_some(),
+            }
+    }
+
     /// By whose list a model is priced for calls of these terms: their own provider's if it sells it, else its maker's.
     fn seller_of(&self, terms: &Terms<'_>, model: &str) -> Option<&str> {
         let asked = Terms { model: Some(model), request_model: None, ..*terms };

@@ -1,8 +1,11 @@
+mod decimal;
+
 use super::*;
 use crate::{
     AgreedName, AgreedPrice, Command, Fact, Log, Multiplier, Projections, Rate, Rates, RequestKey, Seq, Sighting, Source, Tokens, Zone, decide,
     query::{Dimension, Query, Reprice, RepriceAsOf, SpendBy, SpendByAnswer, View},
 };
+use decimal::Decimal;
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
@@ -107,13 +110,14 @@ impl Ledger {
     /// Opened again, from its checkpoint and without it, it says the same.
     fn reopened(self) -> Ledger {
         let Ledger { mut log, mut projections, book } = self;
-        let (folder, said) = (log.folder().to_owned(), format!("{:?}", projections.spend.total(Span::ALWAYS, crate::projections::Scope { filter: &crate::query::Filter::default(), home: "d0" })));
+        let (folder, said) = (log.folder().to_owned(), format!("{:?}", projections.spend.total(Span::ALWAYS, crate::projections::Scope { filter: &crate::query::Filter::default(), home: "d0", projects: &crate::projections::ProjectNames::default() })));
         log.flush().expect("flushes");
         log.checkpoint(&mut projections).expect("written");
         drop(log);
         let again = Ledger::open(&folder, &book);
         let everything = crate::query::Filter::default();
-        let scope = crate::projections::Scope { filter: &everything, home: "d0" };
+        let projects = crate::projections::ProjectNames::default();
+        let scope = crate::projections::Scope { filter: &everything, home: "d0", projects: &projects };
         assert_eq!(format!("{:?}", again.projections.spend.total(Span::ALWAYS, scope)), said);
         assert_eq!(again.projections.tariff().id(), projections.tariff().id());
         drop(again);
@@ -375,5 +379,41 @@ proptest! {
             prop_assert_eq!(after.cost_of(&usage, AsOf::Call).usd(), Some(usd));
         }
         prop_assert_eq!(after.known_at(noon(39)).cost_of(&usage, AsOf::Call).usd(), before.cost_of(&usage, AsOf::Call).usd());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(200))]
+    #[test]
+    fn costs_add_up_in_any_order_to_what_school_makes_of_them(
+        counts in prop::collection::vec((0..2_000_000u64, prop_oneof![0..900_000u64, any::<u32>().prop_map(u64::from)]), 1..12),
+        input in (0..900_000_000u64).prop_map(|rate| format!("{}.{:06}", rate / 1_000_000, rate % 1_000_000)),
+        output in (0..999_999_999_999u64).prop_map(|rate| format!("0.{rate:012}")),
+        factor in (1..100_000u32).prop_map(|factor| format!("{}.{:03}", factor / 1_000, factor % 1_000)),
+        turn in any::<prop::sample::Index>(),
+    ) {
+        let multiplier = Multiplier { provider: "acme".into(), factor: Factor::parse(&factor).expect("a factor"), from: Some(noon(0)) };
+        let fact = Entry { seq: Seq(1), recorded_at: noon(0), key: None, event: Event::PricesMultiplied { multiplier } };
+        let tariff = Arc::new(Tariff::with(read(&book(&[("one", &input, &output)])), [Arc::new(fact)]));
+        let usage = |(input, output): &(u64, u64)| Usage { tokens: Tokens { input: *input, output: *output, ..Tokens::default() }, ..call("", "one", noon(3)) };
+        let exact = |(tokens_in, tokens_out): &(u64, u64)| {
+            let per_million = |count: &u64| Decimal::of(&count.to_string()).times(&Decimal::of("0.000001"));
+            let listed = per_million(tokens_in).times(&Decimal::of(&input)).plus(&per_million(tokens_out).times(&Decimal::of(&output)));
+            listed.times(&Decimal::of(&factor)).rounded(12)
+        };
+        let modelled = counts.iter().map(exact).fold(Decimal::of("0.000000000000"), |sum, cost| sum.plus(&cost)).text();
+        let mut turned = counts.clone();
+        turned.rotate_left(turn.index(counts.len()));
+        turned.reverse();
+        for counts in [counts, turned] {
+            let mut projections = Projections::under(tariff.clone());
+            for (seq, count) in (2..).zip(&counts) {
+                let event = Event::Used { usage: Box::new(usage(count)) };
+                projections.apply(&Entry { seq: Seq(seq), recorded_at: noon(3), key: None, event });
+            }
+            let everything = crate::query::Filter::default();
+            let total = projections.spend.total(Span::ALWAYS, crate::projections::Scope { filter: &everything, home: "d0", projects: &crate::projections::ProjectNames::default() });
+            prop_assert_eq!(total.usd.to_string(), modelled.clone());
+        }
     }
 }

@@ -3,7 +3,7 @@
 use super::super::{Which, ledger, print, print_json, table, table::Table};
 use crate::words;
 use clap::Args;
-use events::query::{Fault, Missing as Question};
+use events::query::{Fault, MissingPrices as Question};
 
 #[derive(Debug, Args)]
 pub(in crate::cli) struct Missing {

@@ -1,6 +1,6 @@
 //! Bedrock: converse and invoke, whole and as event streams.
 
-use super::super::eventstream::tests::message;
+use super::super::fuzzing::message;
 use super::*;
 use base64::{Engine as _, prelude::BASE64_STANDARD};
 

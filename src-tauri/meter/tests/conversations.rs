@@ -1,6 +1,6 @@
 //! Conversations over WebSockets, the results of batches, and what is estimated because nobody counts it.
 
-use super::super::websocket::tests::frame;
+use super::super::fuzzing::frame;
 use super::*;
 
 /// What is told of a conversation, as it goes.
@@ -37,6 +37,39 @@ fn each_response_of_a_realtime_session_is_a_call_and_what_is_dictated_is_another
         conversed("/v1/realtime", &[], &[session, r#"{"type":"response.created","response":{"id":"resp_1"}}"#, done, dictated, begun]),
         expected
     );
+}
+
+#[test]
+fn a_response_that_is_cut_is_estimated_by_what_was_asked_last_and_said_of_it() {
+    let asked = |words: &str| format!(r#"{{"type":"response.create","model":"gpt-4o","input":[{{"role":"user","content":"{words}"}}]}}"#);
+    let client = [&*asked("long before"), &asked("Count to five."), r#"{"type":"response.cancel"}"#];
+    let server = [
+        r#"{"type":"response.created","response":{"id":"resp_1"}}"#,
+        r#"{"type":"response.output_text.delta","delta":"One, two,"}"#,
+        r#"{"type":"response.output_text.delta","delta":" three"}"#,
+    ];
+    assert_eq!(conversed("/v1/responses", &client, &server), ["resp_1 gpt-4o Estimated input=11 output=5"]);
+}
+
+#[test]
+fn what_is_still_said_of_a_response_that_is_over_is_no_call() {
+    let usage = r#""usage":{"input_tokens":1,"output_tokens":2}"#;
+    let done = |id: &str| format!(r#"{{"type":"response.done","response":{{"id":"{id}","model":"m",{usage}}}}}"#);
+    let late = r#"{"type":"response.output_item.done","response":{"id":"a"}}"#;
+    let server = [&*done("a"), late, &done("b"), late, r#"{"type":"response.created","response":{"id":"a"}}"#, &done("a")];
+    let expected = ["a m Reported input=1 output=2", "b m Reported input=1 output=2", "a m Reported input=1 output=2"];
+    assert_eq!(conversed("/v1/realtime", &[], &server), expected);
+}
+
+#[test]
+fn a_turn_that_is_cut_is_no_secret() {
+    let setup = r#"{"setup":{"model":"models/gemini-2.5-flash-live"}}"#;
+    let path = "/ws/google.ai.generativelanguage.v1beta.GenerativeService.BidiGenerateContent";
+    let sound = r#"{"serverContent":{"modelTurn":{"parts":[{"inlineData":{"data":"AAAA"}}]}}}"#;
+    let words = r#"{"serverContent":{"outputTranscription":{"text":"One, two, three"}}}"#;
+    assert_eq!(conversed(path, &[setup], &[sound]), ["- gemini-2.5-flash-live Unknown"]);
+    assert_eq!(conversed(path, &[setup], &[sound, words]), ["- gemini-2.5-flash-live Estimated output=6"]);
+    assert_eq!(conversed(path, &[setup], &[r#"{"serverContent":{"interrupted":true}}"#]), [] as [String; 0]);
 }
 
 #[test]

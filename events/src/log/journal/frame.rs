@@ -4,7 +4,7 @@
 //! without decoding them, and find the next whole frame behind a damaged one. Frames of version 1 have no notes and stay readable.
 
 use super::{JournalError, LineRef, line};
-use crate::Seq;
+use crate::{Event, Seq};
 use sha2::{Digest, Sha256};
 use std::{io::Read, thread};
 use zstd::{bulk, zstd_safe};
@@ -116,7 +116,8 @@ impl Encoder {
         let mut frames = if lines.len() < LINES_FOR_TWO {
             one.frames(lines)?
         } else {
-            let (front, back) = lines.split_at(lines.len() / 2);
+            let half = lines.len() / 2;
+            let (front, back) = lines.split_at(half + lines[half..].iter().take_while(|line| belongs_before(line)).count());
             let (front, back) = thread::scope(|scope| {
                 let front = scope.spawn(|| one.frames(front));
                 let back = other.frames(back);
@@ -184,7 +185,8 @@ impl Half {
                 return Err(JournalError::TooLong { seq: line.entry.seq, bytes });
             }
             let first_seq = *first.get_or_insert(line.entry.seq);
-            if self.text.len() >= FRAME_TEXT_BYTES || number + 1 == lines.len() {
+            let next = lines.get(number + 1);
+            if next.is_none_or(|next| self.text.len() >= FRAME_TEXT_BYTES && !belongs_before(next)) {
                 let bytes = self.compressor.compress(&self.text).expect("memory takes it");
                 frames.push(Frame { bytes, first: first_seq, last: line.entry.seq });
                 first = None;
@@ -193,6 +195,12 @@ impl Half {
         }
         Ok(frames)
     }
+}
+
+/// Whether a line is to be in the frame of the line before it, so that the end of an append is torn before both or behind both: what is taken
+/// away by the one is added by the other.
+fn belongs_before(line: &LineRef<'_>) -> bool {
+    matches!(line.entry.event, Event::Matched { .. })
 }
 
 /// Decodes frames; keeps zstd's context from one to the next.

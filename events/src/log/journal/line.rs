@@ -52,7 +52,7 @@ impl Line {
                 None => return Err("it names the tokens of an entry that has none".into()),
             },
         };
-        RawValue::from_string(text).map(|raw| Some(Said(raw))).map_err(|error| error.to_string())
+        RawValue::from_string(text).map(|raw| Some(Said::from(raw))).map_err(|error| error.to_string())
     }
 }
 
@@ -78,7 +78,9 @@ fn usage(event: &Event) -> Option<&Usage> {
         | Event::PricesMultiplied { .. }
         | Event::Summarised { .. }
         | Event::Folded { .. }
-        | Event::Lost => None,
+        | Event::Lost
+        | Event::Matched { .. }
+        | Event::ProjectRenamed { .. } => None,
     }
 }
 
@@ -184,7 +186,9 @@ fn write_event(event: &Event, out: &mut Vec<u8>) {
         | Event::PriceUnset { .. }
         | Event::PricesMultiplied { .. }
         | Event::Folded { .. }
-        | Event::Lost => write_json(event, out),
+        | Event::Lost
+        | Event::Matched { .. }
+        | Event::ProjectRenamed { .. } => write_json(event, out),
     }
 }
 

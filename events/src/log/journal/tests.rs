@@ -87,7 +87,7 @@ fn what_was_said_is_read_to_the_letter() {
     let (mut journal, _) = open(folder.path());
     let entries = [entry(1), entry(2), entry(3)];
     let said = [r#"{"a":[3,12,"x\"3"],"b":12}"#, r#"{"a":"=input"}"#, "{\"a\":\n3}"];
-    let said = said.map(|text| Said(serde_json::value::RawValue::from_string(text.into()).expect("JSON")));
+    let said = said.map(|text| Said::from(serde_json::value::RawValue::from_string(text.into()).expect("JSON")));
     let lines: Vec<_> = entries.iter().zip(&said).map(|(entry, said)| LineRef { entry, said: Some(said) }).collect();
     journal.append(&Encoder::default().encode(&lines).expect("encodes").expect("lines"), at(0)).expect("appends");
     let read: Vec<_> =

@@ -383,8 +383,9 @@ fn what_no_number_can_hold_is_two_summaries() {
     assert_eq!(everything.len(), 3);
     let span = Span { from: day(-31), until: day(-29) };
     let filter = Filter::default();
-    let scope = crate::projections::Scope { filter: &filter, home: DEVICE };
-    assert_eq!(open(folder.path()).1.spend.total(span, scope).calls, 3);
+    let projections = open(folder.path()).1;
+    let scope = crate::projections::Scope { filter: &filter, home: DEVICE, projects: &projections.projects };
+    assert_eq!(projections.spend.total(span, scope).calls, 3);
 }
 
 #[test]
@@ -407,4 +408,34 @@ fn a_log_of_thousands_of_summaries_is_read_from_segments() {
     assert_eq!((append(&mut log, &usages[3_000..4_500]), log.refused()), (0, 1_000));
     log.rebuild().expect("rebuilds");
     assert_eq!(log.fold_all(book()).expect("folds").spend.calls(), 5_000);
+}
+
+#[test]
+fn what_was_matched_stays_matched_or_is_summed_once() {
+    let row = |id: &str, at: Timestamp, output| Usage {
+        call_id: Some(format!("opencode:{id}")),
+        client: Some("opencode".into()),
+        tokens: Tokens { input: 3, output, ..Tokens::default() },
+        ..call("", at)
+    };
+    let carried = |id: &str, row: &Usage| Usage {
+        call_id: Some(id.into()),
+        carried: Some(crate::CallUuid(row.tokens.output.into())),
+        sources: Source::Proxy.into(),
+        ..row.clone()
+    };
+    let rows = [row("old", day(-30), 100), row("young", day(30), 200), row("before", day(-31), 300), row("after", day(31), 400)];
+    let calls: Vec<Usage> = ["a", "b", "c", "d"].iter().zip(&rows).map(|(id, row)| carried(id, row)).collect();
+    // Two rows come before their calls, and two behind them.
+    let usages: Vec<Usage> = rows[..2].iter().chain(&calls).chain(&rows[2..]).cloned().collect();
+    let (folder, log) = log_of(&usages);
+    let before = totals(&log, &log.fold_all(book()).expect("folds"));
+    assert_eq!(log.fold_all(book()).expect("folds").spend.calls(), 4);
+    let folded = log.folded(day(0), NOW, book()).expect("folds").expect("something is old");
+    assert_eq!(folded.folding().calls, 2);
+    folded.replace(log).expect("takes its place");
+    let (mut log, projections) = open(folder.path());
+    assert_eq!(totals(&log, &projections), before);
+    assert_eq!(append(&mut log, &usages), 0, "told again, all of it is known or refused");
+    assert_eq!(log.refused(), 4);
 }

@@ -83,7 +83,9 @@ impl<'e> Sorted<'e> {
                 | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
-                | Event::Lost => {
+                | Event::Lost
+                | Event::Matched { .. }
+                | Event::ProjectRenamed { .. } => {
                     sorted.others.push(entry);
                     Kind::Other
                 }
@@ -93,10 +95,11 @@ impl<'e> Sorted<'e> {
         sorted
     }
 
-    /// Holds the `at` of every row, and of every summary.
+    /// Holds the `at` of every row, of every summary, and of what a match takes away.
     fn span(&self) -> Span {
         let summaries = self.others.iter().filter_map(|entry| match &entry.event {
             Event::Summarised { summary } => Some(summary.usage.at),
+            Event::Matched { before, .. } => before.as_ref().map(|before| before.at),
             Event::Used { .. }
             | Event::Restated { .. }
             | Event::BudgetSet { .. }
@@ -107,7 +110,8 @@ impl<'e> Sorted<'e> {
             | Event::PriceUnset { .. }
             | Event::PricesMultiplied { .. }
             | Event::Folded { .. }
-            | Event::Lost => None,
+            | Event::Lost
+            | Event::ProjectRenamed { .. } => None,
         });
         let instants: Vec<Timestamp> = self.rows.iter().map(|usage| usage.at).chain(summaries).collect();
         match (instants.iter().min(), instants.iter().max()) {

@@ -1,5 +1,7 @@
 use super::{frame::Part, sweep::lifelike, *};
-use crate::{Alert, Budget, BudgetScope, CallUuid, Event, Fees, Period, Project, RequestKey, Source, Summary, Timestamp, Usage, Zone};
+use crate::{
+    Alert, Budget, BudgetScope, CallUuid, Event, Fees, MatchedBy, Period, Project, RequestKey, Source, Summary, Timestamp, Usage, Zone,
+};
 use proptest::prelude::*;
 use std::{fs, path::Path};
 
@@ -325,6 +327,10 @@ fn event() -> impl Strategy<Value = Event> {
             Event::PriceUnset { name, from: from.map(Timestamp::from_micros) }
         }),
         1 => any::<i64>().prop_map(|before| Event::Folded { before: Timestamp::from_micros(before) }),
+        1 => (any::<[u8; 16]>(), prop::option::of(usage())).prop_map(|(call, before)| {
+            Event::Matched { call: RequestKey(call), by: MatchedBy::Time, before }
+        }),
+        1 => ("[ab]{0,2}", "[ab]{0,2}").prop_map(|(recorded, name)| Event::ProjectRenamed { recorded, name }),
         2 => (usage(), any::<u64>(), any::<i128>()).prop_map(|(usage, calls, rounding)| {
             let summary = Summary { usage: *usage, calls, rounding: Usd::from_pico(rounding) };
             Event::Summarised { summary: Box::new(summary) }
@@ -348,7 +354,9 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
                 | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
-                | Event::Lost => None,
+                | Event::Lost
+                | Event::Matched { .. }
+                | Event::ProjectRenamed { .. } => None,
             };
             Entry { seq: Seq(seq), recorded_at: Timestamp::from_micros(recorded_at), key: key.unwrap_or(own), event }
         };

@@ -2,7 +2,7 @@
 
 use super::{RepriceRates, RepriceRow, kinds::Kind};
 use crate::{
-    AsOf, Day, Event, LogError, Row, Span, Summary, Tariff, Timestamp, Usd,
+    AsOf, Day, Event, LogError, Row, Span, Summary, Tariff, Timestamp, Usage, Usd,
     log::segment::{Columns, Side},
     prices::{Consumed, Rated},
     projections::{Scope, rows},
@@ -49,12 +49,12 @@ impl Repriced {
         for (kind, day, sum) in counted.into_iter().flatten() {
             sums.entry(kind).or_default().entry(day).or_default().add(&sum);
         }
-        let home = view.log.device();
+        let (home, projects) = (view.log.device(), &view.projections.projects);
         let (mut total, mut rows) = (Sum::default(), HashMap::<Vec<Option<String>>, Sum>::new());
         for (kind, days) in &sums {
             for (day, sum) in days {
                 total.add(sum);
-                rows.entry(spend_by::names(by, *day, &kind.names(), home)).or_default().add(sum);
+                rows.entry(spend_by::names(by, *day, &kind.names().shown(projects), home)).or_default().add(sum);
             }
         }
         let rows = rows.into_iter().filter(|(_, sum)| sum.calls > 0).map(|(names, sum)| sum.row(names)).collect();
@@ -151,6 +151,7 @@ impl<'a> Share<'a> {
         for entry in &columns.others {
             match &entry.event {
                 Event::Summarised { summary } => self.fold_summary(summary),
+                Event::Matched { before: Some(before), .. } => self.take_away(before),
                 Event::Used { .. }
                 | Event::Restated { .. }
                 | Event::BudgetSet { .. }
@@ -161,9 +162,19 @@ impl<'a> Share<'a> {
                 | Event::PriceUnset { .. }
                 | Event::PricesMultiplied { .. }
                 | Event::Folded { .. }
-                | Event::Lost => {}
+                | Event::Lost
+                | Event::Matched { before: None, .. }
+                | Event::ProjectRenamed { .. } => {}
             }
         }
+    }
+
+    /// Takes away what a match counts elsewhere.
+    fn take_away(&mut self, usage: &Usage) {
+        let Some(kind) = self.kind(Kind::of_usage(usage)).filter(|_| self.span.contains(usage.at)) else { return };
+        let (priced, call) = (&self.kinds[kind as usize], Consumed::of(usage));
+        let costs = (priced.then.cost_of(&call, AsOf::Call), priced.now.cost_of(&call, self.asked.as_of));
+        self.sum(usage.at, kind).subtract(&Sum::of(1, usage.at, costs));
     }
 
     /// Summaries are priced as sums, each at the rates of the band that its calls lie in.

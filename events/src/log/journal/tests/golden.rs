@@ -1,5 +1,5 @@
 use super::*;
-use crate::{Alert, Budget, BudgetScope, CallUuid, Fees, Period, Project, ProjectBy, Sources, Summary, Usd};
+use crate::{Alert, Budget, BudgetScope, CallUuid, Fees, MatchedBy, Period, Project, ProjectBy, Sources, Summary, Usd};
 
 fn usage() -> Usage {
     Usage {
@@ -69,7 +69,9 @@ fn every_kind() -> Vec<(Entry, Option<Said>)> {
             | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
-            | Event::Lost => None::<RequestKey>,
+            | Event::Lost
+            | Event::Matched { .. }
+            | Event::ProjectRenamed { .. } => None::<RequestKey>,
         };
         (Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }, said)
     };
@@ -93,10 +95,25 @@ fn every_kind_of_a_folding() -> Vec<(Entry, Option<Said>)> {
     (1..).zip(kinds).map(|numbered| (line(numbered), None)).collect()
 }
 
+/// What came to be known of calls and projects after they were recorded.
+fn every_kind_of_a_second_thought() -> Vec<(Entry, Option<Said>)> {
+    let (call, key) = (RequestKey::of("anthropic", "msg_1"), Some(RequestKey::of("anthropic", "opencode:msg_1")));
+    let matched = |by, before| (key, Event::Matched { call, by, before });
+    let kinds = [
+        (matched(MatchedBy::Session, Some(Box::new(usage()))), None),
+        (matched(MatchedBy::Time, None), Some(Said::from(&serde_json::json!({"surface": "opencode", "usage": {"input": 1}})))),
+        ((None, Event::ProjectRenamed { recorded: "web".into(), name: "site".into() }), None),
+    ];
+    let line =
+        |(number, ((key, event), said))| (Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key, event }, said);
+    (1..).zip(kinds).map(line).collect()
+}
+
 #[test]
 fn lines_of_version_2_are_read_for_ever() {
     check_golden("journal-v2.jsonl", &every_kind());
     check_golden("journal-v2-folded.jsonl", &every_kind_of_a_folding());
+    check_golden("journal-v2-second-thoughts.jsonl", &every_kind_of_a_second_thought());
 }
 
 fn check_golden(name: &str, kinds: &[(Entry, Option<Said>)]) {
