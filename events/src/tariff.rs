@@ -13,7 +13,7 @@ mod swap;
 mod tests;
 
 use crate::{
-    AsOf, By, Certainty, Cost, Entry, Event, Fees, PriceBook, Row, Span, Summary, Timestamp, Unpriced, Usage, Usd,
+    AsOf, By, Certainty, Cost, Entry, Event, Fees, PriceBook, Row, Summary, Timestamp, Unpriced, Usage, Usd,
     log::segment::Profile,
     prices::{Consumed, Found, Terms, is_local, reported},
     wire,

@@ -2,7 +2,8 @@ mod decimal;
 
 use super::*;
 use crate::{
-    AgreedName, AgreedPrice, Command, Fact, Log, Multiplier, Projections, Rate, Rates, RequestKey, Seq, Sighting, Source, Tokens, Zone, decide,
+    AgreedName, AgreedPrice, Command, Fact, Factor, Log, Multiplier, Projections, Rate, Rates, RequestKey, Seq, Sighting, Source, Span, Tier,
+    Tokens, Zone, decide,
     query::{Dimension, Query, Reprice, RepriceAsOf, SpendBy, SpendByAnswer, View},
 };
 use decimal::Decimal;
