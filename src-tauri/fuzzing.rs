@@ -1,7 +1,7 @@
 //! Doors for the fuzzers in `tests/fuzz` to what nobody else outside of this crate reaches.
 
 use crate::{config::Config, connect, percent, proxy};
-use events::{Command, PriceBook, Projections, decide, query};
+use events::{Command, PriceBook, Projections, Timestamp, decide, query};
 use std::sync::LazyLock;
 
 /// A path of a call: to its upstream and its meter.
@@ -16,7 +16,7 @@ pub fn path(text: &str) {
 /// A body that the control API is asked or told with.
 pub fn asked(bytes: &[u8]) {
     if let Ok(command) = serde_json::from_slice::<Command>(bytes) {
-        let _ = decide(command, &Projections::new(PriceBook::bundled().clone()));
+        let _ = decide(command, &Projections::new(PriceBook::bundled().clone()), Timestamp::default());
     }
     let _ = serde_json::from_slice::<query::SpendBy>(bytes);
     let _ = serde_json::from_slice::<query::Calls>(bytes);

@@ -2,12 +2,17 @@
 //!
 //! Money appears in answers only. The window computes none: what it shows stands here.
 
+mod advice;
 mod budgets;
 mod calls;
 mod coverage;
 mod days;
+mod explain;
 mod health;
 mod missing;
+mod missing_prices;
+mod models;
+mod plans;
 mod projects;
 mod recent;
 mod reprice;
@@ -19,14 +24,19 @@ use crate::{Log, LogError, Projections, Timestamp, Zone, projections::Scope};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::projections::Spend;
+pub use advice::{Advice, AdviceAnswer, Idea, IdeaKind};
 pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
 pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
 pub use coverage::{Coverage, CoverageAnswer, CoverageRow, Seen};
+pub use explain::{CostFactor, CostLine, EntryFacts, Explain, ExplainAnswer, Matched, PriceFacts};
 pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
 pub use missing::{Missing, MissingAnswer, Sought};
+pub use missing_prices::{MissingPrices, MissingPricesAnswer, MissingPricesRow, NearName};
+pub use models::{BookFacts, ModelPrice, Models, ModelsAnswer};
+pub use plans::{Plan, PlanMonth, Plans, PlansAnswer};
 pub use projects::{ProjectRow, Projects, ProjectsAnswer};
 pub use recent::{Recent, RecentAnswer};
-pub use reprice::{Reprice, RepriceAnswer, RepriceAsOf, RepriceRow};
+pub use reprice::{CacheTtl, ModelSwap, Reprice, RepriceAnswer, RepriceAsOf, RepriceRates, RepriceRow};
 pub use spend_by::{Dimension, Filter, SpendBy, SpendByAnswer, SpendRow};
 pub use today::{HourSpend, Today, TodayAnswer};
 pub use upkeep::{Size, Verify};
@@ -41,6 +51,8 @@ pub struct View<'a> {
     pub zone: Zone,
     /// The engine that runs, if one does.
     pub engine: Option<&'a EngineFacts>,
+    /// The subscriptions that the configuration names.
+    pub plans: &'a [Plan],
 }
 
 impl<'a> View<'a> {

@@ -3,8 +3,9 @@
 use crate::{
     Command,
     query::{
-        Budgets, BudgetsAnswer, Calls, CallsAnswer, Coverage, CoverageAnswer, Fault, Health, HealthAnswer, Missing, MissingAnswer,
-        Projects, ProjectsAnswer, Query, Recent, RecentAnswer, Reprice, RepriceAnswer, SpendBy, SpendByAnswer, Today, TodayAnswer,
+        Advice, AdviceAnswer, Budgets, BudgetsAnswer, Calls, CallsAnswer, Coverage, CoverageAnswer, Explain, ExplainAnswer, Fault, Health,
+        HealthAnswer, Missing, MissingAnswer, MissingPrices, MissingPricesAnswer, Models, ModelsAnswer, Plans, PlansAnswer, Projects,
+        ProjectsAnswer, Query, Recent, RecentAnswer, Reprice, RepriceAnswer, SpendBy, SpendByAnswer, Today, TodayAnswer,
     },
 };
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
@@ -42,7 +43,9 @@ fn the_types_of_the_window_are_those_of_the_ledger() {
         )+};
     }
     question!(Today => TodayAnswer, SpendBy => SpendByAnswer, Budgets => BudgetsAnswer, Recent => RecentAnswer, Health => HealthAnswer,
-        Reprice => RepriceAnswer, Calls => CallsAnswer, Coverage => CoverageAnswer, Missing => MissingAnswer, Projects => ProjectsAnswer);
+        Reprice => RepriceAnswer, Calls => CallsAnswer, Coverage => CoverageAnswer, Missing => MissingAnswer, Projects => ProjectsAnswer,
+        Models => ModelsAnswer, MissingPrices => MissingPricesAnswer, Explain => ExplainAnswer, Advice => AdviceAnswer,
+        Plans => PlansAnswer);
     all.visit::<Command>();
     all.visit::<Fault>();
 

@@ -169,6 +169,10 @@ fn each_line(mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> R
                     Event::BudgetSet { .. }
                     | Event::BudgetRemoved { .. }
                     | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
                     | Event::Summarised { .. }
                     | Event::Folded { .. }
                     | Event::Lost

@@ -18,7 +18,10 @@ use axum::{
 };
 use events::{
     Command,
-    query::{Budgets, Calls, Coverage, Fault, FaultCode, Health, Missing, Projects, Query, Recent, Reprice, Size, SpendBy, Today, Verify},
+    query::{
+        Advice, Budgets, Calls, Coverage, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models, Plans, Projects, Query, Recent,
+        Reprice, Size, SpendBy, Today, Verify,
+    },
 };
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -164,6 +167,11 @@ fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>
         Health::NAME => written(&writer.health()?),
         Reprice::NAME => asked::<Reprice>(writer, body),
         Calls::NAME => asked::<Calls>(writer, body),
+        Models::NAME => asked::<Models>(writer, body),
+        MissingPrices::NAME => asked::<MissingPrices>(writer, body),
+        Explain::NAME => asked::<Explain>(writer, body),
+        Advice::NAME => asked::<Advice>(writer, body),
+        Plans::NAME => asked::<Plans>(writer, body),
         Coverage::NAME => asked::<Coverage>(writer, body),
         Missing::NAME => asked::<Missing>(writer, body),
         Projects::NAME => asked::<Projects>(writer, body),

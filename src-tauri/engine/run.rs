@@ -6,6 +6,7 @@ use super::{
     folding::find_folded,
     importing::{Troubles, watch_clients},
     ledger::{Found, write_private},
+    pricing,
 };
 use crate::{
     clock,
@@ -63,7 +64,9 @@ impl Engine {
         let proxy_listener = listen_for_calls(config.proxy)?;
         let unrecorded = (!config.record).then(|| "calls pass and are not recorded: `proxy.record` is off in the configuration".to_owned());
         let notes: Vec<String> = log.mended().iter().cloned().chain(unfolded).chain(unrecorded).collect();
-        let writer = Writer::start(*log, *projections, config.zone);
+        let writer = Writer::start(*log, *projections, config.zone, config.plans.clone());
+        let unpriced = pricing::keep_book(writer.handle()).into_iter().chain(pricing::tell_configured(writer.handle(), &config));
+        let notes: Vec<String> = notes.into_iter().chain(unpriced).collect();
         writer.handle().step_back();
 
         let control_listener = listen_for_control(config.control_port)?;

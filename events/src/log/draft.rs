@@ -72,6 +72,10 @@ impl Line {
                 event @ (Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
                 | Event::Lost
@@ -185,6 +189,10 @@ impl Batch<'_> {
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
             | Event::Lost
@@ -282,6 +290,10 @@ impl Batch<'_> {
                     Event::BudgetSet { .. }
                     | Event::BudgetRemoved { .. }
                     | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
                     | Event::Summarised { .. }
                     | Event::Folded { .. }
                     | Event::Lost

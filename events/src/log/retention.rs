@@ -13,7 +13,7 @@ use super::{
     folder::{make_private_folder, sync_folder},
     journal::{Encoder, Journal, JournalError, Line, LineRef},
 };
-use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Timestamp};
+use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Tariff, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
@@ -66,7 +66,8 @@ impl Log {
 
     fn build(&self, before: Timestamp, now: Timestamp, book: &Arc<PriceBook>) -> Result<Option<Folding>, LogError> {
         let fates = self.fates(before.plus_micros(-MARGIN_MICROS))?;
-        let mut sums = Sums::new(book);
+        let tariff = Tariff::with(book.clone(), fates.prices.iter().cloned());
+        let mut sums = Sums::new(&tariff);
         let mut first_kept = None;
         self.each_line(|Line { entry, .. }| {
             match (fates.of(&entry), &entry.event) {
@@ -136,7 +137,7 @@ impl Log {
     }
 
     fn fates(&self, cutoff: Timestamp) -> Result<Fates, LogError> {
-        let mut fates = Fates { cutoff, restated: FxHashMap::default(), matched: FxHashMap::default() };
+        let mut fates = Fates { cutoff, restated: FxHashMap::default(), matched: FxHashMap::default(), prices: Vec::new() };
         // A match follows the entry by which the call has what the match takes away.
         let mut last_call = None;
         self.each_line(|Line { entry, .. }| {
@@ -158,11 +159,18 @@ impl Log {
                     | Event::BudgetSet { .. }
                     | Event::BudgetRemoved { .. }
                     | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
                     | Event::Summarised { .. }
                     | Event::Folded { .. }
                     | Event::Lost
                     | Event::ProjectRenamed { .. },
                 ) => {}
+            }
+            if entry.event.is_of_prices() {
+                fates.prices.push(Arc::new(entry));
             }
             Ok(())
         })?;
@@ -185,6 +193,8 @@ struct Fates {
     cutoff: Timestamp,
     /// The last word on each call that has several, and when that says it was made.
     restated: FxHashMap<RequestKey, (Seq, Timestamp)>,
+    /// The entries that speak of prices.
+    prices: Vec<Arc<Entry>>,
     /// To which calls the clients' ids lead, and when those were made by what was known when they were found.
     matched: FxHashMap<RequestKey, (RequestKey, Timestamp)>,
 }
@@ -209,6 +219,10 @@ impl Fates {
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::ProjectRenamed { .. } => Fate::Kept,
             // Every match has a key, by which it was found above.

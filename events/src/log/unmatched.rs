@@ -43,6 +43,10 @@ impl Unmatched {
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
             | Event::Lost

@@ -143,12 +143,12 @@ impl Coverage {
     fn hidden_calls(&self, view: &View<'_>, span: Span, rows: &[CoverageRow]) -> Result<Vec<CallRow>, Fault> {
         let keepers: BTreeSet<&str> = rows.iter().filter(|row| row.keeps_log).filter_map(|row| row.client.as_deref()).collect();
         let found = Found::replayed(view.log, span, view.scope(&self.filter))?;
-        let (book, home) = (view.projections.book(), view.log.device());
+        let (tariff, home) = (view.projections.tariff(), view.log.device());
         let is_hidden =
             |usage: &Usage| By::of(usage.sources) == By::Proxy && usage.client.as_deref().is_some_and(|client| keepers.contains(client));
         let hidden = found.calls.iter().filter(|(_, usage)| is_hidden(usage));
         let mut calls: Vec<CallRow> =
-            hidden.map(|(key, usage)| CallRow::new(*key, usage, book, home).shown(&view.projections.projects)).collect();
+            hidden.map(|(key, usage)| CallRow::new(*key, usage, tariff, home).shown(&view.projections.projects)).collect();
         calls.sort_by_key(|row| (row.at, row.key));
         Ok(calls)
     }
@@ -167,13 +167,13 @@ struct Sums<'a> {
 
 impl Sums<'_> {
     fn fold(&mut self, columns: &Columns<'_>) {
-        let book = self.view.projections.book();
+        let tariff = self.view.projections.tariff();
         let profiles: Vec<_> = columns
             .profiles
             .iter()
             .map(|profile| {
                 let wanted = self.scope.has(&Names::of_profile(profile));
-                (wanted, By::of(profile.sources), profile.client, self.rated.of(&Terms::of_profile(profile), book))
+                (wanted, By::of(profile.sources), profile.client, self.rated.of(&Terms::of_profile(profile), tariff))
             })
             .collect();
         for row in rows(columns) {
@@ -191,15 +191,19 @@ impl Sums<'_> {
         for entry in &columns.others {
             match &entry.event {
                 Event::Summarised { summary } => {
-                    let cost = book.cost_of_summary(summary, AsOf::Call).usd();
+                    let cost = tariff.cost_of_summary(summary, AsOf::Call).usd();
                     self.whole(&summary.usage, summary.calls, cost, Side::Added);
                 }
-                Event::Matched { before: Some(before), .. } => self.whole(before, 1, book.cost_of(before, AsOf::Call).usd(), Side::Taken),
+                Event::Matched { before: Some(before), .. } => self.whole(before, 1, tariff.cost_of(before, AsOf::Call).usd(), Side::Taken),
                 Event::Used { .. }
                 | Event::Restated { .. }
                 | Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Folded { .. }
                 | Event::Lost
                 | Event::Matched { before: None, .. }

@@ -72,6 +72,10 @@ fn usage(event: &Event) -> Option<&Usage> {
         Event::BudgetSet { .. }
         | Event::BudgetRemoved { .. }
         | Event::AlertRaised { .. }
+        | Event::PriceBookAdopted { .. }
+        | Event::PriceSet { .. }
+        | Event::PriceUnset { .. }
+        | Event::PricesMultiplied { .. }
         | Event::Summarised { .. }
         | Event::Folded { .. }
         | Event::Lost
@@ -177,6 +181,10 @@ fn write_event(event: &Event, out: &mut Vec<u8>) {
         Event::BudgetSet { .. }
         | Event::BudgetRemoved { .. }
         | Event::AlertRaised { .. }
+        | Event::PriceBookAdopted { .. }
+        | Event::PriceSet { .. }
+        | Event::PriceUnset { .. }
+        | Event::PricesMultiplied { .. }
         | Event::Folded { .. }
         | Event::Lost
         | Event::Matched { .. }
