@@ -10,20 +10,20 @@ mod rated;
 mod read;
 mod row;
 mod schedule;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
 pub(crate) use rated::{Consumed, Rated, Terms};
-pub use read::{PriceError, RowFault};
-pub use row::{Band, Factor, Rates, Row, Tier};
+pub use read::{PriceError, RATE_MAX, RowFault};
+pub use row::{Band, Basis, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
 use crate::{Certainty, Summary, Timestamp, Usage, Usd};
 use row::{CLASSES, classes};
-use rustc_hash::FxHashMap;
+use shelf::Shelf;
 use std::{
     cmp::Ordering,
-    ops::Range,
     sync::{Arc, LazyLock},
 };
 
@@ -35,10 +35,7 @@ const LOCAL: [&str; 2] = ["ollama", "llamacpp"];
 pub struct PriceBook {
     id: String,
     schedules: Vec<Schedule>,
-    /// Sorted by provider, model, tier and time.
-    rows: Vec<Row>,
-    /// Provider, then name or alias, to the rows of a model.
-    names: FxHashMap<String, FxHashMap<String, Range<usize>>>,
+    shelf: Shelf,
 }
 
 /// What a call costs, and by what.
@@ -153,8 +150,8 @@ impl Brackets<'_> {
 impl PriceBook {
     /// Where the prices change: calls of one bracket and with the same names are priced by the same rates.
     pub(crate) fn brackets(&self) -> Brackets<'_> {
-        let mut prompts: Vec<u64> = self.rows.iter().flat_map(|row| row.bands.iter().map(|band| band.above)).collect();
-        let mut instants: Vec<Timestamp> = self.rows.iter().flat_map(|row| [row.span().from, row.span().until]).collect();
+        let mut prompts: Vec<u64> = self.rows().flat_map(|row| row.bands.iter().map(|band| band.above)).collect();
+        let mut instants: Vec<Timestamp> = self.rows().flat_map(|row| [row.span().from, row.span().until]).collect();
         prompts.sort_unstable();
         prompts.dedup();
         instants.sort_unstable();
@@ -162,12 +159,9 @@ impl PriceBook {
         Brackets { prompts, instants, schedules: &self.schedules }
     }
 
-    /// The book that the program ships with. Read once, on first use.
+    /// The book that the program ships with. What of it is asked for is read once, on first use.
     pub fn bundled() -> &'static Arc<PriceBook> {
-        static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
-            let book = PriceBook::from_json(include_bytes!("../prices/book.json"));
-            Arc::new(book.expect("a test reads the bundled book"))
-        });
+        static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| Arc::new(PriceBook::of_the_program()));
         &BUNDLED
     }
 
@@ -177,8 +171,13 @@ impl PriceBook {
     }
 
     /// All prices, retired ones included, sorted by provider, model, tier and time.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.shelf.rows()
+    }
+
+    /// The schedules that rows name.
+    pub fn schedules(&self) -> &[Schedule] {
+        &self.schedules
     }
 
     /// What a call costs: as its provider reported, else by this book as of the time asked for.
@@ -250,19 +249,18 @@ impl PriceBook {
     /// The rows of the model that answered (else of the one that was asked for), and whether they are its own by this very name.
     fn rows_for(&self, terms: &Terms<'_>) -> Option<(&[Row], bool)> {
         // Nearly every call is its provider's own model by its own name.
-        let own = terms.model.and_then(|model| self.names.get(matching::seller(terms.provider))?.get(model));
+        let own = terms.model.and_then(|model| self.shelf.named(matching::seller(terms.provider), model));
         if let Some(rows) = own {
-            return Some((&self.rows[rows.clone()], true));
+            return Some((rows, true));
         }
         let models = [(terms.model, true), (terms.request_model, terms.model.is_none())];
         for (model, answered) in models {
             let Some(model) = model else { continue };
-            let known = |provider: &str| self.names.contains_key(provider);
+            let known = |provider: &str| self.shelf.sells(provider);
             for (nth, seller) in matching::sellers(terms.provider, terms.family, model, known).enumerate() {
-                let Some(names) = self.names.get(seller) else { continue };
-                let found = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, names.get(name)?)));
+                let found = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, self.shelf.named(seller, name)?)));
                 if let Some((stem, rows)) = found {
-                    return Some((&self.rows[rows.clone()], answered && nth == 0 && stem == 0));
+                    return Some((rows, answered && nth == 0 && stem == 0));
                 }
             }
         }

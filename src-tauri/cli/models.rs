@@ -26,7 +26,7 @@ pub(super) struct Models {
 impl Models {
     pub(super) fn run(self) -> Result<(), Fault> {
         let at = self.as_of.as_deref().map_or_else(|| Ok(clock::now()), instant)?;
-        let rows: Vec<&Row> = PriceBook::bundled().rows().iter().filter(|row| self.wants(row, at)).collect();
+        let rows: Vec<&Row> = PriceBook::bundled().rows().filter(|row| self.wants(row, at)).collect();
         if self.json {
             return print_json(&rows);
         }

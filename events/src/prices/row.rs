@@ -38,6 +38,9 @@ pub struct Row {
     /// Classes whose rate no source lists, and which follow from the provider's rules (a cache without discount costs as input does).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inferred: Vec<String>,
+    /// How far it is known from when it holds.
+    #[serde(default, skip_serializing_if = "Basis::is_listed")]
+    pub basis: Basis,
     /// Where it is published.
     pub source: String,
     /// Which data set told it.
@@ -76,6 +79,27 @@ pub struct Band {
     pub above: u64,
     /// The rates that differ from the row's.
     pub rates: Rates,
+}
+
+/// How far it is known from when a price holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Basis {
+    /// A set lists it without a day: it is taken to have held always, or until somebody saw it change.
+    #[default]
+    Listed,
+    /// Its source names the day.
+    Documented,
+    /// Somebody first saw it on that day; it may have begun before.
+    Observed,
+    /// It follows from another price by the provider's rules, or by a ratio that was seen later.
+    Inferred,
+}
+
+impl Basis {
+    fn is_listed(&self) -> bool {
+        *self == Basis::Listed
+    }
 }
 
 /// How a call is served, where that has a price of its own.
