@@ -9,6 +9,7 @@ mod ledger;
 mod log;
 mod manual;
 mod models;
+mod prices;
 mod remeter;
 mod reprice;
 mod reset;
@@ -88,6 +89,9 @@ enum Command {
     Reprice(reprice::Reprice),
     /// What models cost, from when to when
     Models(models::Models),
+    /// Make and update the price book
+    #[command(subcommand)]
+    Prices(prices::Prices),
     /// Run today's meters over what providers said in the past, and restate what changed
     Remeter(remeter::Remeter),
     /// Try, rebuild, copy, merge and fold the log
@@ -126,6 +130,7 @@ pub fn main() -> ExitCode {
         Command::Import(command) => command.run(),
         Command::Reprice(command) => command.run(),
         Command::Models(command) => command.run(),
+        Command::Prices(command) => command.run(),
         Command::Remeter(command) => command.run(),
         Command::Ledger(command) => command.run(),
         Command::Reset(command) => command.run(),

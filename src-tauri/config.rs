@@ -2,6 +2,8 @@
 
 use crate::{
     clock,
+    pricebuild::Set,
+    priceupdate::Address,
     upstreams::{UpstreamSection, Upstreams},
 };
 use events::{
@@ -75,8 +77,19 @@ pub struct Config {
     pub watch_logs: bool,
     /// After how many months calls are added up and no longer told apart, when the engine starts; never, if not named.
     pub fold_after_months: Option<u32>,
+    /// How prices are kept up to date.
+    pub prices: Prices,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
+}
+
+/// How prices are kept up to date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Prices {
+    /// Whether the engine looks for newer ones once a day.
+    pub daily: bool,
+    /// Where data sets are, if elsewhere than their makers publish them.
+    pub sources: BTreeMap<Set, Address>,
 }
 
 /// The file, as it may be written.
@@ -88,6 +101,7 @@ struct ConfigFile {
     dashboard: DashboardSection,
     logs: LogsSection,
     ledger: LedgerSection,
+    prices: PricesSection,
     upstreams: BTreeMap<String, UpstreamSection>,
 }
 
@@ -113,6 +127,33 @@ struct LogsSection {
 #[serde(deny_unknown_fields, default)]
 struct LedgerSection {
     fold_after_months: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct PricesSection {
+    update: Option<String>,
+    sources: BTreeMap<String, String>,
+}
+
+impl PricesSection {
+    fn read(&self) -> Result<Prices, String> {
+        let daily = match self.update.as_deref() {
+            None | Some("off") => false,
+            Some("daily") => true,
+            Some(other) => return Err(format!("prices.update is {other:?} (write \"daily\" or \"off\")")),
+        };
+        let source = |(name, address): (&String, &String)| {
+            let set = Set::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| {
+                format!("prices.sources names {name:?}, which is no data set (known: {})", Set::ALL.map(Set::name).join(", "))
+            })?;
+            let address = Address::parse(address).ok_or_else(|| {
+                format!("prices.sources.{name:?} is {address:?} (write it like https://..., file:///... or http://127.0.0.1:...)")
+            })?;
+            Ok((set, address))
+        };
+        Ok(Prices { daily, sources: self.sources.iter().map(source).collect::<Result<_, String>>()? })
+    }
 }
 
 impl Config {
@@ -159,6 +200,7 @@ impl Config {
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),
             fold_after_months: file.ledger.fold_after_months,
+            prices: file.prices.read()?,
             upstreams: Upstreams::new(&file.upstreams)?,
         })
     }
@@ -188,6 +230,13 @@ mod tests {
             (None, Some(24))
         );
         assert!(cause("\n\nsurprise = 1").starts_with("line 3: unknown field `surprise`"));
+        assert!(cause("prices.update = \"hourly\"").contains("prices.update is \"hourly\""));
+        assert!(cause("[prices.sources]\nprices = \"https://x\"").contains("which is no data set"));
+        for address in ["http://example.com/x.json", "ftp://x/y", "file://x", "x.json"] {
+            let text = format!("[prices.sources]\nlitellm = {address:?}");
+            assert!(Config::parse(&text).is_err_and(|cause| cause.contains(address)));
+        }
+        assert!(Config::parse("[prices.sources]\nlitellm = \"http://127.0.0.1:1/x\"\n\"models.dev\" = \"file:///x\"").is_ok());
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
         assert!(cause("[upstreams.\"a/b\"]\nbase_url = \"http://x\"").contains("a/b"));

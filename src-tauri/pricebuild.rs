@@ -88,6 +88,12 @@ pub enum BuildError {
         /// Which.
         set: &'static str,
     },
+    /// Nested to hurt whoever reads it.
+    #[error("{set} is nested too deep to be data")]
+    Deep {
+        /// Which.
+        set: &'static str,
+    },
     /// A data set is not of the shape that is known, or ends too early.
     #[error("cannot read {set}: {cause}")]
     Set {

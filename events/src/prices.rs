@@ -12,6 +12,8 @@ mod row;
 mod schedule;
 mod shelf;
 #[cfg(test)]
+mod decimal;
+#[cfg(test)]
 mod tests;
 
 pub(crate) use rated::{Consumed, Rated, Terms};

@@ -148,9 +148,9 @@ impl Merge {
     /// Cuts an undated standard price where a documented source saw it change, if the two sets agree on what holds since.
     fn date(&mut self, provider: &str, id: &str, steps: &[Step]) {
         let model = self.model(provider, id);
-        let mut standard = model.rows.iter_mut().filter(|row| row.tier == Tier::Standard);
-        let (Some(row), None) = (standard.next(), standard.next()) else { return };
-        let ([.., before, after], None, None) = (steps, row.from, row.until) else { return };
+        let Some(row) = model.rows.iter_mut().find(|row| row.tier == Tier::Standard && row.from.is_none()) else { return };
+        let steps: Vec<&Step> = steps.iter().filter(|step| step.from < row.until || row.until.is_none()).collect();
+        let [.., before, after] = steps[..] else { return };
         let (Some(old), Some(new), Some(at), true) = (&before.card, &after.card, after.from, after.documented) else { return };
         let ours = Card::of(row);
         if !Card::combined([new, &ours], |_, [new, ours]| new.filter(|_| ours.is_some())).is_part_of(&ours) {
@@ -310,7 +310,7 @@ impl Merge {
             if model.rows.iter().all(|row| row.tier != first.tier) {
                 kept += 1;
                 model.aliases.extend(names);
-                model.rows.extend(rows.iter().map(|row| Row { bands: Card::of_sparse(row).bands, ..(*row).clone() }));
+                model.rows.extend(rows.iter().map(|row| Row { bands: Card::of_sparse(row).bands, retired: true, ..(*row).clone() }));
             }
         }
         for schedule in earlier.schedules() {
@@ -384,7 +384,10 @@ fn is_billed_by_the_call(provider: &str, name: &str) -> bool {
 /// Takes classes of tokens that only the other set has a rate for, if the two agree on text.
 fn add_classes(row: &mut Row, theirs: &Card, set: Set) {
     // What a cache write costs is the maker's to say: some sets name the price of a read, or none.
-    let is_added = |class: &str, ours: Option<Rate>, theirs: Option<Rate>| ours.is_none() && theirs.is_some() && !class.starts_with("cache_write");
+    let is_added = |class: &str, ours: Option<Rate>, theirs: Option<Rate>| {
+        // Zero stands where nobody knows of a price.
+        ours.is_none() && theirs.is_some_and(|rate| rate != Rate::default()) && !class.starts_with("cache_write")
+    };
     if (row.rates.input, row.rates.output) != (theirs.rates.input, theirs.rates.output) || row.bands.len() != theirs.bands.len() {
         return;
     }

@@ -6,6 +6,9 @@ use serde::de::DeserializeOwned;
 /// Twice the largest of them (models.dev has 7.4 MB).
 pub const SET_BYTES_MAX: usize = 16 << 20;
 
+/// Four times the deepest of them.
+const DEPTH_MAX: u32 = 64;
+
 /// A public set of prices.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Set {
@@ -76,7 +79,31 @@ pub(super) fn read<T: DeserializeOwned>(set: Set, bytes: &[u8]) -> Result<T, Bui
     if bytes.iter().find(|byte| !byte.is_ascii_whitespace()) == Some(&b'<') {
         return Err(BuildError::WebPage { set });
     }
+    if is_deep(bytes) {
+        return Err(BuildError::Deep { set });
+    }
     serde_json::from_slice(bytes).map_err(|cause| BuildError::Set { set, cause })
+}
+
+/// Whether something is nested deeper than any honest set nests it, also where nobody reads it.
+fn is_deep(bytes: &[u8]) -> bool {
+    let (mut depth, mut in_text, mut escaped) = (0u32, false, false);
+    bytes.iter().any(|byte| {
+        match (in_text, byte) {
+            (true, b'\\') => {
+                escaped = !escaped;
+                return false;
+            }
+            (true, b'"') if !escaped => in_text = false,
+            (true, _) => {}
+            (false, b'"') => in_text = true,
+            (false, b'[' | b'{') => depth += 1,
+            (false, b']' | b'}') => depth = depth.saturating_sub(1),
+            (false, _) => {}
+        }
+        escaped = false;
+        depth > DEPTH_MAX
+    })
 }
 
 /// Refuses a set that says nothing.

@@ -18,7 +18,7 @@ use crate::{
 use events::{CallUuid, Project, ProjectBy, Sighting, Source, Timestamp};
 use hyper::{HeaderMap, StatusCode, body::Bytes, header};
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -116,6 +116,8 @@ struct Watched {
     /// Whether it is being found out where the call comes from.
     origin_asked: bool,
     upstream: String,
+    /// The models behind names of the user's own.
+    deployments: BTreeMap<String, String>,
     project: Option<Project>,
     branch: Option<String>,
     client: Option<String>,
@@ -172,6 +174,7 @@ impl ObserverHandle {
             peer: head.peer,
             origin_asked: false,
             upstream: head.upstream.name.clone(),
+            deployments: head.upstream.deployments.clone(),
             project: head
                 .project_in_path
                 .and_then(|name| named(name, ProjectBy::Path))
@@ -432,6 +435,11 @@ impl Watched {
             usage.branch.clone_from(&self.branch);
             usage.client.clone_from(&self.client);
             usage.session.clone_from(&self.session);
+            // A name of the user's own has no price.
+            if let Some(model) = usage.model.as_ref().and_then(|name| self.deployments.get(name)).cloned() {
+                let own = usage.model.replace(model);
+                usage.request_model = usage.request_model.take().or(own);
+            }
         }
         sightings
     }

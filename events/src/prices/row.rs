@@ -45,6 +45,9 @@ pub struct Row {
     pub source: String,
     /// Which data set told it.
     pub set: String,
+    /// That no data set lists the model any more. Old calls still need its price.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
     /// What a reader should know of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -141,6 +144,18 @@ impl Tier {
         ];
         let Some(word) = word else { return Some(Tier::Standard) };
         WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, tier)| *tier)
+    }
+
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Tier::Standard => "standard",
+            Tier::Batch => "batch",
+            Tier::Flex => "flex",
+            Tier::Priority => "priority",
+            Tier::Fast => "fast",
+            Tier::Ultrafast => "ultrafast",
+        }
     }
 
     fn is_standard(&self) -> bool {
