@@ -1,7 +1,7 @@
 //! Hostile framing: what a client gets through the proxy is what it gets from the upstream itself, byte for byte and cut for cut,
 //! and the usage of each call is what it is in whatever pieces and wrappings it comes.
 //!
-//! The recordings are read in place, from `TOLLBAR_DATA`, and are not part of this repository.
+//! The recordings are read in place, from `TOLLBAR_DATA`, and are not part of this repository. `EVERY=1` replays each of them, not a sample.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
@@ -27,7 +27,7 @@ use std::{
 const MARK: &str = "x-exchange";
 const FRAMING: &str = "x-framing";
 /// Every so many exchanges are replayed.
-const SAMPLE: usize = 9;
+const EVERY: usize = 9;
 /// Larger bodies are left out of the framings that write single bytes.
 const SLOW_BYTES_MAX: usize = 3_000;
 /// In how many places each reply is cut.
@@ -169,7 +169,8 @@ fn started(upstream: &Upstream, exchanges: &[Exchange]) -> House {
 
 fn sample() -> Option<Arc<Vec<Exchange>>> {
     let wanted = |exchange: &Exchange| exchange.facts["expected"]["ambiguous"] != true && exchange.fetched_id().is_none();
-    Some(Arc::new(exchanges()?.into_iter().filter(wanted).step_by(SAMPLE).collect()))
+    let every = std::env::var("EVERY").ok().and_then(|every| every.parse().ok()).unwrap_or(EVERY);
+    Some(Arc::new(exchanges()?.into_iter().filter(wanted).step_by(every).collect()))
 }
 
 #[test]
@@ -190,13 +191,15 @@ fn in_any_framing_the_bytes_are_those_of_a_direct_connection_and_the_usage_is_ri
     assert_eq!(house.json(&["status"])["engine"]["proxy"]["unobserved"], 0);
     house.stop();
     let rows = house.rows();
+    let mut by_project = HashMap::<&str, Vec<&Value>>::new();
+    rows.iter().for_each(|row| by_project.entry(row["project"].as_str().unwrap()).or_default().push(row));
     let mut wrong = Vec::new();
     for exchange in exchanges.iter() {
         // The results of a batch are the same calls however often they are fetched: only the first row stands.
         for framing in framings(exchange).iter().filter(|_| exchange.text("method") != "GET") {
             let project = format!("{}.{framing}", exchange.text("id"));
-            let of_it: Vec<&Value> = rows.iter().filter(|row| row["project"] == project.as_str()).collect();
-            wrong.extend(exchange.fault(&of_it).map(|fault| format!("{project} {}: {fault}", exchange.text("surface"))));
+            let of_it = by_project.get(project.as_str()).map_or(&[][..], Vec::as_slice);
+            wrong.extend(exchange.fault(of_it).map(|fault| format!("{project} {}: {fault}", exchange.text("surface"))));
         }
     }
     println!("exchanges by framing, each once directly and once through the proxy: {asked:?}");
@@ -233,15 +236,17 @@ fn a_reply_that_is_cut_is_cut_at_the_same_byte_and_never_taken_for_a_whole_one()
     }
     house.stop();
     let mut by_certainty = BTreeMap::<String, usize>::new();
+    let mut not_whole = Vec::new();
     for row in house.rows() {
         *by_certainty.entry(row["certainty"].to_string()).or_default() += 1;
-        let id = row["project"].as_str().unwrap().split('.').next().unwrap();
-        let exchange = exchanges.iter().find(|exchange| exchange.text("id") == id).unwrap();
+        let project = row["project"].as_str().unwrap();
+        let exchange = exchanges.iter().find(|exchange| project.split('.').next() == Some(exchange.text("id"))).unwrap();
         if row["certainty"] == "reported" && exchange.text("method") != "GET" {
-            assert_eq!(exchange.fault(&[&row]), None, "{id}: what is said to be whole is");
+            not_whole.extend(exchange.fault(&[&row]).map(|fault| format!("{project} {}: {fault}", exchange.text("surface"))));
         }
     }
     println!("{asked} replies cut, {by_certainty:?}");
+    assert!(not_whole.is_empty(), "said to be whole: {not_whole:#?}");
     assert!(different.is_empty(), "{} of {asked}: {:#?}", different.len(), &different[..different.len().min(20)]);
 }
 

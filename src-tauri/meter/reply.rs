@@ -120,6 +120,10 @@ impl Reply {
     pub(super) fn end(&mut self) {
         let Reply { surface, frames, calls, session, .. } = self;
         frames.end(&mut |document, frame| hear(surface, session, calls, document, frame));
+        // Its counts stand beside its last word and after it: in a document that was cut, it does not mean that all was heard.
+        if *surface == Some(Surface::Ollama) && !frames.closed() {
+            calls.iter_mut().for_each(|heard| heard.done = false);
+        }
     }
 
     /// Whether nothing that was opened is still open.
