@@ -1,5 +1,7 @@
 //! Where things are, and the one TOML file that says how they shall be. Every key has a default.
 
+mod prices;
+
 use crate::{
     clock,
     pricebuild::Set,
@@ -7,9 +9,10 @@ use crate::{
     upstreams::{UpstreamSection, Upstreams},
 };
 use events::{
-    Zone,
-    query::{Fault, FaultCode},
+    AgreedPrice, Multiplier, Zone,
+    query::{Fault, FaultCode, Plan},
 };
+use prices::{PlanSection, PriceSection};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -78,14 +81,20 @@ pub struct Config {
     /// After how many months calls are added up and no longer told apart, when the engine starts; never, if not named.
     pub fold_after_months: Option<u32>,
     /// How prices are kept up to date.
-    pub prices: Prices,
+    pub price_updates: PriceUpdates,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
+    /// Subscriptions.
+    pub plans: Vec<Plan>,
+    /// Prices of the user's own. They become facts of the log when it is opened.
+    pub prices: Vec<AgreedPrice>,
+    /// By what list prices are multiplied, by upstream. Facts as well.
+    pub multipliers: Vec<Multiplier>,
 }
 
 /// How prices are kept up to date.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Prices {
+pub struct PriceUpdates {
     /// Whether the engine looks for newer ones once a day.
     pub daily: bool,
     /// Where data sets are, if elsewhere than their makers publish them.
@@ -103,6 +112,7 @@ struct ConfigFile {
     ledger: LedgerSection,
     prices: PricesSection,
     upstreams: BTreeMap<String, UpstreamSection>,
+    plans: BTreeMap<String, PlanSection>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -130,14 +140,17 @@ struct LedgerSection {
 }
 
 #[derive(Debug, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
+#[serde(default)]
 struct PricesSection {
     update: Option<String>,
     sources: BTreeMap<String, String>,
+    /// Everything else is a model of the user's own price.
+    #[serde(flatten)]
+    models: BTreeMap<String, PriceSection>,
 }
 
 impl PricesSection {
-    fn read(&self) -> Result<Prices, String> {
+    fn read(&self) -> Result<PriceUpdates, String> {
         let daily = match self.update.as_deref() {
             None | Some("off") => false,
             Some("daily") => true,
@@ -152,7 +165,7 @@ impl PricesSection {
             })?;
             Ok((set, address))
         };
-        Ok(Prices { daily, sources: self.sources.iter().map(source).collect::<Result<_, String>>()? })
+        Ok(PriceUpdates { daily, sources: self.sources.iter().map(source).collect::<Result<_, String>>()? })
     }
 }
 
@@ -200,8 +213,11 @@ impl Config {
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),
             fold_after_months: file.ledger.fold_after_months,
-            prices: file.prices.read()?,
+            price_updates: file.prices.read()?,
             upstreams: Upstreams::new(&file.upstreams)?,
+            plans: prices::plans(&file.plans)?,
+            prices: prices::prices(&file.prices.models)?,
+            multipliers: prices::multipliers(&file.upstreams)?,
         })
     }
 }
@@ -239,6 +255,10 @@ mod tests {
         assert!(Config::parse("[prices.sources]\nlitellm = \"http://127.0.0.1:1/x\"\n\"models.dev\" = \"file:///x\"").is_ok());
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
+        assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\nmultiplier = \"-1\"").contains("upstreams.a.multiplier"));
+        assert!(cause("[plans.max]\nmonthly = \"200\"").contains("covers nothing"));
+        assert!(cause("[plans.max]\nmonthly = \"-1\"\nclient = \"codex\"").contains("below zero"));
+        assert!(cause("[prices.m]\ninput = \"much\"").contains("prices.m.input"));
         assert!(cause("[upstreams.\"a/b\"]\nbase_url = \"http://x\"").contains("a/b"));
     }
 

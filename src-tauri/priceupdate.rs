@@ -18,11 +18,14 @@ pub use folder::{Folder, FolderError};
 pub use succession::{Change, What};
 
 use crate::{
+    clock,
     engine::{Ledger, Told, WriterHandle},
     pricebuild::{self, BuildError, Set, Sets},
 };
-use events::{Command, PriceBook, PriceError, Rate, Timestamp, query::Fault};
-use std::sync::Arc;
+use events::{
+    Command, PriceBook, PriceError, Rate, Timestamp,
+    query::{BookInForce, BookInForceAnswer, Fault, FaultCode},
+};
 
 /// How many of a hundred known models a set must still list.
 const LISTED_PERCENT_MIN: usize = 95;
@@ -93,18 +96,25 @@ pub fn propose(in_force: &PriceBook, sets: &Sets<'_>, today: Timestamp) -> Resul
 }
 
 /// The book in force.
-pub(crate) fn in_force(_ledger: &Ledger) -> Result<Arc<PriceBook>, Fault> {
-    Ok(PriceBook::bundled().clone())
+pub(crate) fn in_force(ledger: &Ledger) -> Result<PriceBook, Fault> {
+    read(ledger.ask(BookInForce {})?)
 }
 
 /// The book in force, asked where the log is.
-fn in_force_of(_writer: &WriterHandle) -> Result<Arc<PriceBook>, Fault> {
-    Ok(PriceBook::bundled().clone())
+fn in_force_of(writer: &WriterHandle) -> Result<PriceBook, Fault> {
+    read(writer.ask(BookInForce {})?)
 }
 
-/// Tells the log that a book is adopted.
-pub(crate) fn adopt(_tell: &dyn Fn(Command) -> Result<Told, Fault>, _book: String, _from: Option<Timestamp>) -> Result<Told, Fault> {
-    Err(Fault::refused("this program cannot adopt a price book yet", "the book in force stays"))
+fn read(answer: BookInForceAnswer) -> Result<PriceBook, Fault> {
+    PriceBook::from_json(answer.book.as_bytes())
+        .map_err(|cause| Fault::new(FaultCode::Internal, format!("the book in force cannot be read: {cause}"), ""))
+}
+
+/// Tells the log that calls are priced by a book from the first of its changes on, from now where it only fills in what had no price.
+/// The book that held until now is written down first, so that the past stays what it was.
+pub(crate) fn adopt(tell: &dyn Fn(Command) -> Result<Told, Fault>, book: String, from: Option<Timestamp>) -> Result<Told, Fault> {
+    let from = from.map(|from| from.min(clock::now()));
+    tell(Command::AdoptPriceBook { book, from })
 }
 
 /// Whether one rate is so many times another that a slip is likelier than a change.

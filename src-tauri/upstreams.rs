@@ -61,6 +61,9 @@ pub struct UpstreamSection {
     /// Which model is behind a name of the user's own, as Azure's deployments have: `my-deploy = "gpt-4o"`.
     #[serde(default)]
     pub deployments: BTreeMap<String, String>,
+    /// By what the list prices of its calls are multiplied: `"1.2"`.
+    #[serde(default)]
+    pub multiplier: Option<String>,
 }
 
 /// One upstream.

@@ -80,6 +80,18 @@ fn newer_prices_are_shown_and_adopted_and_what_cannot_be_believed_is_refused() {
     assert!(ran.status == 0 && ran.out.contains("anthropic/claude-opus-5-5: from ") && ran.out.contains("input 4 -> 3"), "{ran:?}");
     let ran = update(&folder, &[]);
     assert!(ran.status == 1 && ran.err.contains("give --yes to go on without asking"), "{ran:?}");
+    // Adopted, it holds from today on, and not before; a second look finds nothing.
+    let call = |id: &str, at: &str| {
+        house.out(&["log", "--provider", "anthropic", "--model", "claude-opus-5-5", "--input", "1000000", "--id", id, "--at", at]);
+    };
+    call("before", "2026-10-20T00:00:00Z");
+    let ran = update(&folder, &["--yes"]);
+    assert!(ran.status == 0 && ran.out.ends_with("adopted\n"), "{ran:?}");
+    call("after", "2099-01-01T00:00:00Z");
+    let costs: Vec<String> = house.rows().iter().map(|row| row["cost_usd"].as_str().unwrap_or_default().to_owned()).collect();
+    assert_eq!(costs, ["4.000000000000", "3.000000000000"]);
+    let ran = update(&folder, &["--yes"]);
+    assert!(ran.status == 0 && ran.out.contains("nothing to adopt"), "{ran:?}");
     // A slip of the point is marked, and needs a word.
     let ran = update(&edited(&house, &data, "genai-prices.json", input(400)), &[]);
     assert!(ran.status == 1 && ran.out.contains("! anthropic/claude-opus-5-5") && ran.err.contains("change by more than ten times"), "{ran:?}");

@@ -1,24 +1,44 @@
-//! `tollbar prices build|update`
+//! `tollbar prices set|unset|multiply|list|missing|update|build`
 
 mod build;
+mod list;
+mod missing;
+mod set;
 mod update;
+
+pub(super) use set::Served;
 
 use clap::Subcommand;
 use events::query::Fault;
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Prices {
-    /// Make a price book out of public data sets, with a report of where they disagree
-    Build(build::Build),
+    /// Price a model as you agreed with a provider, or found out
+    Set(set::Set),
+    /// Take a price of yours away
+    Unset(set::Unset),
+    /// Multiply a provider's list prices: a relay's surcharge, or a discount
+    Multiply(set::Multiply),
+    /// Your own prices, and the books in force
+    List(list::List),
+    /// Models without a price, and what they might be called
+    Missing(missing::Missing),
     /// Look for newer prices, show what changes, and adopt them
     Update(update::Update),
+    /// Make a price book out of public data sets, with a report of where they disagree
+    Build(build::Build),
 }
 
 impl Prices {
     pub(super) fn run(self) -> Result<(), Fault> {
         match self {
-            Prices::Build(command) => command.run(),
+            Prices::Set(command) => command.run(),
+            Prices::Unset(command) => command.run(),
+            Prices::Multiply(command) => command.run(),
+            Prices::List(command) => command.run(),
+            Prices::Missing(command) => command.run(),
             Prices::Update(command) => command.run(),
+            Prices::Build(command) => command.run(),
         }
     }
 }

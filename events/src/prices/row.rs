@@ -3,10 +3,11 @@
 use super::schedule::Hours;
 use crate::{Rate, Span, Timestamp, Tokens};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// One dated price of one model. As JSON one line of a price book; fields that are not known here are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Row {
     /// Whose price: `openai`, `anthropic`, `google`, `azure`.
     pub provider: String,
@@ -77,6 +78,7 @@ fn short<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, 
 
 /// What a call costs whose prompt is larger than `above`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Band {
     /// In tokens. A prompt of exactly so many is still below (a provider that counts "from 200,000" is written as above 199,999).
     pub above: u64,
@@ -108,6 +110,7 @@ impl Basis {
 /// How a call is served, where that has a price of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Tier {
     /// As every call that asks for nothing else.
     #[default]
@@ -165,13 +168,14 @@ impl Tier {
 
 /// A multiplier, exact to thousandths. As JSON a decimal string (`"1.1"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Factor(u32);
 
 impl Factor {
     /// Changes nothing.
     pub const ONE: Factor = Factor(Factor::UNIT);
     /// How many thousandths are one.
-    pub(super) const UNIT: u32 = 1_000;
+    pub(crate) const UNIT: u32 = 1_000;
     const MAX: u32 = 100 * Factor::UNIT;
 
     /// Reads a decimal with at most three places, above zero and at most a hundred.
@@ -183,14 +187,20 @@ impl Factor {
         (scaled % UNIT_IN_RATE == 0 && (1..=Factor::MAX).contains(&thousandths)).then_some(Factor(thousandths))
     }
 
-    pub(super) const fn thousandths(self) -> i128 {
+    pub(crate) const fn thousandths(self) -> i128 {
         self.0 as i128
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Rate::from_atto(self.thousandths() * 1_000_000_000).fmt(f)
     }
 }
 
 impl Serialize for Factor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Rate::from_atto(self.thousandths() * 1_000_000_000))
+        serializer.collect_str(self)
     }
 }
 
@@ -208,6 +218,7 @@ macro_rules! rates {
         /// A class without a rate is not free: it cannot be priced.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
         pub struct Rates {
             $(#[doc = concat!("For `", stringify!($class), "`.")] #[serde(skip_serializing_if = "Option::is_none")] pub $class: Option<Rate>,)+
             /// For each web search that the provider ran.
@@ -230,8 +241,13 @@ macro_rules! rates {
                 }
             }
 
+            /// These rates, and another's for the classes that have none here.
+            pub(crate) fn or(&self, other: &Rates) -> Rates {
+                Rates { $($class: self.$class.or(other.$class),)+ web_search: self.web_search.or(other.web_search) }
+            }
+
             /// The rates that hold in a band, where it names some of its own, in the order of [`classes`]; then that of web searches.
-            pub(super) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], Option<Rate>) {
+            pub(crate) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], Option<Rate>) {
                 ([$(band.$class.or(self.$class)),+], band.web_search.or(self.web_search))
             }
 
@@ -253,10 +269,10 @@ macro_rules! rates {
         }
 
         /// How many classes of tokens have a rate.
-        pub(super) const CLASSES: usize = [$(stringify!($class)),+].len();
+        pub(crate) const CLASSES: usize = [$(stringify!($class)),+].len();
 
         /// The billed tokens of every class.
-        pub(super) fn classes(tokens: &Tokens) -> [u64; CLASSES] {
+        pub(crate) fn classes(tokens: &Tokens) -> [u64; CLASSES] {
             // Taken apart without `..`, so that a new class of tokens cannot go unpriced unnoticed.
             let Tokens { $($class,)+ reasoning: _ } = *tokens;
             [$($class),+]
