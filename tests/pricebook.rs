@@ -82,7 +82,7 @@ fn newer_prices_are_shown_and_adopted_and_what_cannot_be_believed_is_refused() {
     assert!(ran.status == 1 && ran.err.contains("give --yes to go on without asking"), "{ran:?}");
     // Adopted, it holds from today on, and not before; a second look finds nothing.
     let call = |id: &str, at: &str| {
-        house.out(&["log", "--provider", "anthropic", "--model", "claude-opus-5-5", "--input", "1000000", "--id", id, "--at", at]);
+        house.out(&["log", "--provider", "anthropic", "--model", "claude-opus-5-5", "--input", "1000000", "--call-id", id, "--at", at]);
     };
     call("before", "2026-10-20T00:00:00Z");
     let ran = update(&folder, &["--yes"]);

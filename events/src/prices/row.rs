@@ -89,6 +89,7 @@ pub struct Band {
 /// How far it is known from when a price holds.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Basis {
     /// A set lists it without a day: it is taken to have held always, or until somebody saw it change.
     #[default]
