@@ -107,7 +107,7 @@ enum Command {
     Plans(plans::Plans),
     /// Why one call costs what it costs, line by line
     Explain(explain::Explain),
-    /// Your own prices, multipliers and discounts, and what has no price
+    /// Your own prices, multipliers and discounts; what has no price; newer prices, and the making of a book
     #[command(subcommand)]
     Prices(prices::Prices),
     /// What models cost, from when to when

@@ -4,6 +4,8 @@ mod prices;
 
 use crate::{
     clock,
+    pricebuild::Set,
+    priceupdate::Address,
     upstreams::{UpstreamSection, Upstreams},
 };
 use events::{
@@ -80,6 +82,8 @@ pub struct Config {
     pub watch_logs: bool,
     /// After how many months calls are added up and no longer told apart, when the engine starts; never, if not named.
     pub fold_after_months: Option<u32>,
+    /// How prices are kept up to date.
+    pub price_updates: PriceUpdates,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
     /// Subscriptions.
@@ -88,6 +92,15 @@ pub struct Config {
     pub prices: Vec<AgreedPrice>,
     /// By what list prices are multiplied, by upstream. Facts as well.
     pub multipliers: Vec<Multiplier>,
+}
+
+/// How prices are kept up to date.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PriceUpdates {
+    /// Whether the engine looks for newer ones once a day.
+    pub daily: bool,
+    /// Where data sets are, if elsewhere than their makers publish them.
+    pub sources: BTreeMap<Set, Address>,
 }
 
 /// The file, as it may be written.
@@ -99,9 +112,9 @@ struct ConfigFile {
     dashboard: DashboardSection,
     logs: LogsSection,
     ledger: LedgerSection,
+    prices: PricesSection,
     upstreams: BTreeMap<String, UpstreamSection>,
     plans: BTreeMap<String, PlanSection>,
-    prices: BTreeMap<String, PriceSection>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -127,6 +140,36 @@ struct LogsSection {
 #[serde(deny_unknown_fields, default)]
 struct LedgerSection {
     fold_after_months: Option<u32>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(default)]
+struct PricesSection {
+    update: Option<String>,
+    sources: BTreeMap<String, String>,
+    /// Everything else is a model of the user's own price.
+    #[serde(flatten)]
+    models: BTreeMap<String, PriceSection>,
+}
+
+impl PricesSection {
+    fn read(&self) -> Result<PriceUpdates, String> {
+        let daily = match self.update.as_deref() {
+            None | Some("off") => false,
+            Some("daily") => true,
+            Some(other) => return Err(format!("prices.update is {other:?} (write \"daily\" or \"off\")")),
+        };
+        let source = |(name, address): (&String, &String)| {
+            let set = Set::ALL.into_iter().find(|set| set.name() == name).ok_or_else(|| {
+                format!("prices.sources names {name:?}, which is no data set (known: {})", Set::ALL.map(Set::name).join(", "))
+            })?;
+            let address = Address::parse(address).ok_or_else(|| {
+                format!("prices.sources.{name:?} is {address:?} (write it like https://..., file:///... or http://127.0.0.1:...)")
+            })?;
+            Ok((set, address))
+        };
+        Ok(PriceUpdates { daily, sources: self.sources.iter().map(source).collect::<Result<_, String>>()? })
+    }
 }
 
 impl Config {
@@ -174,9 +217,10 @@ impl Config {
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),
             fold_after_months: file.ledger.fold_after_months,
+            price_updates: file.prices.read()?,
             upstreams: Upstreams::new(&file.upstreams)?,
             plans: prices::plans(&file.plans)?,
-            prices: prices::prices(&file.prices)?,
+            prices: prices::prices(&file.prices.models)?,
             multipliers: prices::multipliers(&file.upstreams)?,
         })
     }
@@ -206,6 +250,13 @@ mod tests {
             (None, Some(24))
         );
         assert!(cause("\n\nsurprise = 1").starts_with("line 3: unknown field `surprise`"));
+        assert!(cause("prices.update = \"hourly\"").contains("prices.update is \"hourly\""));
+        assert!(cause("[prices.sources]\nprices = \"https://x\"").contains("which is no data set"));
+        for address in ["http://example.com/x.json", "ftp://x/y", "file://x", "x.json"] {
+            let text = format!("[prices.sources]\nlitellm = {address:?}");
+            assert!(Config::parse(&text).is_err_and(|cause| cause.contains(address)));
+        }
+        assert!(Config::parse("[prices.sources]\nlitellm = \"http://127.0.0.1:1/x\"\n\"models.dev\" = \"file:///x\"").is_ok());
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\nmultiplier = \"-1\"").contains("upstreams.a.multiplier"));

@@ -11,6 +11,7 @@ mod writer;
 pub use control::{ControlClient, announced_proxy};
 pub use folding::ToFold;
 pub use ledger::Ledger;
+pub(crate) use ledger::write_private;
 pub use run::{Engine, Running};
 pub use writer::{Change, Told, Writer, WriterHandle};
 

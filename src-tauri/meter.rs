@@ -393,7 +393,9 @@ pub(crate) fn again(usage: &Usage, said: Map<String, Value>) -> Option<Usage> {
         Certainty::Unknown | Certainty::Estimated => Certainty::Partial,
         known @ (Certainty::Partial | Certainty::Reported) => known,
     };
-    let model = said.text("model").map(str::to_owned).or_else(|| usage.model.clone());
+    // What was asked for by a name of the user's own was put down under the model behind it.
+    let answered = said.text("model").filter(|answered| usage.request_model.as_deref() != Some(*answered));
+    let model = answered.map(str::to_owned).or_else(|| usage.model.clone());
     let request_model = usage.request_model.clone().filter(|asked| model.as_ref() != Some(asked));
     // Where the upstream is, the reply does not say.
     let geo = geo.or_else(|| usage.geo.clone());

@@ -59,6 +59,9 @@ pub struct UpstreamSection {
     pub base_url: String,
     /// Whose API it speaks, where its paths do not tell: `openai`, `anthropic`.
     pub dialect: Option<String>,
+    /// Which model is behind a name of the user's own, as Azure's deployments have: `my-deploy = "gpt-4o"`.
+    #[serde(default)]
+    pub deployments: BTreeMap<String, String>,
     /// By what the list prices of its calls are multiplied: `"1.2"`.
     #[serde(default)]
     pub multiplier: Option<String>,
@@ -73,6 +76,8 @@ pub struct Upstream {
     pub base: Uri,
     /// The known provider whose way of counting it has: its own name unless configured.
     pub dialect: String,
+    /// The models behind names of the user's own.
+    pub deployments: BTreeMap<String, String>,
 }
 
 /// Before the resources of these APIs stands `/v1`, which clients forget or double, as their base addresses do
@@ -151,13 +156,13 @@ impl Upstreams {
     /// The known ones, moved and added to as the configuration says. The error names what is wrong.
     pub fn new(configured: &BTreeMap<String, UpstreamSection>) -> Result<Upstreams, String> {
         let mut upstreams = BTreeMap::new();
-        let mut add = |name: &str, base: Uri, dialect: &str| {
-            let upstream = Upstream { name: name.to_owned(), base, dialect: dialect.to_owned() };
+        let mut add = |name: &str, base: Uri, dialect: &str, deployments: &BTreeMap<String, String>| {
+            let upstream = Upstream { name: name.to_owned(), base, dialect: dialect.to_owned(), deployments: deployments.clone() };
             upstreams.insert(name.to_owned(), Arc::new(upstream));
         };
         for (name, address) in KNOWN {
             if let Some(address) = address {
-                add(name, address.parse().map_err(|_| format!("upstream {name} has no address"))?, name);
+                add(name, address.parse().map_err(|_| format!("upstream {name} has no address"))?, name, &BTreeMap::new());
             }
         }
         for (name, section) in configured {
@@ -173,7 +178,7 @@ impl Upstreams {
                 let known: Vec<_> = KNOWN.iter().map(|(known, _)| *known).collect();
                 return Err(format!("upstreams.{name}.dialect {dialect:?} is unknown (known: {})", known.join(", ")));
             }
-            add(name, base, dialect);
+            add(name, base, dialect, &section.deployments);
         }
         Ok(Upstreams(upstreams))
     }
@@ -232,7 +237,12 @@ mod tests {
 
     #[test]
     fn base_addresses_that_are_almost_right_are_put_right() {
-        let at = |name: &str, base: &str| Upstream { name: name.into(), base: base.parse().expect("an address"), dialect: name.into() };
+        let at = |name: &str, base: &str| Upstream {
+            name: name.into(),
+            base: base.parse().expect("an address"),
+            dialect: name.into(),
+            deployments: BTreeMap::new(),
+        };
         let cases = [
             ("openai", "http://o", "/v1/chat/completions?a=//b", "/v1/chat/completions?a=//b"),
             ("openai", "http://o", "//v1/responses", "/v1/responses"),
@@ -259,7 +269,10 @@ mod tests {
 
     #[test]
     fn an_address_in_a_region_says_so() {
-        let at = |base: &str| Upstream { name: "o".into(), base: base.parse().expect("an address"), dialect: "openai".into() }.geo();
+        let at = |base: &str| {
+            Upstream { name: "o".into(), base: base.parse().expect("an address"), dialect: "openai".into(), deployments: BTreeMap::new() }
+                .geo()
+        };
         assert_eq!(at("https://eu.api.openai.com/v1"), Some("eu"));
         assert_eq!((at("https://api.openai.com"), at("https://eu.example.com")), (None, None));
     }

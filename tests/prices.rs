@@ -49,7 +49,11 @@ fn a_price_of_ones_own_is_set_listed_explained_and_taken_away() {
     call(&house, "a", "mine-1", "2026-11-01T10:00:00Z");
     assert_eq!(total(&house), ("0.000000000000".into(), 1));
     let missing = house.json(&["prices", "missing"]);
-    assert_eq!((&missing["calls"], &missing["tokens"], &missing["rows"][0]["model"]), (&json!(1), &json!(2_000_000), &json!("mine-1")), "{missing}");
+    assert_eq!(
+        (&missing["calls"], &missing["tokens"], &missing["rows"][0]["model"]),
+        (&json!(1), &json!(2_000_000), &json!("mine-1")),
+        "{missing}"
+    );
     house.run(&["prices", "set", "mine-1", "--input", "-3", "--output", "1"]).fails_with("-3");
     house.run(&["prices", "set", "mine-1", "--input", "30000", "--output", "1"]).fails_with("30000");
     house.run(&["prices", "set", "mine-1", "--input", "dear", "--output", "1"]).fails_with("dear");
@@ -69,7 +73,10 @@ fn a_price_of_ones_own_is_set_listed_explained_and_taken_away() {
 
     let explained = house.json(&["explain", "a"]);
     assert_eq!((&explained["call"]["cost_basis"], &explained["listed_exact"]), (&json!("agreed"), &json!("18.5")), "{explained}");
-    assert_eq!(explained["lines"][1], json!({"class": "output", "units": 1_000_000, "rate": "15.5", "amount": "15.5", "inferred": false, "scaled": true}));
+    assert_eq!(
+        explained["lines"][1],
+        json!({"class": "output", "units": 1_000_000, "rate": "15.5", "amount": "15.5", "inferred": false, "scaled": true})
+    );
     let key = explained["call"]["key"].as_str().unwrap();
     assert_eq!(house.json(&["explain", &key[..12]])["call"]["key"], key);
     assert!(house.out(&["explain", key]).contains("a price of yours goes before every book"));
@@ -84,7 +91,11 @@ fn a_call_is_explained_by_the_books_row_and_by_whose_word_decides() {
     let house = home("");
     call(&house, "a", "gpt-4.1", "2026-11-01T10:00:00Z");
     let explained = house.json(&["explain", "a"]);
-    assert_eq!((&explained["price"]["matched"], &explained["price"]["custom"], &explained["listed_usd"]), (&json!("exact"), &json!(false), &json!("10.000000000000")), "{explained}");
+    assert_eq!(
+        (&explained["price"]["matched"], &explained["price"]["custom"], &explained["listed_usd"]),
+        (&json!("exact"), &json!(false), &json!("10.000000000000")),
+        "{explained}"
+    );
     assert_eq!(explained["call"]["cost_usd"], explained["listed_usd"]);
     assert!(explained["price"]["row"]["source"].as_str().unwrap().starts_with("http"), "{explained}");
     assert_eq!(explained["entries"].as_array().unwrap().len(), 1);
@@ -102,9 +113,7 @@ fn what_the_summary_said_before_a_book_was_adopted_is_said_again() {
     call(&house, "b", "gpt-99", "2026-11-19T10:00:00Z");
     let then = total(&house);
     assert_eq!(then, ("10.000000000000".into(), 1));
-    let row = |model: &str, rate: &str| {
-        json!({"provider": "openai", "model": model, "rates": {"input": rate, "output": rate}, "source": "a test", "set": "a test"})
-    };
+    let row = |model: &str, rate: &str| json!({"provider": "openai", "model": model, "rates": {"input": rate, "output": rate}, "source": "a test", "set": "a test"});
     let book = json!({"format": "tollbar-prices/1", "rows": [row("gpt-4.1", "100"), row("gpt-99", "1")]});
     let path = house.path("book.json");
     fs::write(&path, book.to_string()).unwrap();
@@ -162,11 +171,18 @@ fn calls_are_priced_as_another_model_tier_or_cache() {
     house.run(&["reprice", "--model", "gpt-4.1="]).fails_with("names no two models");
     let answer = repriced(&house, &["--model", "gpt-4.1=gpt-4.1-mini"]);
     let rates = answer["rates"].as_array().unwrap();
-    assert_eq!((&rates[0]["model"], &rates[0]["then"][0]["rates"]["input"], &rates[0]["now"][0]["rates"]["input"]), (&json!("gpt-4.1"), &json!("2"), &json!("0.4")), "{answer}");
+    assert_eq!(
+        (&rates[0]["model"], &rates[0]["then"][0]["rates"]["input"], &rates[0]["now"][0]["rates"]["input"]),
+        (&json!("gpt-4.1"), &json!("2"), &json!("0.4")),
+        "{answer}"
+    );
     assert!(!answer["assumes"].as_array().unwrap().is_empty());
     let advice = house.json(&["advice"]);
     let idea = advice["ideas"].as_array().unwrap().iter().find(|idea| idea["to"] == "gpt-4.1-mini").unwrap();
-    assert_eq!((&idea["then_usd"], &idea["now_usd"], &idea["saves_usd"]), (&json!("10.000000000000"), &json!("2.000000000000"), &json!("8.000000000000")));
+    assert_eq!(
+        (&idea["then_usd"], &idea["now_usd"], &idea["saves_usd"]),
+        (&json!("10.000000000000"), &json!("2.000000000000"), &json!("8.000000000000"))
+    );
     assert!(house.out(&["whatif", "--to", "gpt-4.1-nano"]).contains("gpt-4.1-nano instead of gpt-4.1"));
     house.run(&["advice", "--to", "gpt-0"]).fails_with("gpt-0");
 }
@@ -179,11 +195,29 @@ fn the_configuration_names_prices_multipliers_and_plans() {
     let house = home(config);
     call(&house, "a", "mine-1", "2026-11-02T10:00:00Z");
     call(&house, "b", "gpt-4.1", "2026-11-20T13:00:00Z");
-    house.out(&["log", "--model", "claude-sonnet-4-5", "--input", "1000000", "--output", "0", "--provider", "anthropic", "--call-id", "c", "--at", "2026-11-03T10:00:00Z"]);
+    house.out(&[
+        "log",
+        "--model",
+        "claude-sonnet-4-5",
+        "--input",
+        "1000000",
+        "--output",
+        "0",
+        "--provider",
+        "anthropic",
+        "--call-id",
+        "c",
+        "--at",
+        "2026-11-03T10:00:00Z",
+    ]);
     assert_eq!(total(&house).0, "29.000000000000");
     let plans = house.json(&["plans"]);
     let november = &plans["months"][0];
-    assert_eq!((&november["paid_usd"], &november["worth"]["usd"], &november["gain_usd"]), (&json!("100.000000000000"), &json!("6.000000000000"), &json!("-94.000000000000")), "{plans}");
+    assert_eq!(
+        (&november["paid_usd"], &november["worth"]["usd"], &november["gain_usd"]),
+        (&json!("100.000000000000"), &json!("6.000000000000"), &json!("-94.000000000000")),
+        "{plans}"
+    );
     assert_eq!((&plans["billed"]["usd"], &plans["covered"]["usd"]), (&json!("23.000000000000"), &json!("6.000000000000")));
     assert!(house.out(&["plans"]).contains("max"));
     let entries = house.json(&["ledger", "size"])["entries"].clone();

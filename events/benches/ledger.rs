@@ -120,7 +120,7 @@ fn replay(folder: &Path, events: u64) {
     let by = vec![Dimension::Day, Dimension::Model, Dimension::Project];
     let today = Reprice { as_of: RepriceAsOf::Today, by, ..Reprice::default() };
     // The same prices under another name: another book is read, found out about and asked.
-    let rows = PriceBook::bundled().rows();
+    let rows: Vec<_> = PriceBook::bundled().rows().cloned().collect();
     let other = PriceBook::to_json(PriceBook::bundled().schedules(), &rows[..rows.len() - 1]);
     let sonnet = ModelSwap { from: None, to: "claude-sonnet-4-5".into(), provider: None };
     let call = Reprice { as_of: RepriceAsOf::Call, ..today.clone() };

@@ -3,7 +3,8 @@
 mod prices;
 
 use crate::{
-    AgreedName, AgreedPrice, Budget, BudgetScope, Event, MatchedBy, Multiplier, Projections, RequestKey, Said, Sighting, Timestamp, Usage, Usd,
+    AgreedName, AgreedPrice, Budget, BudgetScope, Event, MatchedBy, Multiplier, Projections, RequestKey, Said, Sighting, Timestamp, Usage,
+    Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
@@ -303,7 +304,8 @@ mod tests {
         let mut projections = Projections::new(PriceBook::bundled().clone());
         let event = Event::BudgetSet { budget: budget("day", 1, &[80, 100]) };
         projections.apply(&crate::Entry { seq: Seq(1), recorded_at: Timestamp::default(), key: None, event });
-        let again = decide(Command::SetBudget { budget: budget("day", 1, &[100, 80]) }, &projections, Timestamp::default()).expect("accepted");
+        let again =
+            decide(Command::SetBudget { budget: budget("day", 1, &[100, 80]) }, &projections, Timestamp::default()).expect("accepted");
         assert!(again.is_empty());
     }
 }

@@ -1,6 +1,8 @@
 //! Doors for the fuzzers in `tests/fuzz` to what nobody else outside of this crate reaches.
 
-use crate::{Certainty, Entry, Fact, Log, PriceBook, Projections, Rate, Sighting, Source, Tariff, Timestamp, Tokens, Usage, Usd, log, wire};
+use crate::{
+    Certainty, Entry, Fact, Log, PriceBook, Projections, Rate, Sighting, Source, Tariff, Timestamp, Tokens, Usage, Usd, log, wire,
+};
 use std::{path::Path, sync::Arc};
 
 /// How many bytes make a sighting.

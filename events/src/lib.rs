@@ -34,7 +34,9 @@ pub use event::{
 };
 pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};
-pub use prices::{AsOf, Band, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, Rates, Row, RowFault, Schedule, Tier, Unpriced};
+pub use prices::{
+    AsOf, Band, Basis, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, RATE_MAX, Rates, Row, RowFault, Schedule, Tier, Unpriced,
+};
 pub use projections::{Projections, RECENT_CALLS_MAX, Spend};
 pub use tariff::{Adoption, AgreedName, AgreedPrice, Multiplier, PackedBook, Tariff};
 pub use time::{Day, Period, Span, Timestamp, Zone};

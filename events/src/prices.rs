@@ -3,6 +3,8 @@
 //! Cost is a lookup and a sum: rules of thumb are applied where the book is built, and stand in its rows. There is no float, no clock
 //! and no guess here: what has no price is [`Cost::Unpriced`], never zero.
 
+#[cfg(test)]
+mod decimal;
 mod matching;
 #[cfg(test)]
 mod oracle;
@@ -10,23 +12,21 @@ mod rated;
 mod read;
 mod row;
 mod schedule;
+mod shelf;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use rated::{Consumed, Held, Rated, Swapped, Terms};
 pub(crate) use matching::{seller, stems};
+pub(crate) use rated::{Consumed, Held, Rated, Swapped, Terms};
 pub(crate) use read::BOOK_BYTES_MAX;
-pub use read::{PriceError, RowFault};
-pub use row::{Band, Factor, Rates, Row, Tier};
+pub use read::{PriceError, RATE_MAX, RowFault};
+pub use row::{Band, Basis, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
 use crate::{Certainty, Timestamp, Usage, Usd};
 pub(crate) use row::{CLASSES, classes};
-use rustc_hash::FxHashMap;
-use std::{
-    ops::Range,
-    sync::{Arc, LazyLock},
-};
+use shelf::Shelf;
+use std::sync::{Arc, LazyLock};
 
 /// Upstreams that run on the user's own machine.
 const LOCAL: [&str; 2] = ["ollama", "llamacpp"];
@@ -36,10 +36,7 @@ const LOCAL: [&str; 2] = ["ollama", "llamacpp"];
 pub struct PriceBook {
     id: String,
     schedules: Vec<Schedule>,
-    /// Sorted by provider, model, tier and time.
-    rows: Vec<Row>,
-    /// Provider, then name or alias, to the rows of a model.
-    names: FxHashMap<String, FxHashMap<String, Range<usize>>>,
+    shelf: Shelf,
 }
 
 /// What a call costs, and by what.
@@ -118,12 +115,9 @@ pub enum AsOf {
 }
 
 impl PriceBook {
-    /// The book that the program ships with. Read once, on first use.
+    /// The book that the program ships with. What of it is asked for is read once, on first use.
     pub fn bundled() -> &'static Arc<PriceBook> {
-        static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
-            let book = PriceBook::from_json(include_bytes!("../prices/book.json"));
-            Arc::new(book.expect("a test reads the bundled book"))
-        });
+        static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| Arc::new(PriceBook::of_the_program()));
         &BUNDLED
     }
 
@@ -133,8 +127,8 @@ impl PriceBook {
     }
 
     /// All prices, retired ones included, sorted by provider, model, tier and time.
-    pub fn rows(&self) -> &[Row] {
-        &self.rows
+    pub fn rows(&self) -> impl Iterator<Item = &Row> {
+        self.shelf.rows()
     }
 
     /// The schedules that rows name.
@@ -198,7 +192,7 @@ impl PriceBook {
 
     /// The rows of the model of this very name, or with this alias.
     pub(crate) fn named(&self, provider: &str, name: &str) -> Option<&[Row]> {
-        self.names.get(provider)?.get(name).map(|rows| &self.rows[rows.clone()])
+        self.shelf.named(provider, name)
     }
 
     /// The rows of the model that answered (else of the one that was asked for). Of books that lie over each other, the first that has a
@@ -213,7 +207,7 @@ impl PriceBook {
         let models = [(terms.model, true), (terms.request_model, terms.model.is_none())];
         for (model, answered) in models {
             let Some(model) = model else { continue };
-            let known = |provider: &str| books.iter().any(|book| book.names.contains_key(provider));
+            let known = |provider: &str| books.iter().any(|book| book.shelf.sells(provider));
             for (nth, seller) in matching::sellers(terms.provider, terms.family, model, known).enumerate() {
                 let of_seller = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, named(seller, name)?)));
                 if let Some((stem, rows)) = of_seller {

@@ -3,6 +3,7 @@
 //! Money appears in answers only. The window computes none: what it shows stands here.
 
 mod advice;
+mod book;
 mod budgets;
 mod calls;
 mod coverage;
@@ -25,6 +26,7 @@ use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::projections::Spend;
 pub use advice::{Advice, AdviceAnswer, Idea, IdeaKind};
+pub use book::{BookInForce, BookInForceAnswer};
 pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
 pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
 pub use coverage::{Coverage, CoverageAnswer, CoverageRow, Seen};

@@ -13,13 +13,13 @@ mod swap;
 mod tests;
 
 use crate::{
-    AsOf, By, Certainty, Cost, Entry, Event, Fees, PriceBook, Row, Summary, Timestamp, Unpriced, Usage, Usd,
+    AsOf, By, Certainty, Cost, Entry, Event, Fees, PriceBook, Row, Schedule, Summary, Timestamp, Unpriced, Usage, Usd,
     log::segment::Profile,
     prices::{Consumed, Found, Terms, is_local, reported},
     wire,
 };
 use sha2::{Digest, Sha256};
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 pub(crate) use agreed::{Agreed, Agreements};
 pub(crate) use brackets::{Bracket, Brackets};
@@ -123,7 +123,8 @@ impl Tariff {
         let is_first = adoption.from.is_none();
         let book = if is_first && adoption.id == first.id { Some(first.book.clone()) } else { adoption.changes.unpack().map(Arc::new) };
         let Some(book) = book else { return };
-        let edition = Edition { id: adoption.id.clone(), from: adoption.from, recorded_at: Some(entry.recorded_at), bundled: adoption.bundled, book };
+        let edition =
+            Edition { id: adoption.id.clone(), from: adoption.from, recorded_at: Some(entry.recorded_at), bundled: adoption.bundled, book };
         if is_first {
             self.editions = vec![edition];
         } else {
@@ -256,7 +257,24 @@ impl Tariff {
         let begun = self.editions.iter().rposition(|edition| edition.from.is_none_or(|from| from <= at)).unwrap_or(0);
         let stack = self.stack(begun);
         let is_newest = |nth: usize, row: &Row| !stack[..nth].iter().any(|newer| newer.named(&row.provider, &row.model).is_some());
-        stack.iter().enumerate().flat_map(|(nth, book)| book.rows().iter().filter(move |row| is_newest(nth, row))).collect()
+        stack.iter().enumerate().flat_map(|(nth, book)| book.rows().filter(move |row| is_newest(nth, row))).collect()
+    }
+
+    /// The books of an instant as one. A name is a model's own, else that of the newest model that has it.
+    pub(crate) fn book_at(&self, at: Timestamp) -> String {
+        let mut rows: Vec<Row> = self.rows_at(at).into_iter().cloned().collect();
+        let mut taken: BTreeSet<(String, String)> = rows.iter().map(|row| (row.provider.clone(), row.model.clone())).collect();
+        for row in &mut rows {
+            let provider = row.provider.clone();
+            row.aliases.retain(|alias| taken.insert((provider.clone(), alias.clone())));
+        }
+        let mut schedules: Vec<Schedule> = Vec::new();
+        for schedule in self.editions.iter().rev().flat_map(|edition| edition.book.schedules()) {
+            if schedules.iter().all(|known| known.name != schedule.name) {
+                schedules.push(schedule.clone());
+            }
+        }
+        PriceBook::to_json(&schedules, &rows)
     }
 }
 

@@ -41,7 +41,8 @@ mod tests {
     use super::*;
     use crate::{
         Adoption, AgreedName, AgreedPrice, Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Factor, Fees, MatchedBy, Multiplier,
-        PackedBook, Period, Project, ProjectBy, Rate, Rates, RequestKey, Seq, Source, Sources, Summary, Tier, Timestamp, Tokens, Usage, Usd,
+        PackedBook, Period, Project, ProjectBy, Rate, Rates, RequestKey, Seq, Source, Sources, Summary, Tier, Timestamp, Tokens, Usage,
+        Usd,
     };
     use std::{fs, path::Path};
 
@@ -137,11 +138,27 @@ mod tests {
         let (from, until) = (Timestamp::from_secs(1_795_000_000), Timestamp::from_secs(1_796_000_000));
         let factor = Factor::parse("1.055").expect("a factor");
         let kinds = [
-            Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "ab".into(), from: None, bundled: true, changes: changes.clone() }) },
+            Event::PriceBookAdopted {
+                adoption: Box::new(Adoption { id: "ab".into(), from: None, bundled: true, changes: changes.clone() }),
+            },
             Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "cd".into(), from: Some(from), bundled: false, changes }) },
-            Event::PriceSet { price: Box::new(AgreedPrice { name: name.clone(), from: Some(from), fills: false, until: Some(until), rates: rates.clone() }) },
             Event::PriceSet {
-                price: Box::new(AgreedPrice { name: AgreedName { provider: None, tier: Tier::Standard, ..name.clone() }, from: None, fills: true, until: None, rates }),
+                price: Box::new(AgreedPrice {
+                    name: name.clone(),
+                    from: Some(from),
+                    fills: false,
+                    until: Some(until),
+                    rates: rates.clone(),
+                }),
+            },
+            Event::PriceSet {
+                price: Box::new(AgreedPrice {
+                    name: AgreedName { provider: None, tier: Tier::Standard, ..name.clone() },
+                    from: None,
+                    fills: true,
+                    until: None,
+                    rates,
+                }),
             },
             Event::PriceUnset { name: name.clone(), from: Some(from) },
             Event::PriceUnset { name, from: None },

@@ -37,7 +37,11 @@ impl Advice {
                 words::dollars(idea.then_usd),
                 words::dollars(idea.now_usd),
                 words::dollars(idea.saves_usd),
-                if idea.unpriced_calls > 0 { format!("{} unpriced, in neither sum", words::grouped(idea.unpriced_calls.into())) } else { String::new() },
+                if idea.unpriced_calls > 0 {
+                    format!("{} unpriced, in neither sum", words::grouped(idea.unpriced_calls.into()))
+                } else {
+                    String::new()
+                },
             ]);
         }
         let mut assumes: Vec<&str> = Vec::new();

@@ -39,7 +39,13 @@ impl Explain {
                 table.row(vec![format!("times {}", factor.factor), String::new(), String::new(), String::new(), factor.why.clone()]);
             }
             if let Some(listed) = answer.listed_usd {
-                table.row(vec!["by list".into(), String::new(), String::new(), answer.listed_exact.clone().unwrap_or_default(), listed.to_string()]);
+                table.row(vec![
+                    "by list".into(),
+                    String::new(),
+                    String::new(),
+                    answer.listed_exact.clone().unwrap_or_default(),
+                    listed.to_string(),
+                ]);
             }
             text += &format!("\n{}", table.text());
         }

@@ -42,7 +42,8 @@ impl Models {
         let mut table = Table::new(3, &["provider", "model", "tier", "input", "cache read", "write 5m", "output", "from", "until", ""]);
         for price in &answer.rows {
             let row = &price.row;
-            let rates = [row.rates.input, row.rates.cache_read, row.rates.cache_write_5m, row.rates.output].map(|rate| self.per.shown(rate));
+            let rates =
+                [row.rates.input, row.rates.cache_read, row.rates.cache_write_5m, row.rates.output].map(|rate| self.per.shown(rate));
             let provider = if row.provider.is_empty() { "every" } else { &row.provider };
             let names = [provider.to_owned(), row.model.clone(), row.tier.word().to_owned()];
             let note = match (price.custom, price.multiplier) {

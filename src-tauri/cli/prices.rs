@@ -1,8 +1,10 @@
-//! `tollbar prices set|unset|multiply|list|missing`
+//! `tollbar prices set|unset|multiply|list|missing|update|build`
 
+mod build;
 mod list;
 mod missing;
 mod set;
+mod update;
 
 pub(super) use set::Served;
 
@@ -21,6 +23,10 @@ pub(super) enum Prices {
     List(list::List),
     /// Models without a price, and what they might be called
     Missing(missing::Missing),
+    /// Look for newer prices, show what changes, and adopt them
+    Update(update::Update),
+    /// Make a price book out of public data sets, with a report of where they disagree
+    Build(build::Build),
 }
 
 impl Prices {
@@ -31,6 +37,8 @@ impl Prices {
             Prices::Multiply(command) => command.run(),
             Prices::List(command) => command.run(),
             Prices::Missing(command) => command.run(),
+            Prices::Update(command) => command.run(),
+            Prices::Build(command) => command.run(),
         }
     }
 }

@@ -1,8 +1,9 @@
 //! `tollbar reprice`
 
 use super::{
-    ledger, print, print_json,
+    ledger,
     prices::Served,
+    print, print_json,
     summary::{By, names},
     table,
     table::Table,
@@ -95,7 +96,11 @@ impl Reprice {
             Some(book) => {
                 print(&self.text(&answer))?;
                 let told = ledger.tell(Command::AdoptPriceBook { book, from: None })?;
-                let done = if told.entries == 0 { "nothing to adopt: it says what the book in force says" } else { "adopted: calls from now on are priced by it" };
+                let done = if told.entries == 0 {
+                    "nothing to adopt: it says what the book in force says"
+                } else {
+                    "adopted: calls from now on are priced by it"
+                };
                 return print(&format!("{done}\n"));
             }
             None => None,
@@ -122,7 +127,10 @@ impl Reprice {
         };
         let (swaps, names): (Vec<&String>, Vec<&String>) = self.model.iter().partition(|model| model.contains('='));
         if names.len() > 1 {
-            return Err(Fault::refused(format!("calls to {} and {} at once cannot be told apart", names[0], names[1]), "name one model, or leave it out"));
+            return Err(Fault::refused(
+                format!("calls to {} and {} at once cannot be told apart", names[0], names[1]),
+                "name one model, or leave it out",
+            ));
         }
         Ok(Question {
             as_of,
@@ -156,7 +164,8 @@ impl Reprice {
         }
         let mut rates = Table::new(4, &["provider", "model", "tier", "USD per million", "then", "now"]);
         for kind in answer.rates.iter().take(RATES_SHOWN_MAX) {
-            let names = [kind.provider.clone(), kind.model.clone().unwrap_or_else(|| "no model".into()), kind.tier.clone().unwrap_or_default()];
+            let names =
+                [kind.provider.clone(), kind.model.clone().unwrap_or_else(|| "no model".into()), kind.tier.clone().unwrap_or_default()];
             for (nth, (class, then, now)) in shown(&kind.then, &kind.now).into_iter().enumerate() {
                 let names = if nth == 0 { names.clone() } else { Default::default() };
                 rates.row(names.into_iter().chain([class.to_owned(), then, now]).collect());
@@ -197,7 +206,7 @@ fn swap(text: &str) -> Result<ModelSwap, Fault> {
         return Err(wrong());
     }
     // Names of models have colons too, as `llama3.2:1b`, but no provider is called like the beginning of one of those.
-    let is_provider = |name: &&str| PriceBook::bundled().rows().iter().any(|row| row.provider == *name);
+    let is_provider = |name: &&str| PriceBook::bundled().rows().any(|row| row.provider == *name);
     let (provider, to) = match to.split_once(':') {
         Some((provider, model)) if is_provider(&provider) => (Some(provider.to_owned()), model),
         Some(_) | None => (None, to),

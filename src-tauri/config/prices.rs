@@ -63,7 +63,8 @@ pub(super) fn prices(sections: &BTreeMap<String, PriceSection>) -> Result<Vec<Ag
     let price = |(model, section): (&String, &PriceSection)| {
         let wrong = |key: &str, text: &str| format!("prices.{model}.{key} is {text:?}");
         let rate = |key: &str, text: &Option<String>| {
-            let read = |text: &String| Rate::per_million(text).ok_or_else(|| wrong(key, text) + " (give dollars per million tokens, like \"3\")");
+            let read =
+                |text: &String| Rate::per_million(text).ok_or_else(|| wrong(key, text) + " (give dollars per million tokens, like \"3\")");
             text.as_ref().map(read).transpose()
         };
         let instant = |key: &str, text: &Option<String>| {
@@ -99,8 +100,9 @@ pub(super) fn prices(sections: &BTreeMap<String, PriceSection>) -> Result<Vec<Ag
 pub(super) fn multipliers(upstreams: &BTreeMap<String, UpstreamSection>) -> Result<Vec<Multiplier>, String> {
     let multiplied = upstreams.iter().filter_map(|(name, section)| Some((name, section.multiplier.as_ref()?)));
     let multiplier = |(name, text): (&String, &String)| {
-        let factor = Factor::parse(text)
-            .ok_or_else(|| format!("upstreams.{name}.multiplier is {text:?} (write it like \"1.2\": above 0, at most 100, at most three places)"))?;
+        let factor = Factor::parse(text).ok_or_else(|| {
+            format!("upstreams.{name}.multiplier is {text:?} (write it like \"1.2\": above 0, at most 100, at most three places)")
+        })?;
         Ok(Multiplier { provider: name.clone(), factor, from: None })
     };
     multiplied.map(multiplier).collect()

@@ -19,8 +19,8 @@ use axum::{
 use events::{
     Command,
     query::{
-        Advice, Budgets, Calls, Coverage, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models, Plans, Projects, Query, Recent,
-        Reprice, Size, SpendBy, Today, Verify,
+        Advice, BookInForce, Budgets, Calls, Coverage, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models, Plans, Projects,
+        Query, Recent, Reprice, Size, SpendBy, Today, Verify,
     },
 };
 use serde::Serialize;
@@ -169,6 +169,7 @@ fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>
         Calls::NAME => asked::<Calls>(writer, body),
         Models::NAME => asked::<Models>(writer, body),
         MissingPrices::NAME => asked::<MissingPrices>(writer, body),
+        BookInForce::NAME => asked::<BookInForce>(writer, body),
         Explain::NAME => asked::<Explain>(writer, body),
         Advice::NAME => asked::<Advice>(writer, body),
         Plans::NAME => asked::<Plans>(writer, body),

@@ -85,7 +85,7 @@ impl Importer {
 }
 
 /// Notes a trouble once, and no more of them than a reader can take.
-fn say(troubles: &Troubles, trouble: String) {
+pub(super) fn say(troubles: &Troubles, trouble: String) {
     const TROUBLES_MAX: usize = 20;
     let mut troubles = troubles.lock().expect("nobody panics while holding it");
     if troubles.len() < TROUBLES_MAX && !troubles.contains(&trouble) {

@@ -143,7 +143,7 @@ fn random_name() -> io::Result<String> {
 }
 
 /// Writes a file that only its owner can read, whole or not at all.
-pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
+pub(crate) fn write_private(path: &Path, content: impl AsRef<[u8]>) -> io::Result<()> {
     let folder = path.parent().unwrap_or(Path::new("."));
     let mut builder = fs::DirBuilder::new();
     #[cfg(unix)]
@@ -151,7 +151,7 @@ pub(super) fn write_private(path: &Path, text: &str) -> io::Result<()> {
     builder.recursive(true).create(folder)?;
     // A temporary file is made for its owner only.
     let mut file = tempfile::NamedTempFile::new_in(folder)?;
-    file.write_all(text.as_bytes())?;
+    file.write_all(content.as_ref())?;
     file.as_file().sync_all()?;
     file.persist(path)?;
     Ok(())

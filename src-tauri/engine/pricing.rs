@@ -3,7 +3,7 @@
 use super::WriterHandle;
 use crate::config::Config;
 use events::{
-    Command, PriceBook,
+    Command, PriceBook, Row,
     query::{Fault, Health, Models},
 };
 
@@ -25,7 +25,8 @@ pub(super) fn keep_book(writer: &WriterHandle) -> Vec<String> {
         let books = writer.ask(Models { provider: Some(String::new()), ..Models::default() })?.books;
         let bundled = PriceBook::bundled();
         if books.last().is_some_and(|newest| newest.bundled && newest.id != bundled.id()) {
-            let book = PriceBook::to_json(bundled.schedules(), bundled.rows());
+            let rows: Vec<Row> = bundled.rows().cloned().collect();
+            let book = PriceBook::to_json(bundled.schedules(), &rows);
             writer.tell(Command::AdoptPriceBook { book, from: None })?;
         }
         Ok::<_, Fault>(())

@@ -4,7 +4,7 @@ use super::{
     Change, Writer, WriterHandle,
     control::{self, Control},
     folding::find_folded,
-    importing::{Troubles, watch_clients},
+    importing::{self, Troubles, watch_clients},
     ledger::{Found, write_private},
     pricing,
 };
@@ -13,6 +13,7 @@ use crate::{
     config::{Config, Home},
     engine::control::{Notice, notice_path, token_path},
     logs::watch::Watch,
+    priceupdate::Daily,
     proxy::Proxy,
 };
 use events::query::{EngineFacts, Fault, FaultCode};
@@ -43,6 +44,7 @@ pub struct Running {
     pub proxy_address: String,
     stop: Arc<Notify>,
     watches: Vec<Watch>,
+    price_updates: Option<Daily>,
     proxy: Option<Proxy>,
     control: Option<JoinHandle<()>>,
     home: Home,
@@ -104,6 +106,7 @@ impl Engine {
             proxy_address,
             stop,
             watches: Vec::new(),
+            price_updates: None,
             proxy: Some(proxy),
             control: None,
             home,
@@ -116,6 +119,8 @@ impl Engine {
         if config.watch_logs {
             running.watches = watch_clients(&running.home, running.writer(), &troubles);
         }
+        let say = move |trouble| importing::say(&troubles, trouble);
+        running.price_updates = Daily::start(&running.home, &config, running.writer(), say);
         Ok(running)
     }
 }
@@ -140,6 +145,7 @@ impl Running {
 impl Drop for Running {
     fn drop(&mut self) {
         self.watches.clear();
+        self.price_updates.take();
         self.proxy.take();
         // After the last call, so that `tollbar stop` waits for it. A notice that cannot be removed points to nobody.
         let _ = fs::remove_file(notice_path(&self.home));

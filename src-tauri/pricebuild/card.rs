@@ -1,6 +1,6 @@
 //! Arithmetic on the rates and bands of rows. Here every band holds all rates; rows are written with those that differ.
 
-use events::{Band, Rate, Rates, Row};
+use events::{Band, RATE_MAX, Rate, Rates, Row};
 use std::collections::BTreeSet;
 
 /// Rates and bands without the rest of a row.
@@ -14,6 +14,12 @@ impl Card {
     /// The rates of a row. Its bands must be whole.
     pub(super) fn of(row: &Row) -> Card {
         Card { rates: row.rates.clone(), bands: row.bands.clone() }
+    }
+
+    /// The rates of a row as it is written, whose bands have only what differs.
+    pub(super) fn of_sparse(row: &Row) -> Card {
+        let base = Card { rates: row.rates.clone(), bands: Vec::new() };
+        Card::combined([&base, &Card::of(row)], |_, [base, card]| card.or(base))
     }
 
     /// The rates for a prompt just above so many tokens.
@@ -41,6 +47,13 @@ impl Card {
         let within = |some: &Rates, all: &Rates| some.iter().zip(all.iter()).all(|((_, some), (_, all))| some.is_none() || some == all);
         let same_bands = self.bands.iter().map(|band| band.above).eq(other.bands.iter().map(|band| band.above));
         within(&self.rates, &other.rates) && same_bands && self.bands.iter().zip(&other.bands).all(|(a, b)| within(&a.rates, &b.rates))
+    }
+
+    /// A rate that cannot be, if there is one.
+    pub(super) fn absurd(&self) -> Option<(&'static str, Rate)> {
+        let all = std::iter::once(&self.rates).chain(self.bands.iter().map(|band| &band.rates)).flat_map(Rates::iter);
+        let mut named = all.filter_map(|(class, rate)| Some((class, rate?)));
+        named.find(|(class, rate)| *class != "web_search" && !(Rate::default()..=RATE_MAX).contains(rate))
     }
 
     /// Whether it says nothing, or that everything is free.

@@ -2,12 +2,49 @@
 
 use super::{
     card::Card,
-    exact::{PerMillion, scaled},
+    exact::{Once, PerMillion, scaled},
 };
 use events::{Band, Rate, Tier, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// Providers that are taken, and what they are called here (the names of upstreams, where there is one).
+pub(super) const PROVIDERS: [(&str, &str); 30] = [
+    ("anthropic", "anthropic"),
+    ("openai", "openai"),
+    ("google", "google"),
+    ("mistral", "mistral"),
+    ("x-ai", "xai"),
+    ("deepseek", "deepseek"),
+    ("groq", "groq"),
+    ("cohere", "cohere"),
+    ("perplexity", "perplexity"),
+    ("moonshotai", "moonshot"),
+    ("azure", "azure"),
+    ("aws", "bedrock"),
+    ("cerebras", "cerebras"),
+    ("together", "together"),
+    ("fireworks", "fireworks"),
+    ("zai", "zai"),
+    ("voyageai", "voyageai"),
+    ("avian", "avian"),
+    ("doubleword", "doubleword"),
+    ("minimax", "minimax"),
+    ("meta", "meta"),
+    ("arcee", "arcee"),
+    ("novita", "novita"),
+    ("baseten", "baseten"),
+    ("cloudflare", "cloudflare"),
+    ("databricks", "databricks"),
+    ("modal", "modal"),
+    ("ovhcloud", "ovhcloud"),
+    ("zhipuai", "zhipuai"),
+    ("cursor", "cursor"),
+];
+
+/// Those that sell others' models: of these only what the makers' own lists do not have.
+pub(super) const RESELLERS: [(&str, &str); 2] = [("openrouter", "openrouter"), ("github-copilot", "copilot")];
 
 #[derive(Deserialize)]
 pub(super) struct Provider {
@@ -29,9 +66,9 @@ pub(super) struct Model {
 /// Which names are a model's.
 #[derive(Deserialize)]
 pub(super) enum Names {
-    #[serde(rename = "or_")]
+    #[serde(rename = "or", alias = "or_")]
     Or(Vec<Names>),
-    #[serde(rename = "and_")]
+    #[serde(rename = "and", alias = "and_")]
     And(Vec<Names>),
     #[serde(rename = "equals")]
     Equals(String),
@@ -75,7 +112,7 @@ impl Names {
 struct Dated {
     #[serde(default)]
     constraint: Option<Constraint>,
-    prices: BTreeMap<String, Box<RawValue>>,
+    prices: Once<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -86,10 +123,10 @@ struct Constraint {
 
 #[derive(Deserialize)]
 struct Variant {
-    when: BTreeMap<String, String>,
+    when: Once<String>,
     #[serde(default)]
     constraint: Option<Constraint>,
-    prices: BTreeMap<String, Box<RawValue>>,
+    prices: Once<Box<RawValue>>,
 }
 
 #[derive(Deserialize)]
@@ -130,8 +167,8 @@ impl Model {
     pub(super) fn variants(&self) -> Result<BTreeMap<Tier, Vec<Since>>, serde_json::Error> {
         let mut tiers: BTreeMap<Tier, Vec<Since>> = BTreeMap::new();
         for variant in &self.price_variants {
-            let word = ["processing", "service_tier", "speed"].iter().find_map(|key| variant.when.get(*key));
-            let tier = word.and_then(|word| Tier::of(Some(word))).filter(|tier| *tier != Tier::Standard && variant.when.len() == 1);
+            let word = ["processing", "service_tier", "speed"].iter().find_map(|key| variant.when.0.get(*key));
+            let tier = word.and_then(|word| Tier::of(Some(word))).filter(|tier| *tier != Tier::Standard && variant.when.0.len() == 1);
             if let (Some(tier), Some(card)) = (tier, card(&variant.prices)?) {
                 tiers.entry(tier).or_default().push((start(variant.constraint.as_ref()), card));
             }
@@ -146,9 +183,9 @@ fn start(constraint: Option<&Constraint>) -> Option<Timestamp> {
 }
 
 /// The classes that we count. `None` where something else is billed with every call.
-fn card(prices: &BTreeMap<String, Box<RawValue>>) -> Result<Option<Card>, serde_json::Error> {
+fn card(prices: &Once<Box<RawValue>>) -> Result<Option<Card>, serde_json::Error> {
     let mut card = Card::default();
-    for (unit, raw) in prices {
+    for (unit, raw) in &prices.0 {
         let (class, units_per_million) = match unit.as_str() {
             "input_mtok" => ("input", 1),
             "cache_read_mtok" => ("cache_read", 1),

@@ -2,47 +2,112 @@
 
 use super::{
     card::Card,
-    exact::{PerUnit, scaled},
+    exact::{Once, PerUnit, scaled},
 };
-use events::{Factor, Rate, Tier};
+use events::{Band, Factor, Rate, Rates, Tier};
+use serde::Deserialize;
 use serde_json::value::RawValue;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// How a provider's models are written there: provider of ours, theirs, and what stands before the model.
-pub(super) const KEYS: [(&str, &[&str], &str); 10] = [
-    ("openai", &["openai", "text-completion-openai"], ""),
-    ("anthropic", &["anthropic"], ""),
-    ("google", &["gemini"], "gemini/"),
-    ("xai", &["xai"], "xai/"),
-    ("mistral", &["mistral"], "mistral/"),
-    ("deepseek", &["deepseek"], "deepseek/"),
-    ("moonshot", &["moonshot"], "moonshot/"),
-    ("groq", &["groq"], "groq/"),
-    ("cohere", &["cohere", "cohere_chat"], ""),
-    ("perplexity", &["perplexity"], "perplexity/"),
+/// How a provider's models are written there.
+pub(super) struct Key {
+    pub(super) ours: &'static str,
+    theirs: &'static [&'static str],
+    /// What stands before the model.
+    prefix: &'static str,
+}
+
+const fn key(ours: &'static str, theirs: &'static [&'static str], prefix: &'static str) -> Key {
+    Key { ours, theirs, prefix }
+}
+
+pub(super) const KEYS: [Key; 33] = [
+    key("openai", &["openai", "text-completion-openai"], ""),
+    key("anthropic", &["anthropic"], ""),
+    key("google", &["gemini"], "gemini/"),
+    key("xai", &["xai"], "xai/"),
+    key("mistral", &["mistral"], "mistral/"),
+    key("deepseek", &["deepseek"], "deepseek/"),
+    key("moonshot", &["moonshot"], "moonshot/"),
+    key("groq", &["groq"], "groq/"),
+    key("cohere", &["cohere", "cohere_chat"], ""),
+    key("perplexity", &["perplexity"], "perplexity/"),
+    key("azure", &["azure"], "azure/"),
+    key("azure", &["azure_ai"], "azure_ai/"),
+    key("bedrock", &["bedrock", "bedrock_converse"], ""),
+    key("bedrock", &["bedrock_mantle"], "bedrock_mantle/"),
+    key(
+        "vertex",
+        &["vertex_ai-llama_models", "vertex_ai-mistral_models", "vertex_ai-deepseek_models", "vertex_ai-qwen_models"],
+        "vertex_ai/",
+    ),
+    key(
+        "vertex",
+        &["vertex_ai-zai_models", "vertex_ai-openai_models", "vertex_ai-minimax_models", "vertex_ai-moonshot_models"],
+        "vertex_ai/",
+    ),
+    key("together", &["together_ai"], "together_ai/"),
+    key("fireworks", &["fireworks_ai", "fireworks_ai-embedding-models"], "fireworks_ai/"),
+    key("cerebras", &["cerebras"], "cerebras/"),
+    key("voyageai", &["voyage"], "voyage/"),
+    key("zai", &["zai"], "zai/"),
+    key("alibaba", &["dashscope"], "dashscope/"),
+    key("minimax", &["minimax"], "minimax/"),
+    key("heroku", &["heroku"], "heroku/"),
+    key("crusoe", &["crusoe"], "crusoe/"),
+    key("deepinfra", &["deepinfra"], "deepinfra/"),
+    key("nebius", &["nebius"], "nebius/"),
+    key("novita", &["novita"], "novita/"),
+    key("databricks", &["databricks"], "databricks/"),
+    key("baseten", &["baseten"], "baseten/"),
+    key("sambanova", &["sambanova"], "sambanova/"),
+    key("scaleway", &["scaleway"], "scaleway/"),
+    key("ovhcloud", &["ovhcloud"], "ovhcloud/"),
 ];
 
-const SUFFIXES: [(&str, Tier); 3] = [("_batches", Tier::Batch), ("_flex", Tier::Flex), ("_priority", Tier::Priority)];
+/// Regions and sizes of pictures before a model's name: prices of those are others.
+const NO_MODELS: [&str; 6] = ["-x-", "eu/", "us/", "apac/", "global/", "container"];
+
+const SUFFIXES: [(&str, Tier); 4] =
+    [("_batches", Tier::Batch), ("_flex", Tier::Flex), ("_priority", Tier::Priority), ("_ultrafast", Tier::Ultrafast)];
+
+/// Our classes and their keys.
+const CLASSES: [(&str, &str); 11] = [
+    ("input", "input_cost_per_token"),
+    ("output", "output_cost_per_token"),
+    ("cache_read", "cache_read_input_token_cost"),
+    ("cache_write_5m", "cache_creation_input_token_cost"),
+    ("cache_write_1h", "cache_creation_input_token_cost_above_1hr"),
+    ("cache_write_12h", "cache_creation_input_token_cost_above_12hr"),
+    ("input_audio", "input_cost_per_audio_token"),
+    ("cache_read_audio", "cache_read_input_audio_token_cost"),
+    ("input_image", "input_cost_per_image_token"),
+    ("output_audio", "output_cost_per_audio_token"),
+    ("output_image", "output_cost_per_image_token"),
+];
 
 /// Prices of a tier are multiples of standard ones by a simple fraction; anything else is a slip.
 const DENOMINATOR_MAX: i128 = 20;
 
-pub(super) struct Table(BTreeMap<String, BTreeMap<String, Box<RawValue>>>);
+#[derive(Deserialize)]
+#[serde(transparent)]
+pub(super) struct Table(Once<Once<Box<RawValue>>>);
 
 impl Table {
-    pub(super) fn read(bytes: &[u8]) -> Result<Table, serde_json::Error> {
-        Ok(Table(serde_json::from_slice(bytes)?))
-    }
-
     /// The models of a provider, by the provider's own names.
-    pub(super) fn models(&self, provider: &str) -> Vec<(&str, Entry<'_>)> {
-        let Some((_, theirs, prefix)) = KEYS.iter().find(|(ours, _, _)| *ours == provider) else { return Vec::new() };
-        let of_provider = |entry: &&BTreeMap<String, Box<RawValue>>| {
+    pub(super) fn models(&self, key: &Key) -> Vec<(&str, Entry<'_>)> {
+        let of_provider = |entry: &BTreeMap<String, Box<RawValue>>| {
             let name = entry.get("litellm_provider").map(|raw| raw.get().trim_matches('"'));
-            name.is_some_and(|name| theirs.contains(&name))
+            name.is_some_and(|name| key.theirs.contains(&name))
         };
-        let entries = self.0.iter().filter(|(_, entry)| of_provider(entry));
-        entries.filter_map(|(key, entry)| Some((key.strip_prefix(prefix)?, Entry(entry)))).filter(|(key, _)| !key.contains(' ')).collect()
+        let entries = self.0.0.iter().filter(|(_, entry)| of_provider(&entry.0));
+        let named = entries.filter_map(|(name, entry)| Some((name.strip_prefix(key.prefix)?, Entry(&entry.0))));
+        let is_model = |name: &str| {
+            let other_place = NO_MODELS.iter().any(|part| if *part == "-x-" { name.contains(part) } else { name.starts_with(part) });
+            let path = key.prefix.is_empty() && name.contains('/');
+            !name.is_empty() && !name.contains(' ') && !other_place && !path
+        };
+        named.filter(|(name, _)| is_model(name)).collect()
     }
 }
 
@@ -56,19 +121,69 @@ impl Entry<'_> {
 
     /// Rate of a class of ours, with the suffix of a tier.
     fn class(&self, class: &str, suffix: &str) -> Option<Rate> {
-        let key = match class {
-            "input" => "input_cost_per_token",
-            "output" => "output_cost_per_token",
-            "cache_read" => "cache_read_input_token_cost",
-            "cache_write_5m" => "cache_creation_input_token_cost",
-            _ => return None,
-        };
+        let (_, key) = CLASSES.iter().find(|(ours, _)| *ours == class)?;
         self.rate(&format!("{key}{suffix}"))
     }
 
-    /// Input, output and cache read of the standard tier.
-    pub(super) fn standard(&self) -> [(&'static str, Option<Rate>); 3] {
-        ["input", "output", "cache_read"].map(|class| (class, self.class(class, "")))
+    /// The standard price; where the hour of the day counts, that of the cheaper hours, as the other sets have it.
+    pub(super) fn standard(&self, key: &Key) -> Option<Card> {
+        let mut card = self.card(key, "")?;
+        let off_peak: Option<BTreeMap<String, Box<RawValue>>> =
+            self.0.get("off_peak_pricing").and_then(|raw| serde_json::from_str(raw.get()).ok());
+        if let Some(off_peak) = off_peak {
+            card = Entry(&off_peak).card(key, "")?;
+        }
+        Some(card)
+    }
+
+    /// The prices of all tiers.
+    pub(super) fn cards(&self, key: &Key) -> Vec<(Tier, Card)> {
+        let tiers = SUFFIXES.iter().filter_map(|(suffix, tier)| Some((*tier, self.card(key, suffix)?)));
+        // A part of what is billed is counted in another unit, or by ranges that only some clients are in.
+        let unclear = ["tiered_pricing", "input_cost_per_request", "off_peak_pricing"].iter().any(|key| self.0.contains_key(*key));
+        let standard = self.standard(key).filter(|_| !unclear);
+        standard.into_iter().map(|card| (Tier::Standard, card)).chain(tiers).collect()
+    }
+
+    /// The rates with the suffix of a tier, and their bands.
+    fn card(&self, key: &Key, suffix: &str) -> Option<Card> {
+        let mut card = Card { rates: self.rates(suffix), bands: Vec::new() };
+        card.rates.input?;
+        for above in self.thresholds() {
+            let rates = self.rates(&format!("_above_{above}k_tokens{suffix}"));
+            if rates == Rates::default() {
+                continue;
+            }
+            // xAI counts "from 200,000" (prices.md 3).
+            let above = above * 1_000 - u64::from(key.ours == "xai");
+            let banded = Card { rates: card.rates.clone(), bands: vec![Band { above, rates }] };
+            let below = Card { rates: card.rates.clone(), bands: Vec::new() };
+            let whole = Card::combined([&below, &banded], |_, [below, banded]| banded.or(below));
+            card.bands.extend(whole.bands);
+        }
+        Some(card).filter(|card| !card.is_nothing())
+    }
+
+    fn rates(&self, suffix: &str) -> Rates {
+        let mut rates = Rates::default();
+        for (class, _) in CLASSES {
+            // Zero stands where nobody knows of a price for it.
+            let rate = self.class(class, suffix).filter(|rate| ["input", "output"].contains(&class) || *rate != Rate::default());
+            *rates.get_mut(class).expect("a class of ours") = rate;
+        }
+        rates
+    }
+
+    /// In thousands of tokens, ascending.
+    fn thresholds(&self) -> BTreeSet<u64> {
+        let limit = |key: &String| key.strip_prefix("input_cost_per_token_above_")?.split_once("k_tokens")?.0.parse::<u64>().ok();
+        self.0.keys().filter_map(limit).filter(|limit| (1..1_000_000).contains(limit)).collect()
+    }
+
+    /// The page that the entry names.
+    pub(super) fn source(&self) -> Option<String> {
+        let source: String = serde_json::from_str(self.0.get("source")?.get()).ok()?;
+        source.starts_with("https://").then_some(source)
     }
 
     /// By which factors tokens cost more in a region.
@@ -86,7 +201,7 @@ impl Entry<'_> {
     }
 
     /// How a tier's prices are made from a standard card; `None` where it lists none, or they are no simple multiple.
-    pub(super) fn tier(&self, tier: Tier, standard: &Card) -> Option<Card> {
+    pub(super) fn multiple(&self, tier: Tier, standard: &Card) -> Option<Card> {
         let (suffix, _) = SUFFIXES.iter().find(|(_, known)| *known == tier)?;
         let ratio = |class: &str| {
             let (rate, base) = (self.class(class, suffix)?.atto(), self.class(class, "")?.atto());

@@ -1,10 +1,52 @@
 //! Reads wakamex/model-prices: for the labs, when each price was seen to change, and by what source.
 
-use super::{card::Card, exact::PerMillion};
-use events::{Band, Day, Minute, Rates, Schedule, Timestamp};
+use super::{
+    card::Card,
+    exact::{Once, PerMillion},
+};
+use events::{Band, Day, Minute, Rates, Schedule, Tier, Timestamp};
 use serde::Deserialize;
 use serde_json::value::RawValue;
 use std::collections::BTreeMap;
+
+/// Labs, and what they are called here.
+pub(super) const LABS: [(&str, &str); 31] = [
+    ("anthropic", "anthropic"),
+    ("openai", "openai"),
+    ("google", "google"),
+    ("mistral", "mistral"),
+    ("xai", "xai"),
+    ("deepseek", "deepseek"),
+    ("cohere", "cohere"),
+    ("moonshotai", "moonshot"),
+    ("alibaba", "alibaba"),
+    ("zai", "zai"),
+    ("minimax", "minimax"),
+    ("meta", "meta"),
+    ("amazon-bedrock", "bedrock"),
+    ("perplexity", "perplexity"),
+    ("arcee", "arcee"),
+    ("ai21", "ai21"),
+    ("bailing", "bailing"),
+    ("byteplus", "byteplus"),
+    ("cognition", "cognition"),
+    ("cursor", "cursor"),
+    ("inception", "inception"),
+    ("longcat", "longcat"),
+    ("poolside", "poolside"),
+    ("sakana", "sakana"),
+    ("sensenova", "sensenova"),
+    ("stepfun-ai", "stepfun"),
+    ("tencent-tokenhub", "tencent"),
+    ("thinkingmachines", "thinkingmachines"),
+    ("upstage", "upstage"),
+    ("volcengine", "volcengine"),
+    ("xiaomi", "xiaomi"),
+];
+
+/// Tiers as this set calls them.
+pub(super) const TIERS: [(&str, Tier); 4] =
+    [("batch", Tier::Batch), ("flex", Tier::Flex), ("fast", Tier::Fast), ("ultrafast", Tier::Ultrafast)];
 
 /// A step that was corrected sooner than this was a mistake of the page's readers, not a price.
 const PRICE_LIFE_MIN_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
@@ -13,7 +55,7 @@ const PRICE_LIFE_MIN_MICROS: i64 = 7 * 24 * 3_600 * 1_000_000;
 pub(super) struct Snapshot {
     pub(super) updated_at: Timestamp,
     /// Lab, model, tier (or another thing), timeline.
-    pub(super) prices: BTreeMap<String, BTreeMap<String, BTreeMap<String, Box<RawValue>>>>,
+    prices: Once<Once<Once<Box<RawValue>>>>,
     schedules: Schedules,
 }
 
@@ -103,11 +145,16 @@ pub(super) struct Step {
 }
 
 impl Snapshot {
+    /// The names of a lab's models.
+    pub(super) fn models(&self, lab: &str) -> Vec<String> {
+        self.prices.0.get(lab).into_iter().flat_map(|models| models.0.keys().cloned()).collect()
+    }
+
     /// The timeline of a lab's model in a tier, oldest first, without its mistakes; empty where there is none.
-    pub(super) fn timeline(&self, lab: &str, model: &str, tier: &str) -> Vec<Step> {
-        let raw = self.prices.get(lab).and_then(|models| models.get(model)?.get(tier));
-        let steps: Vec<RawStep> = raw.and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
-        cleaned(steps.into_iter().map(|step| Step::of(lab, step)).collect())
+    pub(super) fn timeline(&self, lab: &str, model: &str, tier: &str) -> Result<Vec<Step>, serde_json::Error> {
+        let raw = self.prices.0.get(lab).and_then(|models| models.0.get(model)?.0.get(tier));
+        let steps: Vec<RawStep> = raw.map_or_else(|| Ok(Vec::new()), |raw| serde_json::from_str(raw.get()))?;
+        Ok(cleaned(steps.into_iter().map(|step| Step::of(lab, step)).collect()))
     }
 
     /// The schedules of a provider.
@@ -152,7 +199,7 @@ impl Step {
             return Step { from: step.start, card: None, documented: false, source: String::new(), recorded };
         };
         // xAI counts "from 200,000" (prices.md 3); this set writes it as others' "above".
-        let above = |above: u64| if lab == "xai" { above - 1 } else { above };
+        let above = |above: u64| if lab == "xai" { above.saturating_sub(1) } else { above };
         let bands = raw.tiers.iter();
         let bands =
             bands.map(|tier| Band { above: above(tier.above), rates: rates(tier.input, tier.output, tier.cache_read, tier.cache_write) });
@@ -187,7 +234,7 @@ fn cleaned(steps: Vec<Step>) -> Vec<Step> {
 fn is_noise(step: &Step, next: &Step) -> bool {
     match (&step.card, &next.card) {
         (Some(card), Some(later)) => {
-            let life = next.from.unwrap_or_default().micros() - step.recorded.micros();
+            let life = next.from.unwrap_or_default().micros().saturating_sub(step.recorded.micros());
             life < PRICE_LIFE_MIN_MICROS || card.is_part_of(later)
         }
         (None, Some(_)) => step.from == next.from,

@@ -213,6 +213,11 @@ impl Watched {
             usage.branch.clone_from(&self.branch);
             usage.client.clone_from(&self.client);
             usage.session.clone_from(&self.session);
+            // A name of the user's own has no price.
+            if let Some(model) = usage.model.as_ref().and_then(|name| self.upstream.deployments.get(name)).cloned() {
+                let own = usage.model.replace(model);
+                usage.request_model = usage.request_model.take().or(own);
+            }
         }
         sightings
     }

@@ -69,6 +69,21 @@ keep("app", "config", b"\x00", b'zone = "UTC"\n[proxy]\nlisten = "127.0.0.1:1"\n
 keep("app", "path", b"\x01", b"/p/my%20app/openai/v1/v1/chat/completions?a=b")
 keep("app", "settings", b"\x04", b'{\n  // mine\n  "env": { "A": "1" },\n}\n')
 book = pathlib.Path(__file__).parent / "../../events/prices/book.json"
+# The data sets of the prices' fuzzer, in its order: beginnings, and small whole ones.
+keep("prices", "book", b"\x00", book.read_bytes()[:4096])
+SETS = ["genai-prices.json", "model-prices-snapshot.json", "litellm.json"]
+for choice, name in enumerate(SETS, 1):
+    path = data / "prices" / name
+    if path.exists():
+        with path.open("rb") as content:
+            keep("prices", name, bytes([choice]), content.read(SEED_BYTES_MAX))
+for choice, text in [
+    (1, '[{"id":"openai","models":[{"id":"m","match":{"equals":"m"},"prices":[{"prices":{"input_mtok":{"base":1,"tiers":[{"start":9,"price":2}]}}}]}]}]'),
+    (2, '{"updated_at":"2026-01-01T00:00:00Z","prices":{"openai":{"m":{"standard":[]}}},"schedules":{"holidays":{},"schedule":[]}}'),
+    (3, '{"gpt-x":{"litellm_provider":"openai","input_cost_per_token":1e-06,"output_cost_per_token":2e-06}}'),
+    (4, '{"openai":{"models":{"gpt-x":{"last_updated":"2026-01-01","cost":{"input":1,"output":2,"tiers":[]}}}}}'),
+]:
+    keep("prices", f"set-{choice}", bytes([choice]), text.encode())
 keep("ledger", "book", b"\x00", book.read_bytes()[:4096])
 for golden in sorted((pathlib.Path(__file__).parent / "../../events/tests/golden").iterdir()):
     content = golden.read_bytes()

@@ -59,7 +59,8 @@ pub(super) fn sellers<'a>(upstream: &'a str, family: &'a str, model: &str, known
     let own = seller(upstream);
     let others: &[&str] = match upstream {
         "azure" => &["openai", "anthropic", "xai", "deepseek", "mistral", "cohere"],
-        "vertex" | "bedrock" | "aws" => &["anthropic", "openai", "mistral"],
+        "vertex" => &["vertex", "anthropic", "openai", "mistral"],
+        "bedrock" | "aws" => &["anthropic", "openai", "mistral"],
         "chatgpt-codex" => &["openai"],
         "copilot" => &["openai", "anthropic", "google", "xai"],
         _ => &[],
@@ -87,6 +88,7 @@ pub(crate) fn stems(model: &str) -> impl Iterator<Item = &str> {
 fn undecorated(model: &str) -> Option<&str> {
     None.or_else(|| model.strip_suffix("[1m]"))
         .or_else(|| model.rsplit_once("models/").map(|(_, name)| name))
+        .or_else(|| model.strip_prefix("arn:").and_then(|arn| arn.rsplit_once('/')).map(|(_, name)| name))
         .or_else(|| without_revision(model))
         .or_else(|| without_date(model))
         .or_else(|| model.strip_suffix("-latest"))
@@ -140,6 +142,7 @@ mod tests {
             ("claude-sonnet-4-6[1m]", "claude-sonnet-4-6"),
             ("anthropic/claude-4.5-haiku-20251001", "claude-4.5-haiku"),
             ("publishers/google/models/gemini-2.0-flash-001", "gemini-2.0-flash"),
+            ("arn:aws:bedrock:eu-west-1:1:inference-profile/eu.anthropic.claude-opus-5-v1:0", "claude-opus-5"),
             ("claude-opus-5-latest", "claude-opus-5"),
             ("gpt-6.2", "gpt-6.2"),
             ("gpt-4-0613", "gpt-4-0613"),

@@ -150,9 +150,8 @@ impl Rated {
 impl DatedRates {
     fn of(held: &Held<'_>, geo: Option<&str>) -> DatedRates {
         let Held { book, row, rates, span, multiplier } = held;
-        let schedules = |name: &str| {
-            book.iter().flat_map(|book| &book.schedules).filter(|schedule| schedule.name == name).cloned().collect()
-        };
+        let schedules =
+            |name: &str| book.iter().flat_map(|book| &book.schedules).filter(|schedule| schedule.name == name).cloned().collect();
         let (below, in_bands): (&Rates, Vec<&Rates>) = match rates.as_deref() {
             Some((below, in_bands)) => (below, in_bands.iter().collect()),
             None => (&row.rates, row.bands.iter().map(|band| &band.rates).collect()),

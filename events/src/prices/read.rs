@@ -2,18 +2,19 @@
 //!
 //! What is read may come from anywhere: size, rates and times are checked before one call is priced by it.
 
-use super::{PriceBook, Rates, Row, Schedule, Tier};
+use super::{
+    PriceBook, Rates, Row, Schedule, Tier,
+    shelf::{Models, Shelf},
+};
 use crate::Rate;
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
-use std::collections::BTreeSet;
 
 const FORMAT: &str = "tollbar-prices/1";
 pub(crate) const BOOK_BYTES_MAX: usize = 16 << 20;
 const ROWS_MAX: usize = 100_000;
 /// $1,000 per million tokens: above all that was ever published, below what a slip of the point makes (prices.md 5.4).
-const RATE_MAX: Rate = Rate::from_atto(1_000 * 1_000_000_000_000);
+pub const RATE_MAX: Rate = Rate::from_atto(1_000 * 1_000_000_000_000);
 /// $1 per web search.
 const SEARCH_RATE_MAX: Rate = Rate::from_atto(1_000_000 * 1_000_000_000_000);
 
@@ -123,9 +124,19 @@ impl PriceBook {
         for (row, next) in rows.iter().zip(rows.iter().skip(1).map(Some).chain([None])) {
             check(row, next, &schedules).map_err(|fault| refused(row, fault))?;
         }
-        let names = names(&rows)?;
         let id = Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect();
-        Ok(PriceBook { id, schedules, rows, names })
+        Ok(PriceBook { id, schedules, shelf: shelved(rows)? })
+    }
+
+    /// The book that the program ships with. It is in the one form, and was read and hashed by a test: here only what is asked for is.
+    pub(super) fn of_the_program() -> PriceBook {
+        const BYTES: &str = include_str!("../../prices/book.json");
+        const ID: &str = include_str!("../../prices/book.sha256");
+        const ROWS: &str = "], \"rows\": [\n";
+        let (head, rows) = BYTES.split_once(ROWS).expect("the one form of a book has its rows last");
+        let head: Book = serde_json::from_str(&format!("{head}]}}")).expect("a test reads all of the bundled book");
+        let rows = rows.strip_suffix("]}\n").expect("the one form of a book ends with its rows");
+        PriceBook { id: ID.trim_end().to_owned(), schedules: head.schedules, shelf: Shelf::unread(rows) }
     }
 
     /// The one way to write a book: sorted, one row a line.
@@ -180,24 +191,20 @@ fn check_rates(rates: &Rates) -> Result<(), RowFault> {
     }
 }
 
-/// Every name and alias of every provider's models, to the rows of the model.
-fn names(rows: &[Row]) -> Result<FxHashMap<String, FxHashMap<String, std::ops::Range<usize>>>, PriceError> {
-    let mut names: FxHashMap<String, FxHashMap<String, std::ops::Range<usize>>> = FxHashMap::default();
-    let mut start = 0;
-    for model in rows.chunk_by(|a, b| (&a.provider, &a.model) == (&b.provider, &b.model)) {
-        let range = start..start + model.len();
-        start = range.end;
-        let row = &model[0];
-        let of_provider = match names.get_mut(&row.provider) {
-            Some(of_provider) => of_provider,
-            None => names.entry(row.provider.clone()).or_default(),
-        };
-        let aliases: BTreeSet<&String> = model.iter().flat_map(|row| &row.aliases).chain([&row.model]).collect();
-        for name in aliases {
-            if of_provider.insert(name.clone(), range.clone()).is_some() {
-                return Err(refused(row, RowFault::Name(name.clone())));
-            }
+/// That two models of a seller have one name.
+pub(super) fn two_models(row: &Row, name: &str) -> PriceError {
+    refused(row, RowFault::Name(name.to_owned()))
+}
+
+/// Rows by seller. They must be sorted.
+fn shelved(rows: Vec<Row>) -> Result<Shelf, PriceError> {
+    let mut sellers: Vec<(String, Vec<Row>)> = Vec::new();
+    for row in rows {
+        match sellers.last_mut() {
+            Some((name, of_seller)) if *name == row.provider => of_seller.push(row),
+            _ => sellers.push((row.provider.clone(), vec![row])),
         }
     }
-    Ok(names)
+    let read = sellers.into_iter().map(|(name, rows)| Ok((name, Models::new(rows)?)));
+    Ok(Shelf::of(read.collect::<Result<_, PriceError>>()?))
 }

@@ -39,10 +39,16 @@ pub struct Row {
     /// Classes whose rate no source lists, and which follow from the provider's rules (a cache without discount costs as input does).
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inferred: Vec<String>,
+    /// How far it is known from when it holds.
+    #[serde(default, skip_serializing_if = "Basis::is_listed")]
+    pub basis: Basis,
     /// Where it is published.
     pub source: String,
     /// Which data set told it.
     pub set: String,
+    /// That no data set lists the model any more. Old calls still need its price.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub retired: bool,
     /// What a reader should know of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub note: Option<String>,
@@ -78,6 +84,28 @@ pub struct Band {
     pub above: u64,
     /// The rates that differ from the row's.
     pub rates: Rates,
+}
+
+/// How far it is known from when a price holds.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum Basis {
+    /// A set lists it without a day: it is taken to have held always, or until somebody saw it change.
+    #[default]
+    Listed,
+    /// Its source names the day.
+    Documented,
+    /// Somebody first saw it on that day; it may have begun before.
+    Observed,
+    /// It follows from another price by the provider's rules, or by a ratio that was seen later.
+    Inferred,
+}
+
+impl Basis {
+    fn is_listed(&self) -> bool {
+        *self == Basis::Listed
+    }
 }
 
 /// How a call is served, where that has a price of its own.

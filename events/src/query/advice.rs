@@ -120,7 +120,8 @@ impl Asking<'_> {
     /// The calls of the dearest models, as if made of others.
     fn models(&self, named: &[String]) -> Result<Vec<Idea>, Fault> {
         let known = spend_by::rows(self.view, self.span, &[Dimension::Model], self.filter);
-        let known: Vec<String> = known.into_iter().filter(|row| row.spend.usd > Usd::ZERO).filter_map(|row| row.names.into_iter().next()?).collect();
+        let known: Vec<String> =
+            known.into_iter().filter(|row| row.spend.usd > Usd::ZERO).filter_map(|row| row.names.into_iter().next()?).collect();
         let others = if named.is_empty() { &known[..known.len().min(OTHERS_MAX)] } else { named };
         let mut ideas = Vec::new();
         for from in known.iter().take(MODELS_MAX) {
@@ -155,7 +156,9 @@ impl Asking<'_> {
             }
             let assumes = match ttl {
                 CacheTtl::FiveMinutes => "the same tokens would have been read: no pause between calls was longer than five minutes",
-                CacheTtl::OneHour => "the same tokens would have been written: none was written again because it had lived its five minutes",
+                CacheTtl::OneHour => {
+                    "the same tokens would have been written: none was written again because it had lived its five minutes"
+                }
             };
             ideas.push(Idea {
                 kind: IdeaKind::CacheTtl,
@@ -224,7 +227,10 @@ impl Advice {
                 now_usd: worth,
                 saves_usd: paid - worth,
                 unpriced_calls: unpriced,
-                assumes: vec![format!("{months} whole months of the plan were paid for"), "the same calls would have been made at list prices".into()],
+                assumes: vec![
+                    format!("{months} whole months of the plan were paid for"),
+                    "the same calls would have been made at list prices".into(),
+                ],
             }
         };
         Ok(answer.plans.iter().map(idea).filter(|idea| idea.calls > 0 || !idea.then_usd.is_zero()).collect())

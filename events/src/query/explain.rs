@@ -181,7 +181,10 @@ impl Explain {
         let is_beginning = digits.len() >= KEY_DIGITS_MIN && digits.bytes().all(|byte| byte.is_ascii_hexdigit());
         let mut found: BTreeMap<RequestKey, Usage> = BTreeMap::new();
         for entry in log.replay() {
-            let Entry { key: Some(key), event: Event::Used { usage } | Event::Restated { after: usage, .. }, .. } = entry.map_err(fault)? else { continue };
+            let Entry { key: Some(key), event: Event::Used { usage } | Event::Restated { after: usage, .. }, .. } = entry.map_err(fault)?
+            else {
+                continue;
+            };
             let has_id = [&usage.call_id, &usage.request_id].into_iter().any(|id| id.as_deref() == Some(named));
             if has_id || (is_beginning && key.to_string().starts_with(&digits)) {
                 found.insert(key, *usage);

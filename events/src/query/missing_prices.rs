@@ -91,7 +91,9 @@ impl Query for MissingPrices {
         let mut rows: Vec<MissingPricesRow> = sums.sums.into_iter().filter_map(|(kind, sum)| sum.row(kind)).collect();
         rows.sort_by(|one, other| {
             let size = |row: &MissingPricesRow| (row.tokens_in + row.tokens_out, row.calls);
-            size(other).cmp(&size(one)).then_with(|| (&one.provider, &one.model, &one.tier).cmp(&(&other.provider, &other.model, &other.tier)))
+            size(other)
+                .cmp(&size(one))
+                .then_with(|| (&one.provider, &one.model, &one.tier).cmp(&(&other.provider, &other.model, &other.tier)))
         });
         let names = near::Names::of(tariff);
         rows.iter_mut().for_each(|row| row.nearest = row.model.as_deref().map(|model| names.nearest(model)).unwrap_or_default());
@@ -147,7 +149,11 @@ impl Sums<'_> {
                 let own = |name: Option<&str>| name.map(str::to_owned);
                 let is_asked = profile.certainty != Certainty::Unknown && self.scope.has(&Names::of_profile(profile));
                 let known = is_asked.then(|| {
-                    let kind = Kind { provider: profile.provider.to_owned(), model: own(profile.model.or(profile.request_model)), tier: own(profile.tier) };
+                    let kind = Kind {
+                        provider: profile.provider.to_owned(),
+                        model: own(profile.model.or(profile.request_model)),
+                        tier: own(profile.tier),
+                    };
                     (Arc::new(kind), Arc::new(self.tariff.rated(&Terms::of_profile(profile), &Swap::default())))
                 });
                 self.known.insert(profile.bytes.into(), known.clone());

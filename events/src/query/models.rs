@@ -79,11 +79,14 @@ impl Query for Models {
         });
         let mut rows: Vec<ModelPrice> = own.chain(listed).filter(|price| self.wants(&price.row, at)).collect();
         rows.sort_by(|one, other| {
-            let place = |price: &ModelPrice| (!price.custom, price.row.provider.clone(), price.row.model.clone(), price.row.tier, price.row.span().from);
+            let place = |price: &ModelPrice| {
+                (!price.custom, price.row.provider.clone(), price.row.model.clone(), price.row.tier, price.row.span().from)
+            };
             place(one).cmp(&place(other))
         });
         let multiplied = agreements.multipliers().iter();
-        let multiplied = multiplied.map(|(provider, from, factor)| Multiplier { provider: provider.clone(), factor: *factor, from: Some(*from) });
+        let multiplied =
+            multiplied.map(|(provider, from, factor)| Multiplier { provider: provider.clone(), factor: *factor, from: Some(*from) });
         Ok(ModelsAnswer {
             at,
             books: tariff.editions().iter().map(BookFacts::of).collect(),
@@ -96,7 +99,7 @@ impl Query for Models {
 
 impl BookFacts {
     fn of(edition: &Edition) -> BookFacts {
-        let rows = edition.book().rows().len() as u64;
+        let rows = edition.book().rows().count() as u64;
         BookFacts { id: edition.id().to_owned(), from: edition.from(), bundled: edition.is_bundled(), rows }
     }
 }

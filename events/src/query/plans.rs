@@ -82,8 +82,13 @@ impl Query for Plans {
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<PlansAnswer, Fault> {
         let (first, last) = spend_by::days(view, self.first, self.last, now)?;
-        let mut answer =
-            PlansAnswer { plans: view.plans.to_vec(), months: Vec::new(), billed: Spend::default(), covered: Spend::default(), paid_usd: Usd::ZERO };
+        let mut answer = PlansAnswer {
+            plans: view.plans.to_vec(),
+            months: Vec::new(),
+            billed: Spend::default(),
+            covered: Spend::default(),
+            paid_usd: Usd::ZERO,
+        };
         for (begin, end) in months(first, last) {
             let mut worth = vec![Spend::default(); view.plans.len()];
             let everything = Filter::default();

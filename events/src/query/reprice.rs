@@ -4,10 +4,7 @@ mod kinds;
 mod sums;
 
 use super::{Dimension, Fault, FaultCode, Filter, Query, View, spend_by, storage_fault};
-use crate::{
-    AsOf, Day, PriceBook, Row, Tariff, Tier, Timestamp, Usd,
-    tariff::Swap,
-};
+use crate::{AsOf, Day, PriceBook, Row, Tariff, Tier, Timestamp, Usd, tariff::Swap};
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
 

@@ -44,8 +44,12 @@ impl Agreements {
         self.prices.push(Agreed { name: price.name.clone(), span, fills: price.fills, row: row(price, span) });
         // A price for one provider goes before one for every provider.
         self.prices.sort_by(|one, other| {
-            (&one.name.model, one.name.provider.is_none(), &one.name, one.span.from)
-                .cmp(&(&other.name.model, other.name.provider.is_none(), &other.name, other.span.from))
+            (&one.name.model, one.name.provider.is_none(), &one.name, one.span.from).cmp(&(
+                &other.name.model,
+                other.name.provider.is_none(),
+                &other.name,
+                other.span.from,
+            ))
         });
     }
 

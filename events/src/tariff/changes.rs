@@ -1,7 +1,7 @@
 //! What a book says otherwise than the books before: a new edition is kept by its differences.
 
 use super::facts::{Adoption, PackedBook};
-use crate::{PriceBook, Row, Schedule, Timestamp};
+use crate::{Basis, PriceBook, Row, Schedule, Timestamp};
 
 /// Why a book cannot be adopted.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
@@ -10,19 +10,16 @@ pub(crate) struct TooMuch;
 
 /// The whole book, from ever on.
 pub(crate) fn first(book: &PriceBook) -> Result<Adoption, TooMuch> {
-    let text = PriceBook::to_json(book.schedules(), book.rows());
+    let rows: Vec<Row> = book.rows().cloned().collect();
+    let text = PriceBook::to_json(book.schedules(), &rows);
     Ok(Adoption { id: book.id().to_owned(), from: None, bundled: is_bundled(book), changes: PackedBook::pack(&text).ok_or(TooMuch)? })
 }
 
 /// What a book says otherwise than those before, the newest of which is the first; nothing where it says nothing else.
 pub(crate) fn next(before: &[&PriceBook], book: &PriceBook, from: Timestamp) -> Result<Option<Adoption>, TooMuch> {
-    let rows: Vec<Row> = book
-        .rows()
-        .chunk_by(|one, other| (&one.provider, &one.model) == (&other.provider, &other.model))
-        .filter(|model| !says_the_same(before, book, model))
-        .flatten()
-        .cloned()
-        .collect();
+    let all: Vec<Row> = book.rows().cloned().collect();
+    let models = all.chunk_by(|one, other| (&one.provider, &one.model) == (&other.provider, &other.model));
+    let rows: Vec<Row> = models.filter(|model| !says_the_same(before, book, model)).flatten().cloned().collect();
     if rows.is_empty() {
         return Ok(None);
     }
@@ -43,14 +40,24 @@ fn says_the_same(before: &[&PriceBook], book: &PriceBook, model: &[Row]) -> bool
     names.all(|name| {
         let known = before.iter().find_map(|before| Some((before, before.named(&row.provider, name)?)));
         known.is_some_and(|(before, known)| {
-            known.len() == model.len() && known.iter().zip(model).all(|(known, row)| prices(known) == prices(row) && hours(before, known) == hours(book, row))
+            known.len() == model.len()
+                && known.iter().zip(model).all(|(known, row)| prices(known) == prices(row) && hours(before, known) == hours(book, row))
         })
     })
 }
 
 /// A row without what says who says so: a set that is taken again names its new version on every row.
 fn prices(row: &Row) -> Row {
-    Row { aliases: Vec::new(), inferred: Vec::new(), source: String::new(), set: String::new(), note: None, ..row.clone() }
+    Row {
+        aliases: Vec::new(),
+        inferred: Vec::new(),
+        basis: Basis::default(),
+        source: String::new(),
+        set: String::new(),
+        retired: false,
+        note: None,
+        ..row.clone()
+    }
 }
 
 fn hours<'b>(book: &'b PriceBook, row: &Row) -> Vec<&'b Schedule> {

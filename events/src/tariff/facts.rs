@@ -127,7 +127,8 @@ impl<'de> Deserialize<'de> for PackedBook {
                 bytes.flatten().ok_or_else(|| E::custom("a packed price book is written in hex"))
             }
         }
-        let bytes = if deserializer.is_human_readable() { deserializer.deserialize_str(Bytes)? } else { deserializer.deserialize_bytes(Bytes)? };
+        let bytes =
+            if deserializer.is_human_readable() { deserializer.deserialize_str(Bytes)? } else { deserializer.deserialize_bytes(Bytes)? };
         Ok(PackedBook(bytes))
     }
 }

@@ -90,7 +90,15 @@ impl Tariff {
         agreed
             || match &swap.provider {
                 Some(provider) => {
-                    let terms = Terms { provider, family: provider, model: Some(&swap.to), request_model: None, tier: None, geo: None, certainty: Certainty::Reported };
+                    let terms = Terms {
+                        provider,
+                        family: provider,
+                        model: Some(&swap.to),
+                        request_model: None,
+                        tier: None,
+                        geo: None,
+                        certainty: Certainty::Reported,
+                    };
                     self.found(&terms).is_some()
                 }
                 None => self.maker_of(&swap.to).is_some(),

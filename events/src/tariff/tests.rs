@@ -2,8 +2,8 @@ mod decimal;
 
 use super::*;
 use crate::{
-    AgreedName, AgreedPrice, Command, Fact, Factor, Log, Multiplier, Projections, Rate, Rates, RequestKey, Seq, Sighting, Source, Span, Tier,
-    Tokens, Zone, decide,
+    AgreedName, AgreedPrice, Command, Fact, Factor, Log, Multiplier, Projections, Rate, Rates, RequestKey, Seq, Sighting, Source, Span,
+    Tier, Tokens, Zone, decide,
     query::{Dimension, Query, Reprice, RepriceAsOf, SpendBy, SpendByAnswer, View},
 };
 use decimal::Decimal;
@@ -111,7 +111,20 @@ impl Ledger {
     /// Opened again, from its checkpoint and without it, it says the same.
     fn reopened(self) -> Ledger {
         let Ledger { mut log, mut projections, book } = self;
-        let (folder, said) = (log.folder().to_owned(), format!("{:?}", projections.spend.total(Span::ALWAYS, crate::projections::Scope { filter: &crate::query::Filter::default(), home: "d0", projects: &crate::projections::ProjectNames::default() })));
+        let (folder, said) = (
+            log.folder().to_owned(),
+            format!(
+                "{:?}",
+                projections.spend.total(
+                    Span::ALWAYS,
+                    crate::projections::Scope {
+                        filter: &crate::query::Filter::default(),
+                        home: "d0",
+                        projects: &crate::projections::ProjectNames::default()
+                    }
+                )
+            ),
+        );
         log.flush().expect("flushes");
         log.checkpoint(&mut projections).expect("written");
         drop(log);
@@ -124,7 +137,11 @@ impl Ledger {
         drop(again);
         for made_anew in ["checkpoint", "store", "keys"] {
             let path = folder.join(made_anew);
-            if path.is_dir() { fs::remove_dir_all(path).expect("removed") } else { let _ = fs::remove_file(path); }
+            if path.is_dir() {
+                fs::remove_dir_all(path).expect("removed")
+            } else {
+                let _ = fs::remove_file(path);
+            }
         }
         let again = Ledger::open(&folder, &book);
         assert_eq!(format!("{:?}", again.projections.spend.total(Span::ALWAYS, scope)), said);
@@ -157,7 +174,11 @@ fn a_book_that_is_adopted_moves_no_figure_of_the_past() {
     assert_eq!((then.total.usd.to_string(), then.total.unpriced_calls), (usd("21"), 1));
 
     // Dearer, without the model that is gone, and with the one that had no price.
-    assert_eq!(ledger.adopt(&book(&[("one", "10", "20"), ("two", "3", "4"), ("new", "7", "8")]), noon(5)), 2, "the first book is written down too");
+    assert_eq!(
+        ledger.adopt(&book(&[("one", "10", "20"), ("two", "3", "4"), ("new", "7", "8")]), noon(5)),
+        2,
+        "the first book is written down too"
+    );
     ledger.see(&[call("e", "one", noon(6)), call("f", "two", noon(6)), call("g", "gone", noon(6)), call("h", "new", noon(6))], noon(6));
     let mut ledger = ledger.reopened();
     // What was known stays; what was unknown has a price now: 21 + 15, and 30 + 7 + 11 + 15 later.
@@ -179,7 +200,10 @@ fn a_book_that_is_adopted_moves_no_figure_of_the_past() {
 
     // The same book again, or one that says the same in another order, is no news.
     assert_eq!(ledger.adopt(&book(&[("two", "3", "4"), ("new", "7", "8"), ("one", "10", "20")]), noon(8)), 0);
-    assert_eq!(ledger.tell(Command::AdoptPriceBook { book: "<html>".into(), from: None }, noon(8)).expect_err("refused"), "this is no price book: a web page (HTML), not a price book");
+    assert_eq!(
+        ledger.tell(Command::AdoptPriceBook { book: "<html>".into(), from: None }, noon(8)).expect_err("refused"),
+        "this is no price book: a web page (HTML), not a price book"
+    );
     assert_eq!(ledger.total(), usd("99"));
 }
 
@@ -267,7 +291,9 @@ fn prices_that_make_no_sense_are_refused_with_the_reason() {
         let refused = ledger.tell(Command::SetPrice { price: wrong.clone() }, noon(2)).expect_err("refused");
         assert!(refused.contains(part), "{refused} {wrong:?}");
     }
-    assert!(ledger.tell(Command::UnsetPrice { name: name("two"), from: None }, noon(2)).expect_err("refused").contains("no price of yours"));
+    assert!(
+        ledger.tell(Command::UnsetPrice { name: name("two"), from: None }, noon(2)).expect_err("refused").contains("no price of yours")
+    );
     assert_eq!(ledger.total(), usd("3"));
 }
 
@@ -300,7 +326,7 @@ fn the_bundled_book_is_written_as_it_is_read_and_fits_the_journal() {
     let book = PriceBook::bundled();
     let adoption = first_edition(book).expect("it fits");
     let again = adoption.changes.unpack().expect("a book");
-    assert_eq!((again.id(), again.rows()), (book.id(), book.rows()));
+    assert!(again.id() == book.id() && again.rows().eq(book.rows()));
     assert_eq!(next_edition(&[book], &again, noon(1)).map(|news| news.is_none()), Ok(true));
 }
 
@@ -323,14 +349,16 @@ fn facts() -> impl Strategy<Value = Vec<Arc<Entry>>> {
     let model = || prop::sample::select(vec!["one", "two", "three", "mine", "odd"]);
     let fact = prop_oneof![
         prop::collection::btree_map(model(), (rate(), rate()), 1..4).prop_map(|models| {
-            let models: Vec<(&str, &str, &str)> = models.iter().map(|(model, (input, output))| (*model, input.as_str(), output.as_str())).collect();
+            let models: Vec<(&str, &str, &str)> =
+                models.iter().map(|(model, (input, output))| (*model, input.as_str(), output.as_str())).collect();
             let packed = PackedBook::pack(&book(&models)).expect("it is small");
-            Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "x".into(), from: Some(noon(0)), bundled: false, changes: packed }) }
+            Event::PriceBookAdopted {
+                adoption: Box::new(Adoption { id: "x".into(), from: Some(noon(0)), bundled: false, changes: packed }),
+            }
         }),
-        (model(), rate(), rate(), prop::option::of(1..28i64))
-            .prop_map(|(model, input, output, from)| Event::PriceSet {
-                price: Box::new(AgreedPrice { fills: from.is_none(), ..price(model, &input, &output, from.map(noon)) }),
-            }),
+        (model(), rate(), rate(), prop::option::of(1..28i64)).prop_map(|(model, input, output, from)| Event::PriceSet {
+            price: Box::new(AgreedPrice { fills: from.is_none(), ..price(model, &input, &output, from.map(noon)) }),
+        }),
         (model(), prop::option::of(1..28i64)).prop_map(|(model, from)| Event::PriceUnset { name: name(model), from: from.map(noon) }),
         (1..3_000u32, prop::option::of(1..28i64)).prop_map(|(thousandths, from)| Event::PricesMultiplied {
             multiplier: Multiplier {

@@ -26,9 +26,11 @@ impl List {
         if answer.own.is_empty() {
             text += "no prices of your own; set one with `tollbar prices set MODEL --input 3 --output 15`\n";
         } else {
-            let mut own = Table::new(3, &["model", "provider", "tier", "input", "cache read", "write 5m", "write 1h", "output", "from", "until"]);
+            let mut own =
+                Table::new(3, &["model", "provider", "tier", "input", "cache read", "write 5m", "write 1h", "output", "from", "until"]);
             for row in &answer.own {
-                let rates = [row.rates.input, row.rates.cache_read, row.rates.cache_write_5m, row.rates.cache_write_1h, row.rates.output].map(rate);
+                let rates =
+                    [row.rates.input, row.rates.cache_read, row.rates.cache_write_5m, row.rates.cache_write_1h, row.rates.output].map(rate);
                 let provider = if row.provider.is_empty() { "every" } else { &row.provider };
                 let names = [row.model.clone(), provider.to_owned(), row.tier.word().to_owned()];
                 own.row(names.into_iter().chain(rates).chain([row.from, row.until].map(when)).collect());

@@ -39,7 +39,8 @@ impl Missing {
                 like.join(", "),
             ]);
         }
-        let note = "names that look alike are a hint, no call is priced by them; `tollbar prices set MODEL --input 3 --output 15` prices one\n";
+        let note =
+            "names that look alike are a hint, no call is priced by them; `tollbar prices set MODEL --input 3 --output 15` prices one\n";
         print(&format!("{}{}", table.text(), table::dim(note)))
     }
 }

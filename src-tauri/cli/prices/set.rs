@@ -145,7 +145,10 @@ impl Unset {
 impl Multiply {
     pub(in crate::cli) fn run(self) -> Result<(), Fault> {
         let factor = Factor::parse(&self.factor).ok_or_else(|| {
-            Fault::refused(format!("{:?} is no multiplier", self.factor), "write it like 1.2 or 0.9: above 0, at most 100, with at most three places")
+            Fault::refused(
+                format!("{:?} is no multiplier", self.factor),
+                "write it like 1.2 or 0.9: above 0, at most 100, with at most three places",
+            )
         })?;
         let multiplier = Multiplier { provider: self.provider.clone(), factor, from: self.from.as_deref().map(instant).transpose()? };
         let note = "your own prices and what providers report are not multiplied\n";
@@ -192,8 +195,13 @@ fn tell(command: Command, json: bool, what: &str, note: &str) -> Result<(), Faul
     let mut text = format!("{what}\n{note}");
     match done.newly_priced_calls {
         0 => {}
-        calls @ 1.. => text += &format!("{} that had no price: {} now\n", calls_word(calls), if calls == 1 { "has one" } else { "have one" }),
-        calls => text += &format!("{} no price any more\n", if calls == -1 { "1 call has".into() } else { format!("{} have", calls_word(-calls)) }),
+        calls @ 1.. => {
+            text += &format!("{} that had no price: {} now\n", calls_word(calls), if calls == 1 { "has one" } else { "have one" })
+        }
+        calls => {
+            text +=
+                &format!("{} no price any more\n", if calls == -1 { "1 call has".into() } else { format!("{} have", calls_word(-calls)) })
+        }
     }
     if done.before_usd != done.after_usd {
         text += &format!("all recorded calls: {} before, {} now\n", words::dollars(done.before_usd), words::dollars(done.after_usd));
@@ -212,7 +220,8 @@ fn all(ledger: &Ledger) -> Result<Spend, Fault> {
 fn rate(text: &Option<String>) -> Result<Option<Rate>, Fault> {
     let read = |text: &String| {
         let plain = text.trim().strip_prefix('$').unwrap_or(text.trim());
-        Rate::per_million(plain).ok_or_else(|| Fault::refused(format!("{text:?} is no rate"), "give dollars per million tokens, like 3 or 0.15"))
+        Rate::per_million(plain)
+            .ok_or_else(|| Fault::refused(format!("{text:?} is no rate"), "give dollars per million tokens, like 3 or 0.15"))
     };
     text.as_ref().map(read).transpose()
 }

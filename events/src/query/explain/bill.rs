@@ -9,7 +9,14 @@ use crate::{
 
 /// What was consumed where nothing prices it.
 pub(super) fn consumed(usage: &Usage) -> Vec<CostLine> {
-    let line = |(class, units, scaled): (&str, u64, bool)| CostLine { class: class.to_owned(), units, rate: None, amount: None, inferred: false, scaled };
+    let line = |(class, units, scaled): (&str, u64, bool)| CostLine {
+        class: class.to_owned(),
+        units,
+        rate: None,
+        amount: None,
+        inferred: false,
+        scaled,
+    };
     units(usage).map(line).collect()
 }
 

@@ -1,11 +1,6 @@
 //! What calls have in common that decides where they are counted and by what they are priced.
 
-use crate::{
-    Certainty, Usage,
-    log::segment::Profile,
-    prices::Terms,
-    projections::Names,
-};
+use crate::{Certainty, Usage, log::segment::Profile, prices::Terms, projections::Names};
 
 /// Names and terms of some calls.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]

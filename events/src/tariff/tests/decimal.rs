@@ -48,7 +48,11 @@ impl Decimal {
         let mut digits = self.digits.clone();
         digits.resize(digits.len().max(cut + 1), 0);
         let kept = Decimal { digits: digits[cut..].to_vec(), places };
-        let half = (digits[cut - 1].cmp(&5)).then(if digits[..cut - 1].iter().any(|digit| *digit > 0) { Ordering::Greater } else { Ordering::Equal });
+        let half = (digits[cut - 1].cmp(&5)).then(if digits[..cut - 1].iter().any(|digit| *digit > 0) {
+            Ordering::Greater
+        } else {
+            Ordering::Equal
+        });
         let up = half == Ordering::Greater || (half == Ordering::Equal && kept.digits[0] % 2 == 1);
         if up { kept.plus(&Decimal { digits: vec![1], places }) } else { kept }
     }
