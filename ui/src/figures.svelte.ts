@@ -39,6 +39,10 @@ export class Figures {
   connection = $state<'connecting' | Connection>('connecting');
   /** When the last round of questions was answered, by the browser's clock. */
   answeredAt = $state(0);
+  /** Grows whenever the log changed, or time passed: what other pages asked is old then. */
+  changes = $state(0);
+  /** Whether the page of today is looked at; else only what stands around every page is asked for. */
+  #whole = true;
 
   /** Asks again, soon. */
   readonly refresh: () => void;
@@ -52,16 +56,27 @@ export class Figures {
   /** Begins to ask and to watch. Returns what ends both. */
   start(): () => void {
     this.refresh();
-    const passing = setInterval(this.refresh, TIME_PASSES_MS);
-    const stop = this.#ledger.watch(this.refresh, (state) => {
+    const changed = () => {
+      this.changes += 1;
+      this.refresh();
+    };
+    const passing = setInterval(changed, TIME_PASSES_MS);
+    const stop = this.#ledger.watch(changed, (state) => {
       const back = state === 'connected' && this.connection === 'lost';
       this.connection = state;
-      if (back) this.refresh();
+      if (back) changed();
     });
     return () => {
       clearInterval(passing);
       stop();
     };
+  }
+
+  /** Whether the page of today is looked at. */
+  look(whole: boolean): void {
+    const more = whole && !this.#whole;
+    this.#whole = whole;
+    if (more) this.refresh();
   }
 
   /** Rejects with a `LedgerFault` that says why the wish was refused. */
@@ -82,15 +97,15 @@ export class Figures {
           filter: { project: null, model: null, provider: null, client: null, device: null },
         }),
       );
-    await Promise.all([
-      this.today.take(today),
+    const frame = [this.today.take(today), this.health.take(ask.ask('health', {}))];
+    const page = () => [
       this.budgets.take(ask.ask('budgets', {})),
       this.recent.take(ask.ask('recent', { limit: RECENT_CALLS })),
-      this.health.take(ask.ask('health', {})),
       this.days.take(since(['day'])),
       this.models.take(since(['model'])),
       this.daysByModel.take(since(['day', 'model'])),
-    ]);
+    ];
+    await Promise.all(this.#whole ? [...frame, ...page()] : frame);
     if (this.today.fault === null) this.answeredAt = Date.now();
     if (this.today.fault?.stale === true) this.connection = 'stale';
   }

@@ -49,6 +49,12 @@ export function dayShort(day: string): string {
   return `${at.day} ${at.month}`;
 }
 
+/** `22 Nov 2026` */
+export function dayFull(day: string): string {
+  const at = dayFields(day);
+  return `${at.day} ${at.month} ${at.year}`;
+}
+
 /** `November` */
 export function monthName(day: string): string {
   return new Intl.DateTimeFormat('en-GB', { month: 'long', timeZone: 'UTC' }).format(new Date(`${day}T00:00:00Z`));

@@ -73,5 +73,7 @@ export const unsigned = (exact: string) => exact.replace(/^-/, '');
 
 export const isZero = (exact: string) => pico(exact) === 0n;
 
+export const isNegative = (exact: string) => exact.startsWith('-') && !isZero(exact);
+
 /** For the geometry of charts only: lengths on a screen, never a shown value. */
 export const toGeometry = (exact: string) => Number(exact);

@@ -1,0 +1,129 @@
+// What is supposed: which calls, and what else would have been true of them. Words and questions; no money.
+
+import type { Day, Reprice } from '../api/types';
+import { dayFull, dayPlus, monthName } from '../format/dates';
+
+export const SPANS = ['month', 'last-month', '90d', 'year'] as const;
+export type SpanName = (typeof SPANS)[number];
+
+/** In the place of a model's name: the one that cost most, whichever that is. */
+export const DEAREST = '';
+/** In the place of a model's name: each of them. */
+export const EVERY = '*';
+
+export type Scenario = {
+  span: SpanName;
+  project: string | null;
+  /** The model whose calls another would have answered: a name, {@link DEAREST} or {@link EVERY}. */
+  from: string;
+  /** The model that would have answered; `null`: the same. */
+  to: string | null;
+  /** At which prices: those of each call's time, today's, or those of a day. */
+  prices: 'call' | 'today' | { day: Day };
+  batch: boolean;
+  shortCache: boolean;
+};
+
+export const AS_IT_WAS: Scenario = { span: 'month', project: null, from: DEAREST, to: null, prices: 'call', batch: false, shortCache: false };
+
+/** The first and the last day of a span, in the calendar of the ledger's zone. */
+export function daysOf(span: SpanName, today: Day): { first: Day; last: Day } {
+  switch (span) {
+    case 'month':
+      return { first: `${today.slice(0, 7)}-01`, last: today };
+    case 'last-month': {
+      const last = dayPlus(`${today.slice(0, 7)}-01`, -1);
+      return { first: `${last.slice(0, 7)}-01`, last };
+    }
+    case '90d':
+      return { first: dayPlus(today, -89), last: today };
+    case 'year':
+      return { first: dayPlus(today, -364), last: today };
+  }
+}
+
+/** `November`, `October`, `the last 90 days`. */
+export function spanWords(span: SpanName, today: Day): string {
+  switch (span) {
+    case 'month':
+    case 'last-month':
+      return monthName(daysOf(span, today).first);
+    case '90d':
+      return 'the last 90 days';
+    case 'year':
+      return 'the last year';
+  }
+}
+
+/** Whether nothing is supposed: the sums are the same by definition. */
+export const isAsItWas = (scenario: Scenario) =>
+  scenario.to === null && scenario.prices === 'call' && !scenario.batch && !scenario.shortCache;
+
+/** The models whose calls another would have answered. `used`: those of the span, dearest first. */
+export function replaced(scenario: Scenario, used: string[]): string[] {
+  if (scenario.to === null) return [];
+  const from = scenario.from === EVERY ? used : [scenario.from === DEAREST ? used[0] : scenario.from];
+  return from.filter((model) => model !== undefined).filter((model) => model !== scenario.to);
+}
+
+export type Question = Omit<Reprice, 'by'>;
+
+export function questionOf(scenario: Scenario, used: string[], today: Day): Question {
+  const { to } = scenario;
+  return {
+    as_of: typeof scenario.prices === 'string' ? scenario.prices : { instant: middayOf(scenario.prices.day) },
+    book: null,
+    ...daysOf(scenario.span, today),
+    filter: { project: scenario.project, model: null, provider: null, client: null, device: null },
+    models: to === null ? [] : replaced(scenario, used).map((from) => ({ from, to })),
+    tier: scenario.batch ? 'batch' : null,
+    cache_ttl: scenario.shortCache ? '5m' : null,
+  };
+}
+
+/** Midday in UTC lies within the same day of nearly every zone; a price that changes at midnight does not fall beside it. */
+const middayOf = (day: Day) => `${day}T12:00:00Z`;
+
+/** `claude-opus-5-5 → claude-sonnet-5-5, by batch, at today's prices`; of what nothing is supposed `as it was`. */
+export function scenarioWords(scenario: Scenario, used: string[]): string {
+  const models = replaced(scenario, used);
+  const words: string[] = [];
+  if (scenario.to !== null && models.length > 0) {
+    words.push(`${scenario.from === EVERY ? 'every model' : (models[0] ?? '')} → ${scenario.to}`);
+  }
+  if (scenario.batch) words.push('by batch');
+  if (scenario.shortCache) words.push('caches written for 5 minutes');
+  if (scenario.prices === 'today') words.push('at today’s prices');
+  else if (scenario.prices !== 'call') words.push(`at the prices of ${dayFull(scenario.prices.day)}`);
+  return words.length === 0 ? 'as it was' : words.join(', ');
+}
+
+/** For the address bar; what is as usual is left out. */
+export function paramsOf(scenario: Scenario): URLSearchParams {
+  const params = new URLSearchParams();
+  const { span, project, from, to, prices, batch, shortCache } = scenario;
+  if (span !== AS_IT_WAS.span) params.set('span', span);
+  if (project !== null) params.set('project', project);
+  if (from !== DEAREST) params.set('from', from);
+  if (to !== null) params.set('to', to);
+  if (prices !== 'call') params.set('prices', typeof prices === 'string' ? prices : prices.day);
+  if (batch) params.set('batch', '');
+  if (shortCache) params.set('cache', '5m');
+  return params;
+}
+
+/** What the address bar says; of what it does not say or says wrongly, the usual. */
+export function scenarioOf(params: URLSearchParams): Scenario {
+  const prices = params.get('prices') ?? '';
+  return {
+    span: SPANS.find((span) => span === params.get('span')) ?? AS_IT_WAS.span,
+    project: params.get('project'),
+    from: params.get('from') ?? DEAREST,
+    to: params.get('to'),
+    prices: prices === 'today' ? 'today' : isDay(prices) ? { day: prices } : 'call',
+    batch: params.has('batch'),
+    shortCache: params.get('cache') === '5m',
+  };
+}
+
+export const isDay = (text: string): text is Day => /^\d{4}-\d\d-\d\d$/.test(text) && !Number.isNaN(Date.parse(`${text}T00:00:00Z`));
