@@ -119,7 +119,7 @@ fn replay(folder: &Path, events: u64) {
     let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None };
     let question = Reprice {
         as_of: RepriceAsOf::Today,
-        book: None,
+        book: None, models: Vec::new(), tier: None, cache_ttl: None,
         first: None,
         last: None,
         filter: Filter::default(),

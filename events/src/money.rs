@@ -134,6 +134,7 @@ impl<'de> Deserialize<'de> for Usd {
 ///
 /// As JSON the decimal string in dollars per million units, the unit in which price pages are written (`"3"`, `"0.003625"`).
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Rate(i128);
 
 impl Rate {

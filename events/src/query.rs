@@ -2,10 +2,15 @@
 //!
 //! Money appears in answers only. The window computes none: what it shows stands here.
 
+mod advice;
 mod budgets;
 mod calls;
 mod days;
+mod explain;
 mod health;
+mod missing;
+mod models;
+mod plans;
 mod recent;
 mod reprice;
 mod spend_by;
@@ -16,11 +21,16 @@ use crate::{Log, LogError, Projections, Timestamp, Zone, projections::Scope};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::projections::Spend;
+pub use advice::{Advice, AdviceAnswer, Idea, IdeaKind};
 pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
 pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
+pub use explain::{CostFactor, CostLine, EntryFacts, Explain, ExplainAnswer, Matched, PriceFacts};
 pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
+pub use missing::{Missing, MissingAnswer, MissingRow, NearName};
+pub use models::{BookFacts, ModelPrice, Models, ModelsAnswer};
+pub use plans::{Plan, PlanMonth, Plans, PlansAnswer};
 pub use recent::{Recent, RecentAnswer};
-pub use reprice::{Reprice, RepriceAnswer, RepriceAsOf, RepriceRow};
+pub use reprice::{CacheTtl, ModelSwap, Reprice, RepriceAnswer, RepriceAsOf, RepriceRates, RepriceRow};
 pub use spend_by::{Dimension, Filter, SpendBy, SpendByAnswer, SpendRow};
 pub use today::{HourSpend, Today, TodayAnswer};
 pub use upkeep::{Size, Verify};

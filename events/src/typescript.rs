@@ -3,8 +3,9 @@
 use crate::{
     Command,
     query::{
-        Budgets, BudgetsAnswer, Calls, CallsAnswer, Fault, Health, HealthAnswer, Query, Recent, RecentAnswer, Reprice, RepriceAnswer,
-        SpendBy, SpendByAnswer, Today, TodayAnswer,
+        Advice, AdviceAnswer, Budgets, BudgetsAnswer, Calls, CallsAnswer, Explain, ExplainAnswer, Fault, Health, HealthAnswer, Missing,
+        MissingAnswer, Models, ModelsAnswer, Plans, PlansAnswer, Query, Recent, RecentAnswer, Reprice, RepriceAnswer, SpendBy,
+        SpendByAnswer, Today, TodayAnswer,
     },
 };
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path};
@@ -42,7 +43,8 @@ fn the_types_of_the_window_are_those_of_the_ledger() {
         )+};
     }
     question!(Today => TodayAnswer, SpendBy => SpendByAnswer, Budgets => BudgetsAnswer, Recent => RecentAnswer, Health => HealthAnswer,
-        Reprice => RepriceAnswer, Calls => CallsAnswer);
+        Reprice => RepriceAnswer, Calls => CallsAnswer, Models => ModelsAnswer, Missing => MissingAnswer, Explain => ExplainAnswer,
+        Advice => AdviceAnswer, Plans => PlansAnswer);
     all.visit::<Command>();
     all.visit::<Fault>();
 

@@ -48,6 +48,9 @@ impl Reprice {
         let question = Question {
             as_of,
             book: self.book.as_ref().map(read_book).transpose()?,
+            models: Vec::new(),
+            tier: None,
+            cache_ttl: None,
             first: self.which.since,
             last: self.which.until,
             filter: self.which.filter(),

@@ -18,7 +18,9 @@ use axum::{
 };
 use events::{
     Command,
-    query::{Budgets, Calls, Fault, FaultCode, Health, Query, Recent, Reprice, Size, SpendBy, Today, Verify},
+    query::{
+        Advice, Budgets, Calls, Explain, Fault, FaultCode, Health, Missing, Models, Plans, Query, Recent, Reprice, Size, SpendBy, Today, Verify,
+    },
 };
 use serde::Serialize;
 use std::{convert::Infallible, sync::Arc, time::Duration};
@@ -162,6 +164,11 @@ fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>
         Health::NAME => asked::<Health>(writer, body),
         Reprice::NAME => asked::<Reprice>(writer, body),
         Calls::NAME => asked::<Calls>(writer, body),
+        Models::NAME => asked::<Models>(writer, body),
+        Missing::NAME => asked::<Missing>(writer, body),
+        Explain::NAME => asked::<Explain>(writer, body),
+        Advice::NAME => asked::<Advice>(writer, body),
+        Plans::NAME => asked::<Plans>(writer, body),
         Size::NAME => asked::<Size>(writer, body),
         Verify::NAME => asked::<Verify>(writer, body),
         _ => Err(Fault::new(FaultCode::NotFound, format!("there is no question {name:?}"), "see docs/CONTROL-API.md for all of them")),

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 /// One dated price of one model. As JSON one line of a price book; fields that are not known here are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Row {
     /// Whose price: `openai`, `anthropic`, `google`, `azure`.
     pub provider: String,
@@ -71,6 +72,7 @@ fn short<S: Serializer>(at: &Option<Timestamp>, serializer: S) -> Result<S::Ok, 
 
 /// What a call costs whose prompt is larger than `above`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Band {
     /// In tokens. A prompt of exactly so many is still below (a provider that counts "from 200,000" is written as above 199,999).
     pub above: u64,
@@ -81,6 +83,7 @@ pub struct Band {
 /// How a call is served, where that has a price of its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub enum Tier {
     /// As every call that asks for nothing else.
     #[default]
@@ -126,6 +129,7 @@ impl Tier {
 
 /// A multiplier, exact to thousandths. As JSON a decimal string (`"1.1"`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[cfg_attr(test, derive(ts_rs::TS), ts(type = "string"))]
 pub struct Factor(u32);
 
 impl Factor {
@@ -169,6 +173,7 @@ macro_rules! rates {
         /// A class without a rate is not free: it cannot be priced.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
+        #[cfg_attr(test, derive(ts_rs::TS))]
         pub struct Rates {
             $(#[doc = concat!("For `", stringify!($class), "`.")] #[serde(skip_serializing_if = "Option::is_none")] pub $class: Option<Rate>,)+
             /// For each web search that the provider ran.

@@ -11,6 +11,7 @@ const UNIX_EPOCH_FROM_CE_DAYS: i64 = 719_163;
 
 /// That a row's tokens cost `factor` times as much during the hours of a schedule.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Hours {
     /// The name of a schedule of the same book.
     pub schedule: String,

@@ -2,7 +2,7 @@
 
 use super::{Dimension, Fault, Filter, Query, View, days::Days, spend_by, storage_fault};
 use crate::{
-    AsOf, Day, Event, PriceBook, Span, Summary, Timestamp, Usd,
+    AsOf, Day, Event, PriceBook, Row, Span, Summary, Tier, Timestamp, Usd,
     log::segment::{Columns, Profile, Side},
     prices::{Rated, Terms},
     projections::{LabelId, Labels, Names, RatedTerms, Scope, rows},
@@ -20,6 +20,15 @@ pub struct Reprice {
     /// A price book in JSON to use instead of the one in force.
     #[serde(default)]
     pub book: Option<String>,
+    /// As if calls of some models had been made of others. The first that fits a call holds.
+    #[serde(default)]
+    pub models: Vec<ModelSwap>,
+    /// As if every call had been served so. A model that has no such price is unpriced.
+    #[serde(default)]
+    pub tier: Option<Tier>,
+    /// As if all that was written to a cache of five minutes or one hour had been written for so long.
+    #[serde(default)]
+    pub cache_ttl: Option<CacheTtl>,
     /// The first day, from the first call on if not named.
     #[serde(default)]
     pub first: Option<Day>,
@@ -42,8 +51,36 @@ pub enum RepriceAsOf {
     Today,
     /// Those of an instant.
     Instant(Timestamp),
-    /// Those of each call's own time (under another book).
+    /// Those of each call's own time (under another book, or as another model).
     Call,
+    /// Those of each call's own time, by what the log knew of prices at an instant: what a summary said then.
+    Known(Timestamp),
+}
+
+/// As if calls of one model had been made of another.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ModelSwap {
+    /// The model of the calls, by the name they have or by what is left of it without date, region and reseller; every model, if not named.
+    #[serde(default)]
+    pub from: Option<String>,
+    /// The model by whose prices they are priced.
+    pub to: String,
+    /// Whose price of it; the calls' own provider's if not named, or else its maker's.
+    #[serde(default)]
+    pub provider: Option<String>,
+}
+
+/// How long what is written to a cache lives there (Anthropic).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub enum CacheTtl {
+    /// Five minutes.
+    #[serde(rename = "5m")]
+    FiveMinutes,
+    /// One hour.
+    #[serde(rename = "1h")]
+    OneHour,
 }
 
 /// The answer to [`Reprice`].
@@ -58,6 +95,32 @@ pub struct RepriceAnswer {
     pub total: RepriceRow,
     /// By day ascending where the first dimension is the day; else the greatest difference first.
     pub rows: Vec<RepriceRow>,
+    /// By which prices: one for each kind of calls, the greatest difference first.
+    pub rates: Vec<RepriceRates>,
+    /// What is taken for granted, in sentences.
+    pub assumes: Vec<String>,
+}
+
+/// By which prices some calls were priced then and now.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct RepriceRates {
+    /// Who was called.
+    pub provider: String,
+    /// The model that answered.
+    pub model: Option<String>,
+    /// How it was served, in the provider's word.
+    pub tier: Option<String>,
+    /// The calls.
+    pub calls: u64,
+    /// What they cost as of each call.
+    pub then_usd: Usd,
+    /// What they cost at the prices asked for.
+    pub now_usd: Usd,
+    /// The prices that held at the times of the calls, in order of time; none where the cost was reported or there is no price.
+    pub then: Vec<Row>,
+    /// The prices asked for.
+    pub now: Vec<Row>,
 }
 
 /// What one combination of names cost then, and would cost now.
@@ -96,7 +159,7 @@ impl Query for Reprice {
         let as_of = match self.as_of {
             RepriceAsOf::Today => AsOf::Instant(now),
             RepriceAsOf::Instant(at) => AsOf::Instant(at),
-            RepriceAsOf::Call => AsOf::Call,
+            RepriceAsOf::Call | RepriceAsOf::Known(_) => AsOf::Call,
         };
         let span = view.zone.days_span(first, last);
         let mut sums = Sums {
@@ -116,7 +179,7 @@ impl Query for Reprice {
             let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
             spend_by::day_order(&self.by, &one.names, &other.names).then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
         });
-        Ok(RepriceAnswer { first, last, total, rows })
+        Ok(RepriceAnswer { first, last, total, rows, rates: Vec::new(), assumes: Vec::new() })
     }
 }
 

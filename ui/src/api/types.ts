@@ -1,6 +1,86 @@
 // Generated from the Rust types by `UPDATE_TYPES=1 cargo test -p events typescript`. Do not edit.
 
 /**
+ * What would have been cheaper?
+ */
+export type Advice = { 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, 
+/**
+ * Models to compare with; where none is named, the others that the log knows.
+ */
+models: Array<string>, };
+
+/**
+ * The answer to [`Advice`].
+ */
+export type AdviceAnswer = { 
+/**
+ * The first day that is counted.
+ */
+first: Day, 
+/**
+ * The last day that is counted.
+ */
+last: Day, 
+/**
+ * The calls.
+ */
+calls: number, 
+/**
+ * What they cost.
+ */
+usd: Usd, 
+/**
+ * What saves most first; what would have cost more is told too, last.
+ */
+ideas: Array<Idea>, };
+
+/**
+ * What a call costs whose prompt is larger than `above`.
+ */
+export type Band = { 
+/**
+ * In tokens. A prompt of exactly so many is still below (a provider that counts "from 200,000" is written as above 199,999).
+ */
+above: number, 
+/**
+ * The rates that differ from the row's.
+ */
+rates: Rates, };
+
+/**
+ * A book, and from when on it holds.
+ */
+export type BookFacts = { 
+/**
+ * SHA-256 of its bytes, in hex.
+ */
+id: string, 
+/**
+ * From when on calls are priced by it; from ever, where not given.
+ */
+from: Timestamp | null, 
+/**
+ * Whether it is the one that the program ships with.
+ */
+bundled: boolean, 
+/**
+ * How many prices it has, or how many it changes where it is not the first.
+ */
+rows: number, };
+
+/**
  * An amount that shall not be exceeded in a period.
  */
 export type Budget = { 
@@ -105,6 +185,11 @@ export type BudgetsAnswer = {
  * Each budget in its present period.
  */
 budgets: Array<BudgetState>, };
+
+/**
+ * How long what is written to a cache lives there (Anthropic).
+ */
+export type CacheTtl = "5m" | "1h";
 
 /**
  * One row per call, or per summary of several. The names are an interface that scripts rely on.
@@ -318,6 +403,48 @@ name: string, };
 export type CostBasis = "reported" | "book" | "unpriced";
 
 /**
+ * What lines are multiplied by.
+ */
+export type CostFactor = { 
+/**
+ * Why, in words: a region, hours of the day, the user's multiplier.
+ */
+why: string, 
+/**
+ * By how much.
+ */
+factor: Factor, };
+
+/**
+ * What was consumed of one class.
+ */
+export type CostLine = { 
+/**
+ * The class of tokens, or `web_search`.
+ */
+class: string, 
+/**
+ * How many tokens or searches.
+ */
+units: number, 
+/**
+ * In dollars per million; `null` where the price says nothing of the class.
+ */
+rate: Rate | null, 
+/**
+ * Dollars, exact, with up to eighteen places, before any factor.
+ */
+amount: string | null, 
+/**
+ * Whether no source lists the rate, and it follows from the provider's rules.
+ */
+inferred: boolean, 
+/**
+ * Whether factors for regions and hours apply to it.
+ */
+scaled: boolean, };
+
+/**
  * A calendar day in some zone. As JSON `2026-11-22`.
  */
 export type Day = string;
@@ -351,6 +478,90 @@ proxy: ProxyFacts | null,
  * What the user should know: one line each.
  */
 warnings: Array<string>, };
+
+/**
+ * An entry of the log about a call.
+ */
+export type EntryFacts = { 
+/**
+ * Its place.
+ */
+seq: Seq, 
+/**
+ * When it was written; `null` where the store no longer tells.
+ */
+recorded_at: Timestamp | null, 
+/**
+ * Who had seen the call by then.
+ */
+sources: Array<Source>, 
+/**
+ * How far the tokens could be trusted by then.
+ */
+certainty: Certainty, 
+/**
+ * All billed tokens by then.
+ */
+tokens: number, };
+
+/**
+ * Why does one call cost what it costs?
+ */
+export type Explain = { 
+/**
+ * Its key, or the beginning of one (eight digits and more), or the provider's id of the answer or request.
+ */
+call: string, };
+
+/**
+ * The answer to [`Explain`].
+ */
+export type ExplainAnswer = { 
+/**
+ * The call as the export shows it, with its cost and where that comes from.
+ */
+call: CallRow, 
+/**
+ * The model that was asked for, where it differs from the one that answered.
+ */
+request_model: string | null, 
+/**
+ * Where it was served, where that has a price.
+ */
+geo: string | null, 
+/**
+ * Whose word decides, in a sentence.
+ */
+reason: string, 
+/**
+ * What the call costs by list, whoever's word decides; `null` where there is no price.
+ */
+listed_usd: Usd | null, 
+/**
+ * What is not rounded yet of `listed_usd`: dollars with up to eighteen places.
+ */
+listed_exact: string | null, 
+/**
+ * The price that makes `listed_usd`.
+ */
+price: PriceFacts | null, 
+/**
+ * What was consumed, class by class.
+ */
+lines: Array<CostLine>, 
+/**
+ * What the lines are multiplied by, in order.
+ */
+factors: Array<CostFactor>, 
+/**
+ * Every entry of the log that speaks of the call, oldest first.
+ */
+entries: Array<EntryFacts>, };
+
+/**
+ * A multiplier, exact to thousandths. As JSON a decimal string (`"1.1"`).
+ */
+export type Factor = string;
 
 /**
  * What went wrong at the edge, for a reader: one line of cause, one line of what to do.
@@ -480,9 +691,442 @@ ahead: boolean,
 spend: Spend, };
 
 /**
+ * That a row's tokens cost `factor` times as much during the hours of a schedule.
+ */
+export type Hours = { 
+/**
+ * The name of a schedule of the same book.
+ */
+schedule: string, 
+/**
+ * By how much.
+ */
+factor: Factor, };
+
+/**
+ * One thing that could have been otherwise.
+ */
+export type Idea = { 
+/**
+ * Of which kind.
+ */
+kind: IdeaKind, 
+/**
+ * What would be otherwise, in a line.
+ */
+title: string, 
+/**
+ * The model, client or plan that it is about.
+ */
+from: string | null, 
+/**
+ * What would take its place.
+ */
+to: string | null, 
+/**
+ * The calls that it is about.
+ */
+calls: number, 
+/**
+ * What they cost.
+ */
+then_usd: Usd, 
+/**
+ * What they would have cost.
+ */
+now_usd: Usd, 
+/**
+ * What is saved; less than zero where it would have cost more.
+ */
+saves_usd: Usd, 
+/**
+ * Calls that lack a price then or now, and so stand in neither sum.
+ */
+unpriced_calls: number, 
+/**
+ * What it takes for granted, in sentences.
+ */
+assumes: Array<string>, };
+
+/**
+ * What could have been otherwise.
+ */
+export type IdeaKind = "model" | "cache_ttl" | "batch" | "plan";
+
+/**
+ * How a call's model leads to a price.
+ */
+export type Matched = "exact" | "alias" | "inexact";
+
+/**
+ * Which calls have no price? Those about whose tokens nothing is known are not among them: no price would help.
+ */
+export type Missing = { 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, };
+
+/**
+ * The answer to [`Missing`].
+ */
+export type MissingAnswer = { 
+/**
+ * The first day that is counted.
+ */
+first: Day, 
+/**
+ * The last day that is counted.
+ */
+last: Day, 
+/**
+ * All calls without a price.
+ */
+calls: number, 
+/**
+ * Their tokens.
+ */
+tokens: number, 
+/**
+ * Most tokens first.
+ */
+rows: Array<MissingRow>, };
+
+/**
+ * Calls without a price that have all in common that decides about one.
+ */
+export type MissingRow = { 
+/**
+ * Who was called.
+ */
+provider: string, 
+/**
+ * The model, where one is known.
+ */
+model: string | null, 
+/**
+ * How it was served, in the provider's word.
+ */
+tier: string | null, 
+/**
+ * Why there is no price.
+ */
+reason: string, 
+/**
+ * The calls.
+ */
+calls: number, 
+/**
+ * Tokens that went in, cached ones included.
+ */
+tokens_in: number, 
+/**
+ * Tokens that came out.
+ */
+tokens_out: number, 
+/**
+ * The first of them.
+ */
+first_at: Timestamp, 
+/**
+ * The last of them.
+ */
+last_at: Timestamp, 
+/**
+ * Priced models whose names look alike, the likest first. A hint for a reader: no call is priced by it.
+ */
+nearest: Array<NearName>, };
+
+/**
+ * One dated price.
+ */
+export type ModelPrice = { 
+/**
+ * Whether it is the user's own.
+ */
+custom: boolean, 
+/**
+ * What the provider's book prices are multiplied by, where the user said so.
+ */
+multiplier: Factor | null, 
+/**
+ * Whose price: `openai`, `anthropic`, `google`, `azure`.
+ */
+provider: string, 
+/**
+ * The model as the provider writes it.
+ */
+model: string, 
+/**
+ * Other exact names of the model. It is enough that one row of a model has them.
+ */
+aliases?: Array<string>, 
+/**
+ * How it is served.
+ */
+tier?: Tier, 
+/**
+ * The first instant at which it holds; always before, where not given.
+ */
+from?: Timestamp | null, 
+/**
+ * The first instant at which it no longer holds; for ever, where not given.
+ */
+until?: Timestamp | null, 
+/**
+ * The rates, up to the first band.
+ */
+rates: Rates, 
+/**
+ * What larger prompts cost, ascending. The whole call is billed at the last band that its prompt exceeds.
+ */
+bands?: Array<Band>, 
+/**
+ * By which factor tokens cost more where they are processed in a region (`us`).
+ */
+geo?: { [key in string]: Factor }, 
+/**
+ * By which factor tokens cost more (or less) at hours of the day.
+ */
+hours?: Hours | null, 
+/**
+ * Classes whose rate no source lists, and which follow from the provider's rules (a cache without discount costs as input does).
+ */
+inferred?: Array<string>, 
+/**
+ * Where it is published.
+ */
+source: string, 
+/**
+ * Which data set told it.
+ */
+set: string, 
+/**
+ * What a reader should know of it.
+ */
+note?: string | null, };
+
+/**
+ * As if calls of one model had been made of another.
+ */
+export type ModelSwap = { 
+/**
+ * The model of the calls, by the name they have or by what is left of it without date, region and reseller; every model, if not named.
+ */
+from: string | null, 
+/**
+ * The model by whose prices they are priced.
+ */
+to: string, 
+/**
+ * Whose price of it; the calls' own provider's if not named, or else its maker's.
+ */
+provider: string | null, };
+
+/**
+ * What do models cost? The prices in force, the user's own first.
+ */
+export type Models = { 
+/**
+ * Only models whose name or alias has this in it, in any case of letters.
+ */
+name: string | null, 
+/**
+ * Only this provider's.
+ */
+provider: string | null, 
+/**
+ * The prices of an instant, now if not named.
+ */
+as_of: Timestamp | null, 
+/**
+ * Only prices that begin later than that.
+ */
+upcoming: boolean, };
+
+/**
+ * The answer to [`Models`].
+ */
+export type ModelsAnswer = { 
+/**
+ * As of when.
+ */
+at: Timestamp, 
+/**
+ * The books in force one after the other, oldest first.
+ */
+books: Array<BookFacts>, 
+/**
+ * By provider, model, tier and time.
+ */
+rows: Array<ModelPrice>, };
+
+/**
+ * A model of the book.
+ */
+export type NearName = { 
+/**
+ * Whose.
+ */
+provider: string, 
+/**
+ * Its name.
+ */
+model: string, };
+
+/**
  * How a budget's time is cut.
  */
 export type Period = "day" | "week" | "month";
+
+/**
+ * A subscription, as the configuration has it.
+ */
+export type Plan = { 
+/**
+ * Its name: `claude-max`.
+ */
+name: string, 
+/**
+ * What it costs a month.
+ */
+monthly: Usd, 
+/**
+ * Only calls by this client are covered.
+ */
+client: string | null, 
+/**
+ * Only calls to this provider are covered.
+ */
+provider: string | null, 
+/**
+ * Its first day; from ever, if not named.
+ */
+from: Day | null, 
+/**
+ * Its last day; for ever, if not named.
+ */
+until: Day | null, };
+
+/**
+ * One plan in one month.
+ */
+export type PlanMonth = { 
+/**
+ * The plan.
+ */
+plan: string, 
+/**
+ * The month's first day that the plan covers.
+ */
+first: Day, 
+/**
+ * The last such day.
+ */
+last: Day, 
+/**
+ * Whether the month is over.
+ */
+over: boolean, 
+/**
+ * What was paid.
+ */
+paid_usd: Usd, 
+/**
+ * What the calls would have cost by the token, at list prices.
+ */
+worth: Spend, 
+/**
+ * `worth.usd` less `paid_usd`.
+ */
+gain_usd: Usd, };
+
+/**
+ * What were the plans worth, month by month?
+ */
+export type Plans = { 
+/**
+ * A day of the first month, that of the first call if not named.
+ */
+first: Day | null, 
+/**
+ * A day of the last month, that of today if not named.
+ */
+last: Day | null, };
+
+/**
+ * The answer to [`Plans`].
+ */
+export type PlansAnswer = { 
+/**
+ * The plans of the configuration.
+ */
+plans: Array<Plan>, 
+/**
+ * By month ascending, then by plan.
+ */
+months: Array<PlanMonth>, 
+/**
+ * All calls that no plan covers: what was billed by the token.
+ */
+billed: Spend, 
+/**
+ * All calls that a plan covers, at list prices: what nobody was billed.
+ */
+covered: Spend, 
+/**
+ * What was paid for all plans.
+ */
+paid_usd: Usd, };
+
+/**
+ * A price, and why it is the one.
+ */
+export type PriceFacts = { 
+/**
+ * The price. Of one of the user's own, the provider is empty where it holds for every one.
+ */
+row: Row, 
+/**
+ * Whether it is the user's own.
+ */
+custom: boolean, 
+/**
+ * How the call's model leads to it.
+ */
+matched: Matched, 
+/**
+ * The same in a sentence.
+ */
+why: string, 
+/**
+ * As which tier the call was served.
+ */
+tier: Tier, 
+/**
+ * The limit that its prompt exceeds, where larger prompts cost otherwise.
+ */
+band_above: number | null, 
+/**
+ * The book that has it, by SHA-256.
+ */
+book: string | null, 
+/**
+ * From when on calls are priced by that book.
+ */
+book_from: Timestamp | null, 
+/**
+ * Whether the book came after the call, which had no price until then.
+ */
+back_filled: boolean, };
 
 /**
  * What a call was made for, and how that is known. Surer ways are smaller, so that the least of two is the surer.
@@ -526,6 +1170,72 @@ unobserved: number,
  * Whose dialects it knows by name.
  */
 upstreams: Array<string>, };
+
+/**
+ * A price per token (or per request), exact: atto-dollars (1e-18 USD) per unit.
+ *
+ * As JSON the decimal string in dollars per million units, the unit in which price pages are written (`"3"`, `"0.003625"`).
+ */
+export type Rate = string;
+
+/**
+ * A rate for each class of [`Tokens`], and for fees. As JSON decimal strings in dollars per million tokens (per million searches).
+ *
+ * A class without a rate is not free: it cannot be priced.
+ */
+export type Rates = { 
+/**
+ *For `input`.
+ */
+input: Rate | null, 
+/**
+ *For `cache_read`.
+ */
+cache_read: Rate | null, 
+/**
+ *For `cache_write_5m`.
+ */
+cache_write_5m: Rate | null, 
+/**
+ *For `cache_write_30m`.
+ */
+cache_write_30m: Rate | null, 
+/**
+ *For `cache_write_1h`.
+ */
+cache_write_1h: Rate | null, 
+/**
+ *For `cache_write_12h`.
+ */
+cache_write_12h: Rate | null, 
+/**
+ *For `output`.
+ */
+output: Rate | null, 
+/**
+ *For `input_audio`.
+ */
+input_audio: Rate | null, 
+/**
+ *For `cache_read_audio`.
+ */
+cache_read_audio: Rate | null, 
+/**
+ *For `input_image`.
+ */
+input_image: Rate | null, 
+/**
+ *For `output_audio`.
+ */
+output_audio: Rate | null, 
+/**
+ *For `output_image`.
+ */
+output_image: Rate | null, 
+/**
+ * For each web search that the provider ran.
+ */
+web_search: Rate | null, };
 
 /**
  * Which were the last calls?
@@ -579,6 +1289,18 @@ as_of: RepriceAsOf,
  */
 book: string | null, 
 /**
+ * As if calls of some models had been made of others. The first that fits a call holds.
+ */
+models: Array<ModelSwap>, 
+/**
+ * As if every call had been served so. A model that has no such price is unpriced.
+ */
+tier: Tier | null, 
+/**
+ * As if all that was written to a cache of five minutes or one hour had been written for so long.
+ */
+cache_ttl: CacheTtl | null, 
+/**
  * The first day, from the first call on if not named.
  */
 first: Day | null, 
@@ -614,12 +1336,57 @@ total: RepriceRow,
 /**
  * By day ascending where the first dimension is the day; else the greatest difference first.
  */
-rows: Array<RepriceRow>, };
+rows: Array<RepriceRow>, 
+/**
+ * By which prices: one for each kind of calls, the greatest difference first.
+ */
+rates: Array<RepriceRates>, 
+/**
+ * What is taken for granted, in sentences.
+ */
+assumes: Array<string>, };
 
 /**
  * At which prices a call is priced again.
  */
-export type RepriceAsOf = "today" | { "instant": Timestamp } | "call";
+export type RepriceAsOf = "today" | { "instant": Timestamp } | "call" | { "known": Timestamp };
+
+/**
+ * By which prices some calls were priced then and now.
+ */
+export type RepriceRates = { 
+/**
+ * Who was called.
+ */
+provider: string, 
+/**
+ * The model that answered.
+ */
+model: string | null, 
+/**
+ * How it was served, in the provider's word.
+ */
+tier: string | null, 
+/**
+ * The calls.
+ */
+calls: number, 
+/**
+ * What they cost as of each call.
+ */
+then_usd: Usd, 
+/**
+ * What they cost at the prices asked for.
+ */
+now_usd: Usd, 
+/**
+ * The prices that held at the times of the calls, in order of time; none where the cost was reported or there is no price.
+ */
+then: Array<Row>, 
+/**
+ * The prices asked for.
+ */
+now: Array<Row>, };
 
 /**
  * What one combination of names cost then, and would cost now.
@@ -656,11 +1423,77 @@ unpriced_calls: number, };
 export type RequestKey = string;
 
 /**
+ * One dated price of one model. As JSON one line of a price book; fields that are not known here are ignored.
+ */
+export type Row = { 
+/**
+ * Whose price: `openai`, `anthropic`, `google`, `azure`.
+ */
+provider: string, 
+/**
+ * The model as the provider writes it.
+ */
+model: string, 
+/**
+ * Other exact names of the model. It is enough that one row of a model has them.
+ */
+aliases?: Array<string>, 
+/**
+ * How it is served.
+ */
+tier?: Tier, 
+/**
+ * The first instant at which it holds; always before, where not given.
+ */
+from?: Timestamp | null, 
+/**
+ * The first instant at which it no longer holds; for ever, where not given.
+ */
+until?: Timestamp | null, 
+/**
+ * The rates, up to the first band.
+ */
+rates: Rates, 
+/**
+ * What larger prompts cost, ascending. The whole call is billed at the last band that its prompt exceeds.
+ */
+bands?: Array<Band>, 
+/**
+ * By which factor tokens cost more where they are processed in a region (`us`).
+ */
+geo?: { [key in string]: Factor }, 
+/**
+ * By which factor tokens cost more (or less) at hours of the day.
+ */
+hours?: Hours | null, 
+/**
+ * Classes whose rate no source lists, and which follow from the provider's rules (a cache without discount costs as input does).
+ */
+inferred?: Array<string>, 
+/**
+ * Where it is published.
+ */
+source: string, 
+/**
+ * Which data set told it.
+ */
+set: string, 
+/**
+ * What a reader should know of it.
+ */
+note?: string | null, };
+
+/**
  * The usage object of a provider or client (numbers and names only, never content), as JSON text.
  *
  * Text, because it is written far more often than it is read.
  */
 export type Said = unknown;
+
+/**
+ * The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.
+ */
+export type Seq = number;
 
 /**
  * One sighting of a call on its way to the log: the usage, and what the provider or client said in its own words.
@@ -797,6 +1630,11 @@ names: Array<string | null>,
  * What they cost.
  */
 spend: Spend, };
+
+/**
+ * How a call is served, where that has a price of its own.
+ */
+export type Tier = "standard" | "batch" | "flex" | "priority" | "fast" | "ultrafast";
 
 /**
  * An instant: microseconds since 1970-01-01T00:00:00Z. As JSON an RFC 3339 text in UTC.
@@ -1023,4 +1861,9 @@ export type Questions = {
   health: { question: Health; answer: HealthAnswer };
   reprice: { question: Reprice; answer: RepriceAnswer };
   calls: { question: Calls; answer: CallsAnswer };
+  models: { question: Models; answer: ModelsAnswer };
+  missing: { question: Missing; answer: MissingAnswer };
+  explain: { question: Explain; answer: ExplainAnswer };
+  advice: { question: Advice; answer: AdviceAnswer };
+  plans: { question: Plans; answer: PlansAnswer };
 };

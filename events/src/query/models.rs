@@ -1,0 +1,86 @@
+//! What do models cost, from when to when, and who says so?
+
+use super::{Fault, Query, View};
+use crate::{Factor, Row, Timestamp};
+use serde::{Deserialize, Serialize};
+
+/// What do models cost? The prices in force, the user's own first.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(default)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Models {
+    /// Only models whose name or alias has this in it, in any case of letters.
+    pub name: Option<String>,
+    /// Only this provider's.
+    pub provider: Option<String>,
+    /// The prices of an instant, now if not named.
+    pub as_of: Option<Timestamp>,
+    /// Only prices that begin later than that.
+    pub upcoming: bool,
+}
+
+/// The answer to [`Models`].
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ModelsAnswer {
+    /// As of when.
+    pub at: Timestamp,
+    /// The books in force one after the other, oldest first.
+    pub books: Vec<BookFacts>,
+    /// By provider, model, tier and time.
+    pub rows: Vec<ModelPrice>,
+}
+
+/// A book, and from when on it holds.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct BookFacts {
+    /// SHA-256 of its bytes, in hex.
+    pub id: String,
+    /// From when on calls are priced by it; from ever, where not given.
+    pub from: Option<Timestamp>,
+    /// Whether it is the one that the program ships with.
+    pub bundled: bool,
+    /// How many prices it has, or how many it changes where it is not the first.
+    pub rows: u64,
+}
+
+/// One dated price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct ModelPrice {
+    /// The price. Of one of the user's own, the provider is empty where it holds for every one.
+    #[serde(flatten)]
+    pub row: Row,
+    /// Whether it is the user's own.
+    #[serde(default)]
+    pub custom: bool,
+    /// What the provider's book prices are multiplied by, where the user said so.
+    #[serde(default)]
+    pub multiplier: Option<Factor>,
+}
+
+impl Query for Models {
+    const NAME: &'static str = "models";
+    type Answer = ModelsAnswer;
+
+    fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<ModelsAnswer, Fault> {
+        let at = self.as_of.unwrap_or(now);
+        let book = view.projections.book();
+        let rows = book.rows().iter().filter(|row| self.wants(row, at));
+        let rows = rows.map(|row| ModelPrice { row: row.clone(), custom: false, multiplier: None }).collect();
+        let facts = BookFacts { id: book.id().to_owned(), from: None, bundled: true, rows: book.rows().len() as u64 };
+        Ok(ModelsAnswer { at, books: vec![facts], rows })
+    }
+}
+
+impl Models {
+    fn wants(&self, row: &Row, at: Timestamp) -> bool {
+        let named = |name: &str| {
+            let name = name.to_lowercase();
+            std::iter::once(&row.model).chain(&row.aliases).any(|known| known.to_lowercase().contains(&name))
+        };
+        let dated = if self.upcoming { row.from.is_some_and(|from| from > at) } else { row.span().contains(at) };
+        dated && self.name.as_deref().is_none_or(named) && self.provider.as_deref().is_none_or(|provider| row.provider == provider)
+    }
+}
