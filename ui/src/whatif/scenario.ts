@@ -55,27 +55,27 @@ export function spanWords(span: SpanName, today: Day): string {
   }
 }
 
-/** Whether nothing is supposed: the sums are the same by definition. */
-export const isAsItWas = (scenario: Scenario) =>
-  scenario.to === null && scenario.prices === 'call' && !scenario.batch && !scenario.shortCache;
-
-/** The models whose calls another would have answered. `used`: those of the span, dearest first. */
-export function replaced(scenario: Scenario, used: string[]): string[] {
-  if (scenario.to === null) return [];
-  const from = scenario.from === EVERY ? used : [scenario.from === DEAREST ? used[0] : scenario.from];
-  return from.filter((model) => model !== undefined).filter((model) => model !== scenario.to);
+/** The model whose calls another would have answered, {@link EVERY}, or `null` where none is swapped. `used`: dearest first. */
+export function swapped(scenario: Scenario, used: string[]): string | null {
+  const from = scenario.from === DEAREST ? (used[0] ?? null) : scenario.from;
+  return scenario.to === null || from === scenario.to ? null : from;
 }
+
+/** Whether nothing is supposed: the sums are the same by definition. */
+export const isAsItWas = (scenario: Scenario, used: string[]) =>
+  swapped(scenario, used) === null && scenario.prices === 'call' && !scenario.batch && !scenario.shortCache;
 
 export type Question = Omit<Reprice, 'by'>;
 
 export function questionOf(scenario: Scenario, used: string[], today: Day): Question {
   const { to } = scenario;
+  const from = swapped(scenario, used);
   return {
     as_of: typeof scenario.prices === 'string' ? scenario.prices : { instant: middayOf(scenario.prices.day) },
     book: null,
     ...daysOf(scenario.span, today),
     filter: { project: scenario.project, model: null, provider: null, client: null, device: null },
-    models: to === null ? [] : replaced(scenario, used).map((from) => ({ from, to })),
+    models: to === null || from === null ? [] : [{ from: from === EVERY ? null : from, to, provider: null }],
     tier: scenario.batch ? 'batch' : null,
     cache_ttl: scenario.shortCache ? '5m' : null,
   };
@@ -84,18 +84,16 @@ export function questionOf(scenario: Scenario, used: string[], today: Day): Ques
 /** Midday in UTC lies within the same day of nearly every zone; a price that changes at midnight does not fall beside it. */
 const middayOf = (day: Day) => `${day}T12:00:00Z`;
 
-/** `claude-opus-5-5 → claude-sonnet-5-5, by batch, at today's prices`; of what nothing is supposed `as it was`. */
+/** `claude-opus-5-5 → claude-sonnet-5-5, by batch, at today's prices`; or that nothing is. */
 export function scenarioWords(scenario: Scenario, used: string[]): string {
-  const models = replaced(scenario, used);
+  const from = swapped(scenario, used);
   const words: string[] = [];
-  if (scenario.to !== null && models.length > 0) {
-    words.push(`${scenario.from === EVERY ? 'every model' : (models[0] ?? '')} → ${scenario.to}`);
-  }
+  if (scenario.to !== null && from !== null) words.push(`${from === EVERY ? 'every model' : from} → ${scenario.to}`);
   if (scenario.batch) words.push('by batch');
   if (scenario.shortCache) words.push('caches written for 5 minutes');
   if (scenario.prices === 'today') words.push('at today’s prices');
   else if (scenario.prices !== 'call') words.push(`at the prices of ${dayFull(scenario.prices.day)}`);
-  return words.length === 0 ? 'as it was' : words.join(', ');
+  return words.length === 0 ? 'nothing is supposed' : words.join(', ');
 }
 
 /** For the address bar; what is as usual is left out. */

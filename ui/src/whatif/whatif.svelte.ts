@@ -6,7 +6,7 @@ import type { Ledger } from '../api/ledger';
 import { newest } from '../api/newest';
 import type { Day, Dimension, RepriceAnswer } from '../api/types';
 import { Asked } from '../figures.svelte';
-import type { Stop } from './Ladder.svelte';
+import { rail } from './likely';
 import { AS_IT_WAS, daysOf, type Question, questionOf, type Scenario } from './scenario';
 
 /** Calls come in all the time, and each answer reads the whole span again. */
@@ -34,8 +34,11 @@ export class WhatIf {
 
   /** The models that answered, dearest first. */
   readonly used = $derived((this.models.answer?.rows ?? []).map((row) => row.names[0]).filter((name) => typeof name === 'string'));
-  /** The rail: as it was, the models that answered, others that might have. */
-  readonly stops = $derived<Stop[]>([{ model: null, usd: null }, ...this.used.map((model) => ({ model, usd: null }))]);
+  /** What models cost today. */
+  readonly prices = new Asked<'models'>();
+  readonly rail = $derived(rail(this.used, this.prices.answer?.rows ?? [], this.scenario.to));
+  /** What would have been cheaper, found by Rust. */
+  readonly advice = new Asked<'advice'>();
 
   readonly #ledger: Ledger;
   readonly #step = newest((wish: Wish) => this.#answer(wish));
@@ -53,15 +56,17 @@ export class WhatIf {
     this.scenario = { ...this.scenario, ...change };
   }
 
-  /** Which models and projects the span has. */
+  /** Which models and projects the span has, what models cost, and last what might have been cheaper: that reads the span many times. */
   async look(scenario: Scenario, today: Day): Promise<void> {
-    const ask = (by: Dimension, project: string | null) =>
-      this.#ledger.ask('spend_by', {
-        by: [by],
-        ...daysOf(scenario.span, today),
-        filter: { project, model: null, provider: null, client: null, device: null },
-      });
-    await Promise.all([this.models.take(ask('model', scenario.project)), this.projects.take(ask('project', null))]);
+    const days = daysOf(scenario.span, today);
+    const only = (project: string | null) => ({ project, model: null, provider: null, client: null, device: null });
+    const ask = (by: Dimension, project: string | null) => this.#ledger.ask('spend_by', { by: [by], ...days, filter: only(project) });
+    await Promise.all([
+      this.models.take(ask('model', scenario.project)),
+      this.projects.take(ask('project', null)),
+      this.prices.take(this.#ledger.ask('models', { name: null, provider: null, as_of: null, upcoming: false })),
+    ]);
+    await this.advice.take(this.#ledger.ask('advice', { ...days, filter: only(scenario.project), models: [] }));
   }
 
   /** Asks what it would have cost, unless that is known. */

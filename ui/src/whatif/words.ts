@@ -2,7 +2,6 @@
 
 import type { RepriceRow } from '../api/types';
 import { counted } from '../format/counts';
-import { replaced, type Scenario } from './scenario';
 
 /** How the one sum stands to the other: `32 % of what it was`, `1.8 times what it was`. A ratio of lengths, not an amount. */
 export function ratioWords(then: number, now: number): string {
@@ -17,24 +16,9 @@ export function ratioWords(then: number, now: number): string {
   return `${percent}\u00a0% of what it was`;
 }
 
-export type Sentence = { text: string; tone: 'near' | 'muted' };
-
-/** What is left out first, then what is supposed. */
-export function assumptions(scenario: Scenario, used: string[], total: RepriceRow): Sentence[] {
-  const sentences: Sentence[] = [];
-  if (total.unpriced_calls > 0) {
-    const all = total.unpriced_calls >= total.calls;
-    sentences.push({
-      text: `${all ? 'None of the calls has' : `${counted(total.unpriced_calls, 'call')} ${total.unpriced_calls === 1 ? 'lacks' : 'lack'}`} a price then or there${all ? ': there is nothing to compare.' : ', and stand in neither sum.'}`,
-      tone: 'near',
-    });
-  }
-  const models = replaced(scenario, used);
-  if (models.length > 0) {
-    sentences.push({ text: `${scenario.to ?? ''} would have read and written as many tokens, and found as much in its cache.`, tone: 'muted' });
-  }
-  if (scenario.batch) sentences.push({ text: 'Every call could have waited for a batch, which may take a day.', tone: 'muted' });
-  if (scenario.shortCache) sentences.push({ text: 'Every cache was read again within five minutes, so that the shorter life lost nothing.', tone: 'muted' });
-  if (scenario.prices !== 'call') sentences.push({ text: 'Prices are those of one day, whenever the calls were made.', tone: 'muted' });
-  return sentences;
+/** What stands in neither sum, if anything. */
+export function leftOut({ calls, unpriced_calls: unpriced }: RepriceRow): string | null {
+  if (unpriced === 0) return null;
+  if (unpriced >= calls) return 'None of these calls has a price both then and there: there is nothing to compare.';
+  return `${counted(unpriced, 'call')} ${unpriced === 1 ? 'lacks' : 'lack'} a price then or there, and so ${unpriced === 1 ? 'stands' : 'stand'} in neither sum.`;
 }
