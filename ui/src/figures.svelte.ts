@@ -3,7 +3,7 @@
 import { coalesced } from './api/coalesce';
 import { type LedgerFault, faultOf } from './api/fault';
 import type { Command, Connection, Ledger, QuestionName, Questions } from './api/ledger';
-import type { Dimension } from './api/types';
+import type { Dimension, ExplainAnswer } from './api/types';
 import { dayPlus } from './format/dates';
 
 /** At most four rounds of questions a second, however fast calls come in. */
@@ -83,6 +83,11 @@ export class Figures {
   async tell(command: Command): Promise<void> {
     await this.#ledger.tell(command);
     this.refresh();
+  }
+
+  /** Rejects with a `LedgerFault` where the call is not known. */
+  explain(call: string): Promise<ExplainAnswer> {
+    return this.#ledger.ask('explain', { call });
   }
 
   async #askAll(): Promise<void> {

@@ -14,7 +14,7 @@ export function newest<W>(work: (wish: W) => Promise<void>): (wish: W) => void {
       for (let wish = first; ; ) {
         await work(wish);
         if (next === null) return;
-        ({ wish } = next as { wish: W });
+        wish = next.wish;
         next = null;
       }
     } finally {

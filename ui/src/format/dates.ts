@@ -72,6 +72,12 @@ export function daysBetween(first: string, last: string): string[] {
   return days;
 }
 
+/** `22 Nov 2026, 14:02` */
+export function moment(at: string, zone: string): string {
+  const { day, month, year, hour, minute } = fieldsOf(new Date(at), zone);
+  return `${day} ${month} ${year}, ${hour}:${minute}`;
+}
+
 /** `14:02` */
 export function clock(at: string, zone: string): string {
   const { hour, minute } = fieldsOf(new Date(at), zone);
