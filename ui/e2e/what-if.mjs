@@ -15,6 +15,7 @@ async function openPage({ page, standIn, get, open }, params = '') {
   return standIn;
 }
 const settled = (page) => until('all answers are there', () => page.evaluate(() => document.querySelectorAll('[aria-busy="true"]').length === 0));
+const stop = (page, model) => page.locator(`[data-testid=stop][data-model='${model}']`);
 const shown = async (get) => get('totals').getAttribute('data-to');
 
 await check('the arrow keys go from model to model, and all follows', 'busy', async (at) => {
@@ -98,7 +99,7 @@ await check('the page says what it supposes, leaves out and takes for granted', 
   });
   await until('and said', async () => /by batch, caches written for 5 minutes, at the prices of 1 Oct 2026/.test(await get('totals').innerText()));
   assert.match(await page.evaluate(() => location.hash), /prices=2026-10-01/);
-  await page.getByLabel('Project').selectOption('tollbar');
+  await page.getByLabel('Project', { exact: true }).selectOption('tollbar');
   await until('of one project', () => standIn.engine.questions.reprice.at(-1).filter.project === 'tollbar');
   await page.getByLabel('Calls of').selectOption('every model');
   await until('of every model', () => standIn.engine.questions.reprice.at(-1).models[0].from === null);
@@ -112,9 +113,9 @@ await check('an idea is looked at in full', 'busy', async (at) => {
   const { page, get } = at;
   await openPage(at);
   assert.equal(await get('idea').count(), 3, 'what costs more is no idea');
-  await page.getByRole('button', { name: /Look: by batch/ }).click();
+  await page.getByRole('button', { name: /by batch/ }).click();
   await until('it is supposed', async () => /by batch/.test(await get('totals').innerText()));
-  await page.getByRole('button', { name: /Look: claude-opus-5-5 → / }).click();
+  await page.getByRole('button', { name: /claude-opus-5-5 → / }).click();
   await until('the other', async () => (await shown(get)) === 'claude-sonnet-5-5');
   assert.equal(await page.getByLabel('everything by batch').isChecked(), false);
 });
@@ -126,7 +127,7 @@ await check('pages have addresses, and the way back', 'busy', async ({ page, get
   await page.keyboard.press('Enter');
   await get('now-usd').waitFor();
   assert.equal(await page.title(), 'What if · Tollbar');
-  await page.getByText('claude-sonnet-5-5', { exact: true }).first().click();
+  await stop(page, 'claude-sonnet-5-5').click();
   await until('a step', async () => (await shown(get)) === 'claude-sonnet-5-5');
   await page.getByRole('link', { name: 'Prices' }).click();
   await get('price-row').first().waitFor();
@@ -159,7 +160,7 @@ await check('what could not be asked is said, and the last figures stay, dimmed'
   assert.equal(await page.evaluate(() => document.querySelector('[data-testid=totals]').classList.contains('dim')), true);
   await picture(page, 'what-if-error');
   standIn.engine.faults = {};
-  await page.getByText('claude-sonnet-5-5', { exact: true }).first().click();
+  await stop(page, 'claude-sonnet-5-5').click();
   await until('it goes on', async () => (await shown(get)) === 'claude-sonnet-5-5');
   assert.equal(await get('failed').count(), 0);
 });
