@@ -16,7 +16,7 @@ pub fn path(text: &str) {
 /// A body that the control API is asked or told with.
 pub fn asked(bytes: &[u8]) {
     if let Ok(command) = serde_json::from_slice::<Command>(bytes) {
-        let _ = decide(command, &Projections::new(PriceBook::bundled().clone()));
+        let _ = decide(command, &Projections::new(PriceBook::bundled().clone()), Timestamp::default());
     }
     let _ = serde_json::from_slice::<query::SpendBy>(bytes);
     let _ = serde_json::from_slice::<query::Calls>(bytes);

@@ -98,7 +98,7 @@ fn open(folder: &Path) {
     for round in 1..=3 {
         let begun = Instant::now();
         let (log, projections) = Log::open_folded(folder, "bench", PriceBook::bundled()).expect("opens");
-        let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None };
+        let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
         Today::default().answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers");
         println!(
             "open to the first answer, round {round}: {:.0} ms, {} entries, {} MB resident",
@@ -116,7 +116,7 @@ fn replay(folder: &Path, events: u64) {
     spent.measure(|| projections = Some(log.fold_all(PriceBook::bundled()).expect("folds")));
     spent.tell("replay into all projections, all cores", events);
     let projections: Projections = projections.expect("folded");
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None };
+    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let question = Reprice {
         as_of: RepriceAsOf::Today,
         book: None, models: Vec::new(), tier: None, cache_ttl: None,

@@ -1,7 +1,9 @@
 //! A wish, and what it becomes: facts to write, or the reason why it is refused.
 
+mod prices;
+
 use crate::{
-    Budget, BudgetScope, Event, Projections, RequestKey, Said, Sighting, Usage, Usd,
+    AgreedName, AgreedPrice, Budget, BudgetScope, Event, Multiplier, Projections, RequestKey, Said, Sighting, Timestamp, Usage, Usd,
     log::{BATCH_FACTS_MAX, Fact},
     query::{Fault, FaultCode},
 };
@@ -42,6 +44,34 @@ pub enum Command {
         /// Its name.
         name: String,
     },
+    /// Price calls by a book from an instant on. What the books before priced stays as it was.
+    AdoptPriceBook {
+        /// Its text.
+        book: String,
+        /// From when on; from now, if not named. Never before the newest book began.
+        #[serde(default)]
+        from: Option<Timestamp>,
+    },
+    /// Write down which book has held until now, so that another program's does not move the past.
+    PinPriceBook {},
+    /// Price calls as agreed with a provider.
+    SetPrice {
+        /// The price. One of the same name and day takes the other's place; one that begins later ends the one before.
+        price: AgreedPrice,
+    },
+    /// Take a price away that was set.
+    UnsetPrice {
+        /// Whose.
+        name: AgreedName,
+        /// From when on; as if it had never been, if not named.
+        #[serde(default)]
+        from: Option<Timestamp>,
+    },
+    /// Multiply a provider's list prices: a relay's surcharge, or a discount.
+    MultiplyPrices {
+        /// Whose, and by how much.
+        multiplier: Multiplier,
+    },
 }
 
 /// A known call as a corrected meter counts it.
@@ -57,7 +87,8 @@ pub struct Remetered {
 }
 
 /// What a wish becomes, or why it is refused.
-pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, Fault> {
+pub fn decide(command: Command, projections: &Projections, now: Timestamp) -> Result<Vec<Fact>, Fault> {
+    let tariff = projections.tariff();
     match command {
         Command::LogUsage { sightings } => {
             check_batch(sightings.len())?;
@@ -97,6 +128,11 @@ pub fn decide(command: Command, projections: &Projections) -> Result<Vec<Fact>, 
             }
             Ok(vec![Fact::Event(Event::BudgetRemoved { name })])
         }
+        Command::AdoptPriceBook { book, from } => prices::adopt(&book, from, tariff, now),
+        Command::PinPriceBook {} => prices::pin(tariff),
+        Command::SetPrice { price } => prices::set(price, tariff, now),
+        Command::UnsetPrice { name, from } => prices::unset(name, from, tariff),
+        Command::MultiplyPrices { multiplier } => prices::multiply(multiplier, tariff, now),
     }
 }
 
@@ -138,10 +174,10 @@ fn check_name(what: &str, name: &str) -> Result<(), Fault> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Period, PriceBook, Seq, Timestamp};
+    use crate::{Period, PriceBook, Seq};
 
     fn check(command: Command, expected: Result<usize, &str>) {
-        let decided = decide(command, &Projections::new(PriceBook::bundled().clone()));
+        let decided = decide(command, &Projections::new(PriceBook::bundled().clone()), Timestamp::default());
         match expected {
             Ok(facts) => assert_eq!(decided.map(|facts| facts.len()).map_err(|fault| fault.message), Ok(facts)),
             Err(part) => {
@@ -179,7 +215,7 @@ mod tests {
         let mut projections = Projections::new(PriceBook::bundled().clone());
         let event = Event::BudgetSet { budget: budget("day", 1, &[80, 100]) };
         projections.apply(&crate::Entry { seq: Seq(1), recorded_at: Timestamp::default(), key: None, event });
-        let again = decide(Command::SetBudget { budget: budget("day", 1, &[100, 80]) }, &projections).expect("accepted");
+        let again = decide(Command::SetBudget { budget: budget("day", 1, &[100, 80]) }, &projections, Timestamp::default()).expect("accepted");
         assert!(again.is_empty());
     }
 }

@@ -1,6 +1,9 @@
 //! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
 
-use crate::{Day, Period, Timestamp, Tokens, Usd};
+use crate::{
+    Day, Period, Timestamp, Tokens, Usd,
+    tariff::{Adoption, AgreedName, AgreedPrice, Multiplier},
+};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use serde_json::{Value, value::RawValue};
 use sha2::{Digest, Sha256};
@@ -44,6 +47,29 @@ pub enum Event {
         /// What was told.
         alert: Alert,
     },
+    /// A price book was adopted: calls are priced by it from some instant on.
+    PriceBookAdopted {
+        /// Which, and what it changes.
+        adoption: Box<Adoption>,
+    },
+    /// A price was agreed with a provider, or found out.
+    PriceSet {
+        /// It.
+        price: Box<AgreedPrice>,
+    },
+    /// A price that was agreed holds no longer.
+    PriceUnset {
+        /// Whose.
+        name: AgreedName,
+        /// From when on; as if it had never been set, if not named.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        from: Option<Timestamp>,
+    },
+    /// The list prices of a provider are multiplied.
+    PricesMultiplied {
+        /// Whose, and by how much.
+        multiplier: Multiplier,
+    },
     /// Calls that are no longer told apart: what they consumed together.
     Summarised {
         /// The calls.
@@ -56,6 +82,23 @@ pub enum Event {
     },
     /// What stood here was destroyed: the journal was damaged, and nothing else had it. Only ever in the store, where the journal has a gap.
     Lost,
+}
+
+impl Event {
+    /// Whether it says what calls cost: what was folded before is folded again.
+    pub(crate) const fn is_of_prices(&self) -> bool {
+        match self {
+            Event::PriceBookAdopted { .. } | Event::PriceSet { .. } | Event::PriceUnset { .. } | Event::PricesMultiplied { .. } => true,
+            Event::Used { .. }
+            | Event::Restated { .. }
+            | Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::Summarised { .. }
+            | Event::Folded { .. }
+            | Event::Lost => false,
+        }
+    }
 }
 
 /// The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.

@@ -18,6 +18,7 @@ mod wire;
 pub mod log;
 mod prices;
 mod projections;
+mod tariff;
 
 mod command;
 pub mod query;
@@ -34,6 +35,7 @@ pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};
 pub use prices::{AsOf, Band, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, Rates, Row, RowFault, Schedule, Tier, Unpriced};
 pub use projections::{Projections, RECENT_CALLS_MAX, Spend};
+pub use tariff::{Adoption, AgreedName, AgreedPrice, Multiplier, PackedBook, Tariff};
 pub use time::{Day, Period, Span, Timestamp, Zone};
 pub use tokens::Tokens;
 

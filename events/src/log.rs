@@ -13,7 +13,7 @@ pub(crate) mod segment;
 mod store;
 mod upkeep;
 
-use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Timestamp, Usage, wire};
+use crate::{Entry, Event, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage, wire};
 use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, Line, LineRef, Lines};
 use keys::KeyIndex;
@@ -204,6 +204,10 @@ impl Log {
                 | Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Lost,
             )
@@ -361,6 +365,23 @@ impl Log {
         Ok(self.store.columns(span, Seq(0), (0, 1), &mut |columns| visit(columns))?)
     }
 
+    /// One of several parts of that: `(part, parts)`.
+    pub(crate) fn fold_share(&self, span: Span, share: (u64, usize), visit: &mut dyn FnMut(&Columns<'_>)) -> Result<(), LogError> {
+        Ok(self.store.columns(span, Seq(0), share, &mut |columns| visit(columns))?)
+    }
+
+    /// Both parts of some work on two threads where there is enough of it; else all of it.
+    pub(crate) fn on_two_threads<T: Send, E: Send>(&self, work: &(impl Fn((u64, usize)) -> Result<T, E> + Sync)) -> Result<Vec<T>, E> {
+        if self.store.segments() < SEGMENTS_FOR_TWO_THREADS {
+            return Ok(vec![work((0, 1))?]);
+        }
+        let (one, other) = std::thread::scope(|scope| {
+            let other = scope.spawn(|| work((1, 2)));
+            (work((0, 2)), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        Ok(vec![one?, other?])
+    }
+
     /// The calls that entries speak of, as they stand, in the order asked; without those that a later entry says otherwise.
     pub(crate) fn calls_at(&self, seqs: &[Seq]) -> Result<Vec<(RequestKey, Usage)>, LogError> {
         let mut calls = Vec::with_capacity(seqs.len());
@@ -373,6 +394,21 @@ impl Log {
             }
         }
         Ok(calls)
+    }
+
+    /// A call as it stands; `None` where the log does not know it.
+    pub(crate) fn call(&self, key: &RequestKey) -> Result<Option<Usage>, LogError> {
+        Ok(self.known(key)?.and_then(|(_, usage)| usage))
+    }
+
+    /// Every entry that speaks of a call, oldest first.
+    pub(crate) fn entries_about(&self, key: &RequestKey) -> Result<Vec<Entry>, LogError> {
+        let mut entries = Vec::new();
+        for seq in self.keys.candidates(key) {
+            entries.extend(self.entry(seq?)?.filter(|entry| entry.key == Some(*key)));
+        }
+        entries.sort_by_key(|entry| entry.seq);
+        Ok(entries)
     }
 
     /// One entry, whole; `None` where the journal lost it.
@@ -445,37 +481,45 @@ impl Log {
         if let Some(mut projections) = self.read_checkpoint(book) {
             let after = projections.up_to();
             self.store.columns(Span::ALWAYS, after, (0, 1), &mut |columns| projections.apply_columns(columns))?;
-            return Ok(projections);
+            return Ok(self.refolded(&projections)?.unwrap_or(projections));
         }
         let mut projections = self.fold_all(book)?;
         projections.settle();
         Ok(projections)
     }
 
-    /// Folds every entry, on two threads where there is enough of them.
+    /// Folds every entry.
     pub fn fold_all(&self, book: &Arc<PriceBook>) -> Result<Projections, LogError> {
-        let share = |part: u64, parts: usize| -> Result<(Projections, Vec<Entry>), LogError> {
-            let mut projections = Projections::new(book.clone());
+        let projections = self.fold_under(&Arc::new(Tariff::of(book.clone())))?;
+        Ok(self.refolded(&projections)?.unwrap_or(projections))
+    }
+
+    /// Folds every entry again if some spoke of prices under which it was not folded; `None` where none did.
+    pub fn refolded(&self, projections: &Projections) -> Result<Option<Projections>, LogError> {
+        let Some(tariff) = projections.next_tariff() else { return Ok(None) };
+        let mut again = self.fold_under(&tariff)?;
+        again.settle();
+        Ok(Some(again))
+    }
+
+    /// Folds every entry under a tariff, on two threads where there is enough of them.
+    fn fold_under(&self, tariff: &Arc<Tariff>) -> Result<Projections, LogError> {
+        let share = |part: (u64, usize)| -> Result<(Projections, Vec<Entry>), LogError> {
+            let mut projections = Projections::under(tariff.clone());
             // Budgets are set and given up in an order that a share does not have.
             let mut others = Vec::new();
-            self.store.columns(Span::ALWAYS, Seq(0), (part, parts), &mut |columns| {
+            self.store.columns(Span::ALWAYS, Seq(0), part, &mut |columns| {
                 others.append(&mut columns.others);
                 projections.apply_columns(columns);
             })?;
             Ok((projections, others))
         };
-        let (mut projections, mut others) = if self.store.segments() < SEGMENTS_FOR_TWO_THREADS {
-            share(0, 1)?
-        } else {
-            let (one, other) = std::thread::scope(|scope| {
-                let other = scope.spawn(|| share(1, 2));
-                (share(0, 2), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-            });
-            let ((mut one, mut others), (other, more)) = (one?, other?);
-            one.absorb(other);
+        let mut shares = self.on_two_threads(&share)?.into_iter();
+        let (mut projections, mut others) = shares.next().unwrap_or_else(|| (Projections::under(tariff.clone()), Vec::new()));
+        for (other, more) in shares {
+            projections.absorb(other);
             others.extend(more);
-            (one, others)
-        };
+        }
         others.sort_by_key(|entry| entry.seq);
         others.iter().for_each(|entry| projections.apply(entry));
         projections.folded_up_to(self.last);
@@ -498,7 +542,8 @@ impl Log {
 
     /// Writes a checkpoint of what is folded up to now, so that the next opening need not replay. A failure costs only that.
     pub fn checkpoint(&mut self, projections: &mut Projections) -> io::Result<()> {
-        if projections.up_to() != self.last || self.checkpointed == self.last {
+        // What is not folded under the prices that were heard of is no checkpoint.
+        if projections.up_to() != self.last || self.checkpointed == self.last || projections.next_tariff().is_some() {
             return Ok(());
         }
         let Some(digest) = self.digest(self.last) else { return Ok(()) };

@@ -13,16 +13,17 @@ mod schedule;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use rated::{Consumed, Rated, Terms};
+pub(crate) use rated::{Consumed, Held, Rated, Swapped, Terms};
+pub(crate) use matching::{seller, stems};
+pub(crate) use read::BOOK_BYTES_MAX;
 pub use read::{PriceError, RowFault};
 pub use row::{Band, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
-use crate::{Certainty, Summary, Timestamp, Usage, Usd};
-use row::{CLASSES, classes};
+use crate::{Certainty, Timestamp, Usage, Usd};
+pub(crate) use row::{CLASSES, classes};
 use rustc_hash::FxHashMap;
 use std::{
-    cmp::Ordering,
     ops::Range,
     sync::{Arc, LazyLock},
 };
@@ -80,6 +81,11 @@ pub enum By<'book> {
         /// Whether the row is for this provider's model under this very name; else the call is "priced as" the row's model.
         exact: bool,
     },
+    /// A price that the user agreed with the provider, as a row.
+    Agreed {
+        /// It.
+        row: &'book Row,
+    },
     /// It ran on the user's own machine.
     Local,
 }
@@ -111,57 +117,7 @@ pub enum AsOf {
     Instant(Timestamp),
 }
 
-/// What of a call decides by which rates of a book it is priced, beside its names.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub(crate) struct Bracket {
-    /// How many limits of bands its prompt exceeds.
-    prompt: usize,
-    /// How many beginnings and ends of prices lie before it.
-    dated: usize,
-    /// Which of the schedules it ended in.
-    scheduled: Vec<bool>,
-    /// Which classes of tokens occur: a book may lack the rate of one.
-    classes: [bool; CLASSES],
-    web_search: bool,
-    /// Whether a cost was reported, and whether it is below zero, zero or above: zero may say nothing.
-    reported: Option<Ordering>,
-}
-
-/// Where a book's prices change.
-#[derive(Clone, Debug)]
-pub(crate) struct Brackets<'book> {
-    prompts: Vec<u64>,
-    instants: Vec<Timestamp>,
-    schedules: &'book [Schedule],
-}
-
-impl Brackets<'_> {
-    /// Where a call lies.
-    pub(crate) fn of(&self, usage: &Usage) -> Bracket {
-        let (prompt, done) = (usage.tokens.prompt(), usage.done_if_begun(usage.at));
-        Bracket {
-            prompt: self.prompts.partition_point(|above| prompt > *above),
-            dated: self.instants.partition_point(|instant| usage.at >= *instant),
-            scheduled: self.schedules.iter().map(|schedule| schedule.contains(done)).collect(),
-            classes: classes(&usage.tokens).map(|count| count > 0),
-            web_search: usage.fees.web_search > 0,
-            reported: usage.reported_cost.map(|cost| cost.cmp(&Usd::ZERO)),
-        }
-    }
-}
-
 impl PriceBook {
-    /// Where the prices change: calls of one bracket and with the same names are priced by the same rates.
-    pub(crate) fn brackets(&self) -> Brackets<'_> {
-        let mut prompts: Vec<u64> = self.rows.iter().flat_map(|row| row.bands.iter().map(|band| band.above)).collect();
-        let mut instants: Vec<Timestamp> = self.rows.iter().flat_map(|row| [row.span().from, row.span().until]).collect();
-        prompts.sort_unstable();
-        prompts.dedup();
-        instants.sort_unstable();
-        instants.dedup();
-        Brackets { prompts, instants, schedules: &self.schedules }
-    }
-
     /// The book that the program ships with. Read once, on first use.
     pub fn bundled() -> &'static Arc<PriceBook> {
         static BUNDLED: LazyLock<Arc<PriceBook>> = LazyLock::new(|| {
@@ -181,30 +137,20 @@ impl PriceBook {
         &self.rows
     }
 
+    /// The schedules that rows name.
+    pub fn schedules(&self) -> &[Schedule] {
+        &self.schedules
+    }
+
     /// What a call costs: as its provider reported, else by this book as of the time asked for.
     ///
     /// As of the call, a reported cost is the bill. As of another time the book comes first, since the report speaks of then.
     /// A reported zero for tokens is no price (provider-usage 0, rule 9: own key, hosted elsewhere), except for `:free` models.
     pub fn cost_of(&self, usage: &Usage, as_of: AsOf) -> Cost<'_> {
-        self.cost_of_all(usage, usage.tokens.prompt(), as_of)
-    }
-
-    /// What the calls of a summary cost together: as of themselves to the pico-dollar what they cost one by one by the book with which they
-    /// were summed; as of another time, or by a book with other prices, up to the rounding, of half a pico-dollar for each.
-    pub fn cost_of_summary(&self, summary: &Summary, as_of: AsOf) -> Cost<'_> {
-        match (self.cost_of_all(&summary.usage, summary.prompt(), as_of), as_of) {
-            (Cost::Priced { usd, by }, AsOf::Call) => Cost::Priced { usd: usd + summary.rounding, by },
-            (cost, AsOf::Call | AsOf::Instant(_)) => cost,
-        }
-    }
-
-    fn cost_of_all(&self, usage: &Usage, prompt: u64, as_of: AsOf) -> Cost<'_> {
-        let idle = usage.certainty != Certainty::Unknown && usage.tokens.total() == 0 && usage.fees.is_none();
-        let reported = credible(usage.reported_cost, is_free(usage.model.as_deref()), idle);
-        let reported = reported.map(|usd| Cost::Priced { usd, by: By::Reported });
+        let reported = reported(usage).map(|usd| Cost::Priced { usd, by: By::Reported });
         match as_of {
-            AsOf::Call => reported.unwrap_or_else(|| self.listed(usage, prompt, usage.at)),
-            AsOf::Instant(at) => match (self.listed(usage, prompt, at), reported) {
+            AsOf::Call => reported.unwrap_or_else(|| self.cost(usage, usage.at)),
+            AsOf::Instant(at) => match (self.cost(usage, at), reported) {
                 (Cost::Unpriced { .. }, Some(reported)) => reported,
                 (cost, _) => cost,
             },
@@ -213,17 +159,13 @@ impl PriceBook {
 
     /// What a call costs by this book, as if made at an instant. Rounded once, half to even, to the pico-dollar.
     pub fn cost(&self, usage: &Usage, at: Timestamp) -> Cost<'_> {
-        self.listed(usage, usage.tokens.prompt(), at)
-    }
-
-    fn listed(&self, usage: &Usage, prompt: u64, at: Timestamp) -> Cost<'_> {
-        match self.priced(usage, prompt, at) {
+        match self.priced(usage, at) {
             Ok((usd, by)) => Cost::Priced { usd, by },
             Err(reason) => Cost::Unpriced { reason },
         }
     }
 
-    fn priced(&self, usage: &Usage, prompt: u64, at: Timestamp) -> Result<(Usd, By<'_>), Unpriced> {
+    fn priced(&self, usage: &Usage, at: Timestamp) -> Result<(Usd, By<'_>), Unpriced> {
         let terms = Terms::of(usage);
         if is_local(&terms) {
             return Ok((Usd::ZERO, By::Local));
@@ -231,38 +173,51 @@ impl PriceBook {
         if usage.certainty == Certainty::Unknown {
             return Err(Unpriced::TokensUnknown);
         }
-        let (rows, exact) = self.rows_for(&terms).ok_or(Unpriced::UnknownModel)?;
+        let Found { rows, exact, .. } = PriceBook::find(&[self], &terms).ok_or(Unpriced::UnknownModel)?;
         let tier = Tier::of(usage.tier.as_deref()).ok_or(Unpriced::NoRow)?;
         let row = rows.iter().find(|row| row.tier == tier && row.span().contains(at)).ok_or(Unpriced::NoRow)?;
+        let usd = self.cost_by(row, usage, usage.tokens.prompt(), at, Factor::ONE)?;
+        Ok((usd, By::Row { row, exact }))
+    }
+
+    /// What tokens and searches cost by a row of this book, as if made at an instant, where a prompt is so large and the user said by what
+    /// list prices are multiplied.
+    pub(crate) fn cost_by(&self, row: &Row, usage: &Usage, prompt: u64, at: Timestamp, multiplier: Factor) -> Result<Usd, Unpriced> {
         let (tokens, fees) = row.cost_atto(prompt, &usage.tokens, usage.fees.web_search).map_err(Unpriced::NoRate)?;
         let geo = usage.geo.as_deref().and_then(|geo| row.geo.get(geo)).copied().unwrap_or(Factor::ONE);
         // The hour of completion decides (provider-usage 9).
-        let done = usage.done_if_begun(at);
-        Ok((rounded(tokens, fees, geo, self.factor(row, done)), By::Row { row, exact }))
+        Ok(rounded(tokens, fees, geo, self.factor(row, usage.done_if_begun(at)), multiplier))
     }
 
-    fn factor(&self, row: &Row, at: Timestamp) -> Factor {
+    /// The factor of the hour that an instant lies in.
+    pub(crate) fn factor(&self, row: &Row, at: Timestamp) -> Factor {
         let hours = row.hours.as_ref();
         let hours = hours.filter(|hours| self.schedules.iter().any(|schedule| schedule.name == hours.schedule && schedule.contains(at)));
         hours.map_or(Factor::ONE, |hours| hours.factor)
     }
 
-    /// The rows of the model that answered (else of the one that was asked for), and whether they are its own by this very name.
-    fn rows_for(&self, terms: &Terms<'_>) -> Option<(&[Row], bool)> {
+    /// The rows of the model of this very name, or with this alias.
+    pub(crate) fn named(&self, provider: &str, name: &str) -> Option<&[Row]> {
+        self.names.get(provider)?.get(name).map(|rows| &self.rows[rows.clone()])
+    }
+
+    /// The rows of the model that answered (else of the one that was asked for). Of books that lie over each other, the first that has a
+    /// name says what it means.
+    pub(crate) fn find<'b>(books: &[&'b PriceBook], terms: &Terms<'_>) -> Option<Found<'b>> {
+        let named = |provider: &str, name: &str| books.iter().enumerate().find_map(|(nth, book)| Some((nth, book.named(provider, name)?)));
+        let found = |(book, rows), exact| Found { book, rows, exact };
         // Nearly every call is its provider's own model by its own name.
-        let own = terms.model.and_then(|model| self.names.get(matching::seller(terms.provider))?.get(model));
-        if let Some(rows) = own {
-            return Some((&self.rows[rows.clone()], true));
+        if let Some(own) = terms.model.and_then(|model| named(matching::seller(terms.provider), model)) {
+            return Some(found(own, true));
         }
         let models = [(terms.model, true), (terms.request_model, terms.model.is_none())];
         for (model, answered) in models {
             let Some(model) = model else { continue };
-            let known = |provider: &str| self.names.contains_key(provider);
+            let known = |provider: &str| books.iter().any(|book| book.names.contains_key(provider));
             for (nth, seller) in matching::sellers(terms.provider, terms.family, model, known).enumerate() {
-                let Some(names) = self.names.get(seller) else { continue };
-                let found = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, names.get(name)?)));
-                if let Some((stem, rows)) = found {
-                    return Some((&self.rows[rows.clone()], answered && nth == 0 && stem == 0));
+                let of_seller = matching::stems(model).enumerate().find_map(|(stem, name)| Some((stem, named(seller, name)?)));
+                if let Some((stem, rows)) = of_seller {
+                    return Some(found(rows, answered && nth == 0 && stem == 0));
                 }
             }
         }
@@ -270,8 +225,25 @@ impl PriceBook {
     }
 }
 
+/// Rows of a model, found by a call's terms.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Found<'book> {
+    /// Which of the books has them.
+    pub(crate) book: usize,
+    /// They.
+    pub(crate) rows: &'book [Row],
+    /// Whether they are the provider's own model's by this very name.
+    pub(crate) exact: bool,
+}
+
+/// What a provider or client reported, where it says something.
+pub(crate) fn reported(usage: &Usage) -> Option<Usd> {
+    let idle = usage.certainty != Certainty::Unknown && usage.tokens.total() == 0 && usage.fees.is_none();
+    credible(usage.reported_cost, is_free(usage.model.as_deref()), idle)
+}
+
 /// Whether a call ran on the user's own machine. Ollama also hands calls on to its cloud, which is not free.
-fn is_local(terms: &Terms<'_>) -> bool {
+pub(crate) fn is_local(terms: &Terms<'_>) -> bool {
     LOCAL.contains(&terms.provider) && !terms.model.is_some_and(|model| model.ends_with("cloud"))
 }
 
@@ -285,16 +257,17 @@ fn credible(reported: Option<Usd>, free: bool, idle: bool) -> Option<Usd> {
     reported.filter(|cost| *cost > Usd::ZERO || (*cost == Usd::ZERO && (free || idle)))
 }
 
-/// Tokens by both factors, and fees, as money; exact up to the one rounding at the end.
-fn rounded(tokens_atto: i128, fees_atto: i128, geo: Factor, hours: Factor) -> Usd {
-    const UNIT: i128 = (Factor::UNIT as i128) * (Factor::UNIT as i128);
-    const HALF_PICO_ATTO: i128 = 500_000;
-    if geo == Factor::ONE && hours == Factor::ONE {
+/// Tokens by both factors, and fees, all multiplied, as money; exact up to the one rounding at the end.
+fn rounded(tokens_atto: i128, fees_atto: i128, geo: Factor, hours: Factor, multiplier: Factor) -> Usd {
+    if geo == Factor::ONE && hours == Factor::ONE && multiplier == Factor::ONE {
         return Usd::from_atto(tokens_atto.saturating_add(fees_atto));
     }
-    let scaled = tokens_atto.saturating_mul(geo.thousandths()).saturating_mul(hours.thousandths());
-    let atto = (scaled / UNIT).saturating_add(fees_atto);
+    const UNIT: i128 = Factor::UNIT as i128;
+    const HALF_PICO_ATTO: i128 = 500_000;
+    let tokens = tokens_atto.saturating_mul(geo.thousandths()).saturating_mul(hours.thousandths());
+    let scaled = tokens.saturating_add(fees_atto.saturating_mul(UNIT * UNIT)).saturating_mul(multiplier.thousandths());
+    let (atto, cut_off) = (scaled / UNIT.pow(3), scaled % UNIT.pow(3));
     // What is cut off here matters only where the rest looks like exactly half a pico-dollar.
-    let sticky = scaled % UNIT != 0 && atto % (2 * HALF_PICO_ATTO) == HALF_PICO_ATTO;
+    let sticky = cut_off != 0 && atto % (2 * HALF_PICO_ATTO) == HALF_PICO_ATTO;
     Usd::from_atto(atto.saturating_add(i128::from(sticky)))
 }

@@ -13,7 +13,7 @@ mod spend;
 mod tests;
 
 use crate::{
-    AsOf, Entry, Event, PriceBook, Seq, Summary, Timestamp, Usage,
+    AsOf, Entry, Event, PriceBook, Seq, Summary, Tariff, Timestamp, Usage,
     log::segment::{Columns, Side},
     prices::Consumed,
 };
@@ -22,17 +22,19 @@ use spend::LastCell;
 use std::sync::Arc;
 
 pub(crate) use budgets::BudgetFold;
-pub(crate) use known::{RatedTerms, rows};
-pub(crate) use labels::{LabelId, Labels, Names, Scope};
+pub(crate) use known::rows;
+pub(crate) use labels::{LabelId, Names, Scope};
 pub use recent::RECENT_CALLS_MAX;
 pub(crate) use recent::RecentFold;
 pub use spend::Spend;
 pub(crate) use spend::{SpendFold, quarter};
 
-/// Everything that is folded from the log, under one price book.
+/// Everything that is folded from the log, under one tariff.
 #[derive(Debug, Clone)]
 pub struct Projections {
-    book: Arc<PriceBook>,
+    tariff: Arc<Tariff>,
+    /// Entries that speak of prices and that the tariff does not know: what is folded is not yet folded under them.
+    price_news: Vec<Arc<Entry>>,
     up_to: Seq,
     last_call_at: Option<Timestamp>,
     pub(crate) spend: SpendFold,
@@ -43,10 +45,16 @@ pub struct Projections {
 }
 
 impl Projections {
-    /// Of an empty log.
+    /// Of an empty log, under a book.
     pub fn new(book: Arc<PriceBook>) -> Projections {
+        Projections::under(Arc::new(Tariff::of(book)))
+    }
+
+    /// Of an empty log, under a tariff.
+    pub(crate) fn under(tariff: Arc<Tariff>) -> Projections {
         Projections {
-            book,
+            tariff,
+            price_news: Vec::new(),
             up_to: Seq(0),
             last_call_at: None,
             spend: SpendFold::default(),
@@ -62,7 +70,7 @@ impl Projections {
         match &entry.event {
             Event::Used { usage } => self.add(entry.seq, usage),
             Event::Restated { before, after } => {
-                let known = self.known.of_usage(before, &mut self.spend, &self.book);
+                let known = self.known.of_usage(before, &mut self.spend, &self.tariff);
                 let spend = known.spend_of(&Consumed::of(before));
                 self.spend.subtract(before.at, known.label, &spend, &mut known.last);
                 self.add(entry.seq, after);
@@ -70,13 +78,23 @@ impl Projections {
             Event::BudgetSet { budget } => self.budgets.set(budget),
             Event::BudgetRemoved { name } => self.budgets.remove(name),
             Event::AlertRaised { alert } => self.budgets.raised(alert),
+            Event::PriceBookAdopted { .. } | Event::PriceSet { .. } | Event::PriceUnset { .. } | Event::PricesMultiplied { .. } => {
+                self.hear_of_prices(entry);
+            }
             Event::Summarised { summary } => self.add_summary(summary),
             Event::Folded { .. } | Event::Lost => {}
         }
     }
 
+    fn hear_of_prices(&mut self, entry: &Entry) {
+        let is_known = |known: &Arc<Entry>| known.seq == entry.seq;
+        if !self.tariff.facts().iter().chain(&self.price_news).any(is_known) {
+            self.price_news.push(Arc::new(entry.clone()));
+        }
+    }
+
     fn add(&mut self, seq: Seq, usage: &Usage) {
-        let known = self.known.of_usage(usage, &mut self.spend, &self.book);
+        let known = self.known.of_usage(usage, &mut self.spend, &self.tariff);
         let spend = known.spend_of(&Consumed::of(usage));
         self.spend.add(usage.at, known.label, &spend, &mut known.last);
         self.last_call_at = self.last_call_at.max(Some(usage.at));
@@ -86,7 +104,7 @@ impl Projections {
     fn add_summary(&mut self, summary: &Summary) {
         let usage = &summary.usage;
         let label = self.spend.label(&Names::of(usage));
-        let spend = Spend::of_calls(summary.calls, &usage.tokens, usage.certainty, self.book.cost_of_summary(summary, AsOf::Call).usd());
+        let spend = Spend::of_calls(summary.calls, &usage.tokens, usage.certainty, self.tariff.cost_of_summary(summary, AsOf::Call).usd());
         self.spend.add(usage.at, label, &spend, &mut LastCell::default());
         self.last_call_at = self.last_call_at.max(Some(usage.at));
     }
@@ -98,7 +116,7 @@ impl Projections {
 
     /// Folds a segment in: the same as its entries one by one, and many times faster.
     pub(crate) fn apply_columns(&mut self, columns: &Columns<'_>) {
-        let mut known = self.known.of(columns, &mut self.spend, &self.book);
+        let mut known = self.known.of(columns, &mut self.spend, &self.tariff);
         for row in rows(columns) {
             let known = &mut known[row.profile];
             let spend = known.spend_of(&row.call);
@@ -119,7 +137,8 @@ impl Projections {
 
     /// Adds what was folded from other entries of the same log, under the same book. Budgets and what was told of them must all have gone to one of the two.
     pub(crate) fn absorb(&mut self, other: Projections) {
-        debug_assert_eq!(self.book.id(), other.book.id(), "amounts of two books are not added");
+        debug_assert_eq!(self.tariff.id(), other.tariff.id(), "amounts of two tariffs are not added");
+        self.price_news.extend(other.price_news);
         self.spend.absorb(other.spend);
         other.recent.newest().into_iter().for_each(|(at, seq)| self.recent.insert(at, seq));
         self.budgets.absorb(other.budgets);
@@ -142,9 +161,14 @@ impl Projections {
         self.up_to
     }
 
-    /// The book that prices are taken from.
-    pub fn book(&self) -> &Arc<PriceBook> {
-        &self.book
+    /// The prices under which it is folded.
+    pub fn tariff(&self) -> &Arc<Tariff> {
+        &self.tariff
+    }
+
+    /// The prices under which it must be folded again, if entries spoke of prices.
+    pub(crate) fn next_tariff(&self) -> Option<Arc<Tariff>> {
+        (!self.price_news.is_empty()).then(|| Arc::new(self.tariff.and(self.price_news.iter().cloned())))
     }
 
     /// The quarter of an hour in which the first call began.

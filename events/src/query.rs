@@ -45,6 +45,8 @@ pub struct View<'a> {
     pub zone: Zone,
     /// The engine that runs, if one does.
     pub engine: Option<&'a EngineFacts>,
+    /// The subscriptions that the configuration names.
+    pub plans: &'a [Plan],
 }
 
 impl<'a> View<'a> {

@@ -98,6 +98,12 @@ impl Day {
         self.0
     }
 
+    /// The first day of its month.
+    #[must_use]
+    pub fn month_begin(self) -> Day {
+        Day(self.0.with_day(1).unwrap_or(self.0))
+    }
+
     /// The day that lies `days` after (or before) this one.
     #[must_use]
     pub fn plus(self, days: i64) -> Day {
@@ -131,6 +137,12 @@ pub struct Span {
 impl Span {
     /// Every instant there is.
     pub const ALWAYS: Span = Span { from: Timestamp(i64::MIN), until: Timestamp(i64::MAX) };
+
+    /// The part of it that lies in another; empty, or backwards, where they do not meet.
+    #[must_use]
+    pub(crate) fn within(self, other: Span) -> Span {
+        Span { from: self.from.max(other.from), until: self.until.min(other.until) }
+    }
 
     /// Whether the instant lies inside.
     pub const fn contains(self, at: Timestamp) -> bool {

@@ -101,6 +101,10 @@ mod tests {
                 Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
                 | Event::Lost => None::<RequestKey>,

@@ -95,7 +95,7 @@ fn survive(whole: &Path, entries: &[Entry], file: &Path, damage: &dyn Fn(&Path),
     assert_eq!(found.len(), entries.len(), "{place}: {:?}", log.mended());
     assert!(found == entries, "{place}: what is read is what was written");
     let question = SpendBy { by: vec![Dimension::Model], ..SpendBy::default() };
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None };
+    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let total = question.answer(&view, at(99 * 86_400)).expect("answers").total;
     assert_eq!(total.calls, CALLS, "{place}: each call once");
     // And it goes on.

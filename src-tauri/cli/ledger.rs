@@ -172,6 +172,10 @@ impl Merge {
                             Event::BudgetSet { .. }
                             | Event::BudgetRemoved { .. }
                             | Event::AlertRaised { .. }
+                            | Event::PriceBookAdopted { .. }
+                            | Event::PriceSet { .. }
+                            | Event::PriceUnset { .. }
+                            | Event::PricesMultiplied { .. }
                             | Event::Folded { .. }
                             | Event::Lost => {}
                         }

@@ -161,6 +161,10 @@ fn each_line(mut with: impl FnMut(RequestKey, Usage, Option<Said>)) -> Result<()
                     Event::BudgetSet { .. }
                     | Event::BudgetRemoved { .. }
                     | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
                     | Event::Summarised { .. }
                     | Event::Folded { .. }
                     | Event::Lost,

@@ -263,6 +263,10 @@ impl Owner {
         if written == 0 {
             return Ok(Told { seq: self.log.last(), entries: 0, refused });
         }
+        // What is folded stays under the old prices where it cannot be folded under the new ones, and is at the next opening.
+        if let Ok(Some(again)) = self.log.refolded(&self.projections) {
+            self.projections = again;
+        }
         let alerts = self.projections.alerts_due(now, self.zone, self.log.device());
         let mut raised: Vec<Fact> = alerts.iter().map(|alert| Fact::Event(Event::AlertRaised { alert: alert.clone() })).collect();
         // Nobody is told of an alert that the log did not take: it would be told again after a restart.
@@ -298,7 +302,7 @@ impl Owner {
             self.log.rebuild().map_err(|error| storage_fault(&error))?;
             return Ok(Told { seq: self.log.last(), ..Told::default() });
         }
-        let mut facts = decide(command, &self.projections)?;
+        let mut facts = decide(command, &self.projections, clock::now())?;
         self.write(&mut facts)
     }
 

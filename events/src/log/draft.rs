@@ -59,6 +59,10 @@ impl Line {
                 event @ (Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
                 | Event::Lost),
@@ -131,6 +135,10 @@ impl Batch {
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
             | Event::Lost => None,

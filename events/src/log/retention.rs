@@ -13,7 +13,7 @@ use super::{
     folder::{make_private_folder, sync_folder},
     journal::{Encoder, Journal, JournalError, Line, LineRef},
 };
-use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Timestamp};
+use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Tariff, Timestamp};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
@@ -66,7 +66,8 @@ impl Log {
 
     fn build(&self, before: Timestamp, now: Timestamp, book: &Arc<PriceBook>) -> Result<Option<Folding>, LogError> {
         let fates = self.fates(before.plus_micros(-MARGIN_MICROS))?;
-        let mut sums = Sums::new(book);
+        let tariff = Tariff::with(book.clone(), fates.prices.iter().cloned());
+        let mut sums = Sums::new(&tariff);
         let mut first_kept = None;
         self.each_line(|Line { entry, .. }| {
             match (fates.of(&entry), &entry.event) {
@@ -136,10 +137,13 @@ impl Log {
     }
 
     fn fates(&self, cutoff: Timestamp) -> Result<Fates, LogError> {
-        let mut fates = Fates { cutoff, restated: FxHashMap::default() };
+        let mut fates = Fates { cutoff, restated: FxHashMap::default(), prices: Vec::new() };
         self.each_line(|Line { entry, .. }| {
             if let (Some(key), Event::Restated { after, .. }) = (entry.key, &entry.event) {
                 fates.restated.insert(key, (entry.seq, after.at));
+            }
+            if entry.event.is_of_prices() {
+                fates.prices.push(Arc::new(entry));
             }
             Ok(())
         })?;
@@ -162,6 +166,8 @@ struct Fates {
     cutoff: Timestamp,
     /// The last word on each call that has several, and when that says it was made.
     restated: FxHashMap<RequestKey, (Seq, Timestamp)>,
+    /// The entries that speak of prices.
+    prices: Vec<Arc<Entry>>,
 }
 
 impl Fates {
@@ -176,7 +182,14 @@ impl Fates {
                     (true, false) => Fate::Dropped,
                 }
             }
-            Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Summarised { .. } => Fate::Kept,
+            Event::BudgetSet { .. }
+            | Event::BudgetRemoved { .. }
+            | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
+            | Event::Summarised { .. } => Fate::Kept,
             Event::Folded { .. } | Event::Lost => Fate::Dropped,
         }
     }

@@ -42,7 +42,7 @@ const VENDORS: [(&str, &str); 24] = [
 const REGIONS: [&str; 8] = ["us.", "eu.", "apac.", "global.", "us-gov.", "au.", "jp.", "ca."];
 
 /// What the book calls the provider behind an upstream.
-pub(super) fn seller(upstream: &str) -> &str {
+pub(crate) fn seller(upstream: &str) -> &str {
     match upstream {
         "gemini" | "vertex" => "google",
         "moonshotai" => "moonshot",
@@ -80,7 +80,7 @@ fn vendor(model: &str) -> Option<&'static str> {
 }
 
 /// The name itself, and then with one piece of decoration less each time.
-pub(super) fn stems(model: &str) -> impl Iterator<Item = &str> {
+pub(crate) fn stems(model: &str) -> impl Iterator<Item = &str> {
     iter::successors(Some(model), |stem| undecorated(stem))
 }
 

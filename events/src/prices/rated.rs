@@ -1,12 +1,12 @@
 //! What the book says of one kind of calls, found out once: a fold over millions of calls of a few hundred kinds looks no name up.
 //!
-//! [`Rated::cost_of`] is [`PriceBook::cost_of`] without the reasons, for every usage there is.
+//! [`Rated::cost_of`] is [`Tariff::cost_of`](crate::Tariff::cost_of) without the reasons, for every usage there is.
 
 use super::{
-    AsOf, Factor, PriceBook, Row, Schedule, Tier, credible, is_free, is_local, rounded,
-    row::{CLASSES, classes},
+    AsOf, Factor, PriceBook, Row, Schedule, credible, is_free, is_local, rounded,
+    row::{CLASSES, Rates, classes},
 };
-use crate::{Certainty, Rate, Span, Timestamp, Tokens, Usage, Usd, log::segment::Profile};
+use crate::{Certainty, Rate, Span, Summary, Timestamp, Tokens, Usage, Usd, log::segment::Profile};
 
 /// What decides which rows price a call.
 #[derive(Clone, Copy, Debug)]
@@ -28,9 +28,16 @@ pub(crate) struct Consumed<'a> {
     pub(crate) web_search: u32,
     pub(crate) latency_ms: Option<u32>,
     pub(crate) reported_cost: Option<Usd>,
+    /// The prompt that decides the band, where it is not that of these tokens.
+    pub(crate) prompt: Option<u64>,
 }
 
 impl<'a> Consumed<'a> {
+    /// What the calls of a summary add.
+    pub(crate) fn of_summary(summary: &'a Summary) -> Consumed<'a> {
+        Consumed { prompt: Some(summary.prompt()), ..Consumed::of(&summary.usage) }
+    }
+
     /// What a call adds.
     pub(crate) fn of(usage: &'a Usage) -> Consumed<'a> {
         Consumed {
@@ -39,6 +46,7 @@ impl<'a> Consumed<'a> {
             web_search: usage.fees.web_search,
             latency_ms: usage.latency_ms,
             reported_cost: usage.reported_cost,
+            prompt: None,
         }
     }
 }
@@ -49,15 +57,38 @@ pub(crate) struct Rated {
     free: bool,
     /// Whether anything is known of the calls' tokens.
     counted: bool,
-    list: List,
+    /// Whether a reported cost speaks of something else than what is asked.
+    swapped: Swapped,
+    /// Whether it runs on the user's own machine, and costs nothing where no row says otherwise.
+    local: bool,
+    /// In the order in which they are asked; none where there is no price.
+    rows: Box<[DatedRates]>,
 }
 
-#[derive(Debug)]
-enum List {
-    /// It runs on the user's own machine.
-    Local,
-    /// The rows of the model for the tier, in the book's order; none where there is no price.
-    Rows(Box<[DatedRates]>),
+/// What is asked otherwise than it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Swapped {
+    /// Nothing.
+    Nothing,
+    /// Only how long what is written to a cache lives.
+    Writes,
+    /// By whose prices, or as which tier.
+    All,
+}
+
+/// A row, and when it is asked for a price.
+#[derive(Clone, Debug)]
+pub(crate) struct Held<'a> {
+    /// The book that has its schedules; none for a price of the user's own.
+    pub(crate) book: Option<&'a PriceBook>,
+    /// The row.
+    pub(crate) row: &'a Row,
+    /// Its rates, where they are not the row's.
+    pub(crate) rates: Option<Box<(Rates, Vec<Rates>)>>,
+    /// When.
+    pub(crate) span: Span,
+    /// By what the user said that list prices are multiplied.
+    pub(crate) multiplier: Factor,
 }
 
 /// A row of the book, for one region.
@@ -69,6 +100,7 @@ struct DatedRates {
     bands: Box<[(u64, ClassRates)]>,
     geo: Factor,
     hours: Option<(Factor, Box<[Schedule]>)>,
+    multiplier: Factor,
 }
 
 /// In atto-dollars for each token of a class, and for each search.
@@ -106,35 +138,36 @@ impl<'a> Terms<'a> {
     }
 }
 
-impl PriceBook {
-    /// What this book says of calls with these terms.
-    pub(crate) fn rated(&self, terms: &Terms<'_>) -> Rated {
+impl Rated {
+    /// What rows say of calls with these terms. The first that holds at the time of a call and prices all of it does.
+    pub(crate) fn new(terms: &Terms<'_>, swapped: Swapped, held: &[Held<'_>]) -> Rated {
         let counted = terms.certainty != Certainty::Unknown;
-        let rows = || {
-            let (rows, _) = self.rows_for(terms)?;
-            let tier = Tier::of(terms.tier)?;
-            Some(rows.iter().filter(|row| row.tier == tier).map(|row| self.dated(row, terms.geo)).collect())
-        };
-        let list = match (is_local(terms), counted) {
-            (true, _) => List::Local,
-            (false, true) => List::Rows(rows().unwrap_or_default()),
-            (false, false) => List::Rows(Box::default()),
-        };
-        Rated { free: is_free(terms.model), counted, list }
+        let rows = if counted { held.iter().map(|held| DatedRates::of(held, terms.geo)).collect() } else { Box::default() };
+        Rated { free: is_free(terms.model), counted, swapped, local: is_local(terms), rows }
     }
+}
 
-    fn dated(&self, row: &Row, geo: Option<&str>) -> DatedRates {
-        let schedules = |name: &str| self.schedules.iter().filter(|schedule| schedule.name == name).cloned().collect();
+impl DatedRates {
+    fn of(held: &Held<'_>, geo: Option<&str>) -> DatedRates {
+        let Held { book, row, rates, span, multiplier } = held;
+        let schedules = |name: &str| {
+            book.iter().flat_map(|book| &book.schedules).filter(|schedule| schedule.name == name).cloned().collect()
+        };
+        let (below, in_bands): (&Rates, Vec<&Rates>) = match rates.as_deref() {
+            Some((below, in_bands)) => (below, in_bands.iter().collect()),
+            None => (&row.rates, row.bands.iter().map(|band| &band.rates).collect()),
+        };
         let in_band = |band| {
-            let (tokens, web_search) = row.rates.in_band(band);
+            let (tokens, web_search) = below.in_band(band);
             ClassRates { tokens: tokens.map(|rate| rate.map(atto)), web_search: web_search.map(atto) }
         };
         DatedRates {
-            span: row.span(),
-            below: in_band(&row.rates),
-            bands: row.bands.iter().map(|band| (band.above, in_band(&band.rates))).collect(),
+            span: *span,
+            below: in_band(below),
+            bands: row.bands.iter().zip(in_bands).map(|(band, rates)| (band.above, in_band(rates))).collect(),
             geo: geo.and_then(|geo| row.geo.get(geo)).copied().unwrap_or(Factor::ONE),
             hours: row.hours.as_ref().map(|hours| (hours.factor, schedules(&hours.schedule))),
+            multiplier: *multiplier,
         }
     }
 }
@@ -146,7 +179,12 @@ fn atto(rate: Rate) -> u64 {
 impl Rated {
     /// What a call costs; `None` where it has no price.
     pub(crate) fn cost_of(&self, call: &Consumed<'_>, as_of: AsOf) -> Option<Usd> {
-        let reported = call.reported_cost.and_then(|_| {
+        let speaks = match self.swapped {
+            Swapped::Nothing => true,
+            Swapped::Writes => call.tokens.cache_write_5m == 0 && call.tokens.cache_write_1h == 0,
+            Swapped::All => false,
+        };
+        let reported = call.reported_cost.filter(|_| speaks).and_then(|_| {
             let idle = self.counted && call.tokens.total() == 0 && call.web_search == 0;
             credible(call.reported_cost, self.free, idle)
         });
@@ -157,16 +195,14 @@ impl Rated {
     }
 
     fn cost(&self, call: &Consumed<'_>, at: Timestamp) -> Option<Usd> {
-        match &self.list {
-            List::Local => Some(Usd::ZERO),
-            List::Rows(rows) => rows.iter().find(|row| row.span.contains(at))?.cost(call, at),
-        }
+        let listed = self.rows.iter().filter(|row| row.span.contains(at)).find_map(|row| row.cost(call, at));
+        listed.or(self.local.then_some(Usd::ZERO))
     }
 }
 
 impl DatedRates {
     fn cost(&self, call: &Consumed<'_>, at: Timestamp) -> Option<Usd> {
-        let rates = if self.bands.is_empty() { &self.below } else { self.band(call.tokens.prompt()) };
+        let rates = if self.bands.is_empty() { &self.below } else { self.band(call.prompt.unwrap_or_else(|| call.tokens.prompt())) };
         let mut tokens = 0i128;
         for (count, rate) in classes(call.tokens).into_iter().zip(&rates.tokens) {
             if count > 0 {
@@ -182,7 +218,7 @@ impl DatedRates {
             let done = at.plus_micros(i64::from(call.latency_ms.unwrap_or(0)) * 1_000);
             if schedules.iter().any(|schedule| schedule.contains(done)) { *factor } else { Factor::ONE }
         });
-        Some(rounded(tokens, fees, self.geo, hours))
+        Some(rounded(tokens, fees, self.geo, hours, self.multiplier))
     }
 
     fn band(&self, prompt: u64) -> &ClassRates {

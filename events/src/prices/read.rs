@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeSet;
 
 const FORMAT: &str = "tollbar-prices/1";
-const BOOK_BYTES_MAX: usize = 16 << 20;
+pub(crate) const BOOK_BYTES_MAX: usize = 16 << 20;
 const ROWS_MAX: usize = 100_000;
 /// $1,000 per million tokens: above all that was ever published, below what a slip of the point makes (prices.md 5.4).
 const RATE_MAX: Rate = Rate::from_atto(1_000 * 1_000_000_000_000);

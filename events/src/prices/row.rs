@@ -3,7 +3,7 @@
 use super::schedule::Hours;
 use crate::{Rate, Span, Timestamp, Tokens};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt};
 
 /// One dated price of one model. As JSON one line of a price book; fields that are not known here are ignored.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -122,6 +122,18 @@ impl Tier {
         WORDS.iter().find(|(known, _)| known.eq_ignore_ascii_case(word)).map(|(_, tier)| *tier)
     }
 
+    /// As it is written.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Tier::Standard => "standard",
+            Tier::Batch => "batch",
+            Tier::Flex => "flex",
+            Tier::Priority => "priority",
+            Tier::Fast => "fast",
+            Tier::Ultrafast => "ultrafast",
+        }
+    }
+
     fn is_standard(&self) -> bool {
         *self == Tier::Standard
     }
@@ -136,7 +148,7 @@ impl Factor {
     /// Changes nothing.
     pub const ONE: Factor = Factor(Factor::UNIT);
     /// How many thousandths are one.
-    pub(super) const UNIT: u32 = 1_000;
+    pub(crate) const UNIT: u32 = 1_000;
     const MAX: u32 = 100 * Factor::UNIT;
 
     /// Reads a decimal with at most three places, above zero and at most a hundred.
@@ -148,14 +160,20 @@ impl Factor {
         (scaled % UNIT_IN_RATE == 0 && (1..=Factor::MAX).contains(&thousandths)).then_some(Factor(thousandths))
     }
 
-    pub(super) const fn thousandths(self) -> i128 {
+    pub(crate) const fn thousandths(self) -> i128 {
         self.0 as i128
+    }
+}
+
+impl fmt::Display for Factor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        Rate::from_atto(self.thousandths() * 1_000_000_000).fmt(f)
     }
 }
 
 impl Serialize for Factor {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&Rate::from_atto(self.thousandths() * 1_000_000_000))
+        serializer.collect_str(self)
     }
 }
 
@@ -196,8 +214,13 @@ macro_rules! rates {
                 }
             }
 
+            /// These rates, and another's for the classes that have none here.
+            pub(crate) fn or(&self, other: &Rates) -> Rates {
+                Rates { $($class: self.$class.or(other.$class),)+ web_search: self.web_search.or(other.web_search) }
+            }
+
             /// The rates that hold in a band, where it names some of its own, in the order of [`classes`]; then that of web searches.
-            pub(super) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], Option<Rate>) {
+            pub(crate) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], Option<Rate>) {
                 ([$(band.$class.or(self.$class)),+], band.web_search.or(self.web_search))
             }
 
@@ -219,10 +242,10 @@ macro_rules! rates {
         }
 
         /// How many classes of tokens have a rate.
-        pub(super) const CLASSES: usize = [$(stringify!($class)),+].len();
+        pub(crate) const CLASSES: usize = [$(stringify!($class)),+].len();
 
         /// The billed tokens of every class.
-        pub(super) fn classes(tokens: &Tokens) -> [u64; CLASSES] {
+        pub(crate) fn classes(tokens: &Tokens) -> [u64; CLASSES] {
             // Taken apart without `..`, so that a new class of tokens cannot go unpriced unnoticed.
             let Tokens { $($class,)+ reasoning: _ } = *tokens;
             [$($class),+]

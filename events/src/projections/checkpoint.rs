@@ -8,7 +8,7 @@ use super::{
     labels::{LabelParts, Labels},
     packed::Pack,
 };
-use crate::{PriceBook, Seq, Timestamp};
+use crate::{Entry, PriceBook, Seq, Tariff, Timestamp, wire};
 use serde::{Deserialize, Serialize};
 use std::{
     collections::BTreeMap,
@@ -18,7 +18,7 @@ use std::{
 
 const MAGIC: &str = "tollbar-fold";
 /// Another number for any change of what is folded, or how it is written here.
-const FOLD_VERSION: u32 = 1;
+const FOLD_VERSION: u32 = 2;
 /// As fast as it gets: what is packed hardly shrinks further.
 const LEVEL: i32 = 1;
 /// Far above what the calls of a lifetime take.
@@ -31,7 +31,9 @@ const READ_BYTES: usize = 1 << 16;
 struct Head {
     magic: String,
     version: u32,
-    book: String,
+    tariff: String,
+    /// What the tariff follows from beside the first book: entries as bytes.
+    price_facts: Vec<Vec<u8>>,
     up_to: Seq,
     last_call_at: Option<Timestamp>,
     calls: u64,
@@ -58,7 +60,8 @@ impl Projections {
         let head = Head {
             magic: MAGIC.into(),
             version: FOLD_VERSION,
-            book: self.book.id().into(),
+            tariff: self.tariff.id().into(),
+            price_facts: self.tariff.facts().iter().map(|entry| wire::encode(entry)).collect(),
             up_to: self.up_to,
             last_call_at: self.last_call_at,
             calls: self.spend.calls(),
@@ -81,12 +84,17 @@ impl Projections {
         frame().expect("memory takes it")
     }
 
-    /// What a checkpoint holds, if it is one of this fold under this book, and whole.
+    /// What a checkpoint holds, if it is one of this fold under this first book, and whole.
     pub fn from_checkpoint(book: Arc<PriceBook>, file: impl Read) -> Option<Projections> {
         let frame = zstd::Decoder::new(file).ok()?.single_frame();
         let mut whole = BufReader::with_capacity(READ_BYTES, frame.take(BYTES_MAX));
         let head: Head = rmp_serde::from_read(&mut whole).ok()?;
-        if head.magic != MAGIC || head.version != FOLD_VERSION || head.book != book.id() {
+        if head.magic != MAGIC || head.version != FOLD_VERSION {
+            return None;
+        }
+        let facts: Vec<Arc<Entry>> = head.price_facts.iter().map(|bytes| wire::decode(bytes).ok().map(Arc::new)).collect::<Option<_>>()?;
+        let tariff = Tariff::with(book, facts);
+        if head.tariff != tariff.id() {
             return None;
         }
         let mut packs = BTreeMap::new();
@@ -111,7 +119,7 @@ impl Projections {
             spend: SpendFold::from_parts(Labels::from_parts(head.labels), packs, head.calls),
             recent,
             budgets: head.budgets,
-            ..Projections::new(book)
+            ..Projections::under(Arc::new(tariff))
         })
     }
 }

@@ -5,9 +5,10 @@ use super::{
     spend::{LastCell, Spend, SpendFold},
 };
 use crate::{
-    AsOf, Certainty, PriceBook, Seq, Timestamp, Usage,
+    AsOf, Certainty, Seq, Tariff, Timestamp, Usage,
     log::segment::{Columns, Profile, Side, put_profile},
     prices::{Consumed, Rated, Terms},
+    tariff::Swap,
 };
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
@@ -43,15 +44,15 @@ pub(super) struct KnownProfiles {
 
 impl KnownProfiles {
     /// What is known of each profile of a segment.
-    pub(super) fn of(&mut self, columns: &Columns<'_>, spend: &mut SpendFold, book: &PriceBook) -> Vec<Known> {
+    pub(super) fn of(&mut self, columns: &Columns<'_>, spend: &mut SpendFold, tariff: &Tariff) -> Vec<Known> {
         if self.profiles.len() > PROFILES_MAX {
             *self = KnownProfiles::default();
         }
-        columns.profiles.iter().map(|profile| self.known(profile, spend, book)).collect()
+        columns.profiles.iter().map(|profile| self.known(profile, spend, tariff)).collect()
     }
 
     /// What is known of a call's profile.
-    pub(super) fn of_usage(&mut self, usage: &Usage, spend: &mut SpendFold, book: &PriceBook) -> &mut Known {
+    pub(super) fn of_usage(&mut self, usage: &Usage, spend: &mut SpendFold, tariff: &Tariff) -> &mut Known {
         self.bytes.clear();
         put_profile(&mut self.bytes, usage);
         if !self.profiles.contains_key(&self.bytes[..]) {
@@ -60,7 +61,7 @@ impl KnownProfiles {
             }
             let known = Known {
                 label: spend.label(&Names::of(usage)),
-                rated: self.rated.of(&Terms::of(usage), book),
+                rated: self.rated.of(&Terms::of(usage), tariff),
                 certainty: usage.certainty,
                 last: LastCell::default(),
             };
@@ -69,13 +70,13 @@ impl KnownProfiles {
         self.profiles.get_mut(&self.bytes[..]).expect("it was put there just now, if it was not there")
     }
 
-    fn known(&mut self, profile: &Profile<'_>, spend: &mut SpendFold, book: &PriceBook) -> Known {
+    fn known(&mut self, profile: &Profile<'_>, spend: &mut SpendFold, tariff: &Tariff) -> Known {
         if let Some(known) = self.profiles.get(profile.bytes) {
             return known.clone();
         }
         let known = Known {
             label: spend.label(&Names::of_profile(profile)),
-            rated: self.rated.of(&Terms::of_profile(profile), book),
+            rated: self.rated.of(&Terms::of_profile(profile), tariff),
             certainty: profile.certainty,
             last: LastCell::default(),
         };
@@ -84,9 +85,9 @@ impl KnownProfiles {
     }
 }
 
-/// Prices by the terms that decide them, of one book.
+/// Prices by the terms that decide them, of one tariff.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct RatedTerms {
+pub(super) struct RatedTerms {
     rated: FxHashMap<TermsKey, Arc<Rated>>,
 }
 
@@ -94,11 +95,11 @@ pub(crate) struct RatedTerms {
 type TermsKey = ([Option<String>; 6], Certainty);
 
 impl RatedTerms {
-    /// What the book says of a profile's calls.
-    pub(crate) fn of(&mut self, terms: &Terms<'_>, book: &PriceBook) -> Arc<Rated> {
+    /// What the tariff says of a profile's calls.
+    fn of(&mut self, terms: &Terms<'_>, tariff: &Tariff) -> Arc<Rated> {
         let names = [Some(terms.provider), Some(terms.family), terms.model, terms.request_model, terms.tier, terms.geo];
         let key = (names.map(|name| name.map(str::to_owned)), terms.certainty);
-        self.rated.entry(key).or_insert_with(|| Arc::new(book.rated(terms))).clone()
+        self.rated.entry(key).or_insert_with(|| Arc::new(tariff.rated(terms, &Swap::default()))).clone()
     }
 }
 
@@ -128,6 +129,7 @@ pub(crate) fn rows<'a>(columns: &'a Columns<'_>) -> impl Iterator<Item = ColumnR
             web_search: *web_search,
             latency_ms: *latency_ms,
             reported_cost: *reported_cost,
+            prompt: None,
         },
     })
 }

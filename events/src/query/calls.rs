@@ -2,7 +2,7 @@
 
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
-    AsOf, By, Certainty, Cost, Day, Event, Log, PriceBook, RequestKey, Source, Span, Summary, Timestamp, Usage, Usd,
+    AsOf, By, Certainty, Cost, Day, Event, Log, RequestKey, Source, Span, Summary, Tariff, Timestamp, Usage, Usd,
     projections::{Names, Scope},
 };
 use serde::{Deserialize, Serialize};
@@ -85,6 +85,8 @@ pub struct CallRow {
 pub enum CostBasis {
     /// The provider or client reported it.
     Reported,
+    /// A price that the user agreed with the provider.
+    Agreed,
     /// The price book at the time of the call.
     Book,
     /// Nobody knows it.
@@ -126,9 +128,9 @@ impl Query for Calls {
             }
         };
         let found = Found::replayed(view.log, span, view.scope(&self.filter))?;
-        let (book, home) = (view.projections.book(), view.log.device());
-        let calls = found.calls.iter().map(|(key, usage)| CallRow::new(*key, usage, book, home));
-        let mut rows: Vec<CallRow> = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, book, home))).collect();
+        let (tariff, home) = (view.projections.tariff(), view.log.device());
+        let calls = found.calls.iter().map(|(key, usage)| CallRow::new(*key, usage, tariff, home));
+        let mut rows: Vec<CallRow> = calls.chain(found.summaries.iter().map(|summary| CallRow::of_summary(summary, tariff, home))).collect();
         rows.sort_by_key(|row| (row.at, row.key));
         Ok(CallsAnswer { calls: rows })
     }
@@ -156,7 +158,15 @@ impl Found {
                 (None, Event::Used { .. } | Event::Restated { .. })
                 | (
                     _,
-                    Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Folded { .. } | Event::Lost,
+                    Event::BudgetSet { .. }
+                    | Event::BudgetRemoved { .. }
+                    | Event::AlertRaised { .. }
+                    | Event::PriceBookAdopted { .. }
+                    | Event::PriceSet { .. }
+                    | Event::PriceUnset { .. }
+                    | Event::PricesMultiplied { .. }
+                    | Event::Folded { .. }
+                    | Event::Lost,
                 ) => {}
             }
         }
@@ -171,6 +181,7 @@ impl Found {
 fn told(by: By<'_>) -> (CostBasis, String) {
     match by {
         By::Reported => (CostBasis::Reported, "reported by the provider".to_owned()),
+        By::Agreed { row } => (CostBasis::Agreed, format!("{} ({})", row.model, row.source)),
         By::Local => (CostBasis::Book, "runs on this machine".to_owned()),
         By::Row { row, exact: true } => (CostBasis::Book, format!("{} ({})", row.model, row.source)),
         By::Row { row, exact: false } => (CostBasis::Book, format!("priced as {} {} ({})", row.provider, row.model, row.source)),
@@ -180,15 +191,16 @@ fn told(by: By<'_>) -> (CostBasis, String) {
 impl CallRow {
     /// A row of nothing: what its columns are called is known without a call.
     pub fn empty() -> CallRow {
-        CallRow::new(RequestKey([0; 16]), &Usage::default(), PriceBook::bundled(), "")
+        let unknown = Cost::Unpriced { reason: crate::Unpriced::TokensUnknown };
+        CallRow::costing(RequestKey([0; 16]), &Usage::default(), &unknown, "")
     }
 
-    pub(super) fn new(key: RequestKey, usage: &Usage, book: &PriceBook, home: &str) -> CallRow {
-        CallRow::costing(key, usage, &book.cost_of(usage, AsOf::Call), home)
+    pub(super) fn new(key: RequestKey, usage: &Usage, tariff: &Tariff, home: &str) -> CallRow {
+        CallRow::costing(key, usage, &tariff.cost_of(usage, AsOf::Call), home)
     }
 
-    fn of_summary(summary: &Summary, book: &PriceBook, home: &str) -> CallRow {
-        let row = CallRow::costing(summary.key(), &summary.usage, &book.cost_of_summary(summary, AsOf::Call), home);
+    fn of_summary(summary: &Summary, tariff: &Tariff, home: &str) -> CallRow {
+        let row = CallRow::costing(summary.key(), &summary.usage, &tariff.cost_of_summary(summary, AsOf::Call), home);
         // The latency of one call, which is kept for prices by the hour, is not that of all.
         CallRow { calls: summary.calls, summary: true, latency_ms: None, ..row }
     }

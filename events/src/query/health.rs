@@ -80,7 +80,7 @@ impl Query for Health {
             entries: view.log.last().0,
             folder: view.log.folder().display().to_string(),
             journal_bytes: view.log.journal_bytes(),
-            price_book: view.projections.book().id().chars().take(BOOK_DIGITS).collect(),
+            price_book: view.projections.tariff().newest().id().chars().take(BOOK_DIGITS).collect(),
             zone: view.zone.to_string(),
             mended: view.log.mended().to_vec(),
             engine: view.engine.cloned(),

@@ -1,7 +1,7 @@
 //! What do models cost, from when to when, and who says so?
 
 use super::{Fault, Query, View};
-use crate::{Factor, Row, Timestamp};
+use crate::{Factor, Row, Timestamp, tariff::Edition};
 use serde::{Deserialize, Serialize};
 
 /// What do models cost? The prices in force, the user's own first.
@@ -66,11 +66,26 @@ impl Query for Models {
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<ModelsAnswer, Fault> {
         let at = self.as_of.unwrap_or(now);
-        let book = view.projections.book();
-        let rows = book.rows().iter().filter(|row| self.wants(row, at));
-        let rows = rows.map(|row| ModelPrice { row: row.clone(), custom: false, multiplier: None }).collect();
-        let facts = BookFacts { id: book.id().to_owned(), from: None, bundled: true, rows: book.rows().len() as u64 };
-        Ok(ModelsAnswer { at, books: vec![facts], rows })
+        let tariff = view.projections.tariff();
+        let agreements = tariff.agreements();
+        let own = agreements.prices().iter().map(|known| ModelPrice { row: known.row.clone(), custom: true, multiplier: None });
+        let listed = tariff.rows_at(at).into_iter().map(|row| {
+            let multiplier = agreements.multiplier(&row.provider, at);
+            ModelPrice { row: row.clone(), custom: false, multiplier }
+        });
+        let mut rows: Vec<ModelPrice> = own.chain(listed).filter(|price| self.wants(&price.row, at)).collect();
+        rows.sort_by(|one, other| {
+            let place = |price: &ModelPrice| (!price.custom, price.row.provider.clone(), price.row.model.clone(), price.row.tier, price.row.span().from);
+            place(one).cmp(&place(other))
+        });
+        Ok(ModelsAnswer { at, books: tariff.editions().iter().map(BookFacts::of).collect(), rows })
+    }
+}
+
+impl BookFacts {
+    fn of(edition: &Edition) -> BookFacts {
+        let rows = edition.book().rows().len() as u64;
+        BookFacts { id: edition.id().to_owned(), from: edition.from(), bundled: edition.is_bundled(), rows }
     }
 }
 

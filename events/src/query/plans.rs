@@ -1,8 +1,11 @@
 //! What is a subscription worth? What was paid for it, and what its calls would have cost by the token, kept apart.
 
-use super::{Fault, Query, Spend, View, spend_by};
-use crate::{Day, Timestamp, Usd};
+use super::{Fault, Filter, Query, Spend, View, spend_by};
+use crate::{Day, Timestamp, Usd, projections::Names};
 use serde::{Deserialize, Serialize};
+
+/// The most months that one answer tells of: a hundred years.
+const MONTHS_MAX: usize = 1_200;
 
 /// A subscription, as the configuration has it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -78,7 +81,56 @@ impl Query for Plans {
     type Answer = PlansAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<PlansAnswer, Fault> {
-        spend_by::days(view, self.first, self.last, now)?;
-        Ok(PlansAnswer { plans: Vec::new(), months: Vec::new(), billed: Spend::default(), covered: Spend::default(), paid_usd: Usd::ZERO })
+        let (first, last) = spend_by::days(view, self.first, self.last, now)?;
+        let mut answer =
+            PlansAnswer { plans: view.plans.to_vec(), months: Vec::new(), billed: Spend::default(), covered: Spend::default(), paid_usd: Usd::ZERO };
+        for (begin, end) in months(first, last) {
+            let mut worth = vec![Spend::default(); view.plans.len()];
+            let everything = Filter::default();
+            let spend = &view.projections.spend;
+            // A call that two plans cover belongs to the first of them.
+            spend.each(view.zone.days_span(begin, end), view.scope(&everything), |at, label, spent| {
+                let day = view.zone.day(at);
+                let Some(names) = spend.names(label) else { return };
+                match view.plans.iter().position(|plan| plan.covers(&names, day)) {
+                    Some(plan) => worth[plan].add(spent),
+                    None => answer.billed.add(spent),
+                }
+            });
+            for (plan, worth) in view.plans.iter().zip(worth) {
+                answer.covered.add(&worth);
+                let (first, last) = (plan.from.map_or(begin, |from| from.max(begin)), plan.until.map_or(end, |until| until.min(end)));
+                if first > last {
+                    continue;
+                }
+                answer.paid_usd += plan.monthly;
+                let gain_usd = worth.usd - plan.monthly;
+                let over = end < view.zone.day(now);
+                answer.months.push(PlanMonth { plan: plan.name.clone(), first, last, over, paid_usd: plan.monthly, worth, gain_usd });
+            }
+        }
+        Ok(answer)
     }
+}
+
+impl Plan {
+    /// Whether calls of these names on a day are paid for by it.
+    fn covers(&self, names: &Names<'_>, day: Day) -> bool {
+        let same = |wanted: &Option<String>, found: Option<&str>| wanted.as_deref().is_none_or(|wanted| found == Some(wanted));
+        let active = self.from.is_none_or(|from| from <= day) && self.until.is_none_or(|until| day <= until);
+        active && same(&self.client, names.client) && same(&self.provider, Some(names.provider))
+    }
+}
+
+/// The first and the last day of each month from that of one day to that of another.
+fn months(first: Day, last: Day) -> Vec<(Day, Day)> {
+    let mut months = Vec::new();
+    let mut begin = first.month_begin();
+    while begin <= last && months.len() < MONTHS_MAX {
+        // The first of the next month lies between 28 and 31 days ahead.
+        let next = begin.plus(31).month_begin();
+        months.push((begin, next.plus(-1)));
+        begin = next;
+    }
+    months
 }

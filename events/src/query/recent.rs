@@ -27,11 +27,11 @@ impl Query for Recent {
     type Answer = RecentAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RecentAnswer, Fault> {
-        let book = view.projections.book();
+        let tariff = view.projections.tariff();
         let entries: Vec<Seq> = view.projections.recent.newest().into_iter().map(|(_, seq)| seq).collect();
         let mut calls = view.log.calls_at(&entries).map_err(|error| storage_fault(&error))?;
         calls.truncate(RECENT_CALLS_MAX.min(self.limit as usize));
-        let row = |(key, usage): &(_, _)| CallRow::new(*key, usage, book, view.log.device());
+        let row = |(key, usage): &(_, _)| CallRow::new(*key, usage, tariff, view.log.device());
         Ok(RecentAnswer { now, calls: calls.iter().map(row).collect() })
     }
 }

@@ -1,15 +1,17 @@
 //! What would the same calls cost at other prices?
 
-use super::{Dimension, Fault, Filter, Query, View, days::Days, spend_by, storage_fault};
+mod kinds;
+mod sums;
+
+use super::{Dimension, Fault, FaultCode, Filter, Query, View, spend_by, storage_fault};
 use crate::{
-    AsOf, Day, Event, PriceBook, Row, Span, Summary, Tier, Timestamp, Usd,
-    log::segment::{Columns, Profile, Side},
-    prices::{Rated, Terms},
-    projections::{LabelId, Labels, Names, RatedTerms, Scope, rows},
+    AsOf, Day, PriceBook, Row, Tariff, Tier, Timestamp, Usd,
+    tariff::Swap,
 };
-use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
+
+pub(super) use sums::{Asked, Repriced};
 
 /// What would the same calls cost at other prices? Reads the log; changes no event.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -148,173 +150,58 @@ impl Query for Reprice {
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RepriceAnswer, Fault> {
         spend_by::check_dimensions(&self.by)?;
         let (first, last) = spend_by::days(view, self.first, self.last, now)?;
-        let then_book = view.projections.book();
-        let other_book = match &self.book {
-            None => None,
-            Some(text) => Some(PriceBook::from_json(text.as_bytes()).map_err(|error| {
-                Fault::refused(format!("this is no price book: {error}"), "see docs/PRICES.md for the form; the book in force stays")
-            })?),
-        };
-        let now_book = other_book.as_ref().unwrap_or(then_book.as_ref());
-        let as_of = match self.as_of {
-            RepriceAsOf::Today => AsOf::Instant(now),
-            RepriceAsOf::Instant(at) => AsOf::Instant(at),
-            RepriceAsOf::Call | RepriceAsOf::Known(_) => AsOf::Call,
-        };
+        let (tariff, as_of) = self.prices(view, now)?;
+        let asked = Asked { tariff: &tariff, as_of, swap: self.swap(&tariff)? };
         let span = view.zone.days_span(first, last);
-        let mut sums = Sums {
-            view,
-            by: &self.by,
-            span,
-            scope: view.scope(&self.filter),
-            then: Prices { book: then_book, as_of: AsOf::Call, rated: RatedTerms::default() },
-            now: Prices { book: now_book, as_of, rated: RatedTerms::default() },
-            days: Days::of(&self.by, view.zone),
-            labels: Labels::default(),
-            sums: FxHashMap::default(),
-        };
-        view.log.fold_columns(span, &mut |columns| sums.fold(columns)).map_err(|error| storage_fault(&error))?;
-        let (total, mut rows) = sums.rows();
+        let repriced = Repriced::of(view, span, &self.filter, &self.by, &asked).map_err(|error| storage_fault(&error))?;
+        let Repriced { total, mut rows, rates } = repriced;
         rows.sort_by(|one, other| {
             let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
             spend_by::day_order(&self.by, &one.names, &other.names).then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
         });
-        Ok(RepriceAnswer { first, last, total, rows, rates: Vec::new(), assumes: Vec::new() })
+        Ok(RepriceAnswer { first, last, total, rows, rates, assumes: self.assumes() })
     }
 }
 
-/// What is added up while the log is read.
-struct Sums<'a> {
-    view: &'a View<'a>,
-    by: &'a [Dimension],
-    span: Span,
-    scope: Scope<'a>,
-    then: Prices<'a>,
-    now: Prices<'a>,
-    days: Days,
-    labels: Labels,
-    sums: FxHashMap<(Option<Day>, LabelId), Sum>,
-}
-
-/// A book, as of when it is asked, and what it has said.
-struct Prices<'a> {
-    book: &'a PriceBook,
-    as_of: AsOf,
-    rated: RatedTerms,
-}
-
-/// Of some calls. Signed: a restated call is taken away, perhaps from another row than the one that it is added to.
-#[derive(Clone, Copy, Default)]
-struct Sum {
-    calls: i64,
-    then_usd: Usd,
-    now_usd: Usd,
-    unpriced_calls: i64,
-}
-
-impl Prices<'_> {
-    fn of(&mut self, profile: &Profile<'_>) -> Arc<Rated> {
-        self.rated.of(&Terms::of_profile(profile), self.book)
+impl Reprice {
+    /// By which prices, and as of when.
+    fn prices(&self, view: &View<'_>, now: Timestamp) -> Result<(Arc<Tariff>, AsOf), Fault> {
+        let tariff = view.projections.tariff();
+        let (tariff, as_of) = match self.as_of {
+            RepriceAsOf::Today => (tariff.clone(), AsOf::Instant(now)),
+            RepriceAsOf::Instant(at) => (Arc::new(tariff.known_at(at)), AsOf::Instant(at)),
+            RepriceAsOf::Call => (tariff.clone(), AsOf::Call),
+            RepriceAsOf::Known(at) => (Arc::new(tariff.known_at(at)), AsOf::Call),
+        };
+        let Some(text) = &self.book else { return Ok((tariff, as_of)) };
+        let book = PriceBook::from_json(text.as_bytes()).map_err(|error| {
+            Fault::refused(format!("this is no price book: {error}"), "see docs/PRICES.md for the form; the book in force stays")
+        })?;
+        Ok((Arc::new(tariff.under(Arc::new(book))), as_of))
     }
-}
 
-impl Sums<'_> {
-    fn fold(&mut self, columns: &Columns<'_>) {
-        // What a profile's calls are counted under and cost; none where the question is not about them.
-        /// Under which label a profile counts, and what both books say of it.
-        type Terms = (LabelId, Arc<Rated>, Arc<Rated>);
-        let profiles: Vec<Option<Terms>> = columns
-            .profiles
-            .iter()
-            .map(|profile| {
-                let names = Names::of_profile(profile);
-                self.scope.has(&names).then(|| (self.labels.id(&names), self.then.of(profile), self.now.of(profile)))
-            })
-            .collect();
-        for row in rows(columns) {
-            let Some((label, then, now)) = &profiles[row.profile] else { continue };
-            if !self.span.contains(row.call.at) {
-                continue;
-            }
-            let costs = (then.cost_of(&row.call, self.then.as_of), now.cost_of(&row.call, self.now.as_of));
-            let sum = self.sums.entry((self.days.day(row.call.at), *label)).or_default();
-            match row.side {
-                Side::Added => sum.add(&Sum::of(1, costs)),
-                Side::Taken => sum.subtract(&Sum::of(1, costs)),
-            }
+    fn swap(&self, tariff: &Tariff) -> Result<Swap, Fault> {
+        if let Some(swap) = self.models.iter().find(|swap| !tariff.has_price(swap)) {
+            let whose = swap.provider.as_ref().map_or_else(String::new, |provider| format!(" of {provider}"));
+            let cause = format!("there is no price{whose} for the model {:?}", swap.to);
+            return Err(Fault::new(FaultCode::NotFound, cause, "see `tollbar models` for all that have one"));
         }
-        for entry in &columns.others {
-            match &entry.event {
-                Event::Summarised { summary } => self.fold_summary(summary),
-                Event::Used { .. }
-                | Event::Restated { .. }
-                | Event::BudgetSet { .. }
-                | Event::BudgetRemoved { .. }
-                | Event::AlertRaised { .. }
-                | Event::Folded { .. }
-                | Event::Lost => {}
-            }
+        Ok(Swap { models: self.models.clone(), tier: self.tier, cache_ttl: self.cache_ttl })
+    }
+
+    fn assumes(&self) -> Vec<String> {
+        let mut assumes = Vec::new();
+        if !self.models.is_empty() {
+            assumes.push("another model would have counted the same tokens and answered at the same length".to_owned());
+            assumes.push("what the other model's cache has no rate for costs as its other writes, or else as input".to_owned());
         }
-    }
-
-    /// Summaries are priced as sums, each at the rates of the band that its calls lie in.
-    fn fold_summary(&mut self, summary: &Summary) {
-        let names = Names::of(&summary.usage);
-        if !self.scope.has(&names) || !self.span.contains(summary.usage.at) {
-            return;
+        if let Some(tier) = self.tier {
+            assumes.push(format!("every call could have been served as {}; a model without such a price is in neither sum", tier.word()));
         }
-        let cost = |prices: &Prices<'_>| prices.book.cost_of_summary(summary, prices.as_of).usd();
-        let costs = (cost(&self.then), cost(&self.now));
-        let place = (self.days.day(summary.usage.at), self.labels.id(&names));
-        self.sums.entry(place).or_default().add(&Sum::of(summary.calls, costs));
-    }
-
-    /// All of it, and a row for each combination of names.
-    fn rows(self) -> (RepriceRow, Vec<RepriceRow>) {
-        let mut total = Sum::default();
-        let mut rows: HashMap<Vec<Option<String>>, Sum> = HashMap::new();
-        for ((day, label), sum) in &self.sums {
-            total.add(sum);
-            let Some(label) = self.labels.names(*label) else { continue };
-            rows.entry(spend_by::names(self.by, *day, &label, self.view.log.device())).or_default().add(sum);
+        if self.cache_ttl.is_some() {
+            assumes.push("the same tokens would have been written and read: what lives longer is not read more often".to_owned());
+            assumes.push("only caches of five minutes and one hour are asked otherwise".to_owned());
         }
-        let rows = rows.into_iter().filter(|(_, sum)| sum.calls > 0).map(|(names, sum)| sum.row(names)).collect();
-        (total.row(Vec::new()), rows)
-    }
-}
-
-impl Sum {
-    /// Some calls, which cost so much then and now.
-    fn of(calls: u64, costs: (Option<Usd>, Option<Usd>)) -> Sum {
-        let calls = i64::try_from(calls).unwrap_or(i64::MAX);
-        match costs {
-            (Some(then_usd), Some(now_usd)) => Sum { calls, then_usd, now_usd, unpriced_calls: 0 },
-            (None, _) | (_, None) => Sum { calls, unpriced_calls: calls, ..Sum::default() },
-        }
-    }
-
-    fn add(&mut self, other: &Sum) {
-        self.calls += other.calls;
-        self.then_usd += other.then_usd;
-        self.now_usd += other.now_usd;
-        self.unpriced_calls += other.unpriced_calls;
-    }
-
-    fn subtract(&mut self, other: &Sum) {
-        self.calls -= other.calls;
-        self.then_usd -= other.then_usd;
-        self.now_usd -= other.now_usd;
-        self.unpriced_calls -= other.unpriced_calls;
-    }
-
-    fn row(self, names: Vec<Option<String>>) -> RepriceRow {
-        RepriceRow {
-            names,
-            calls: u64::try_from(self.calls).unwrap_or(0),
-            then_usd: self.then_usd,
-            now_usd: self.now_usd,
-            difference_usd: self.now_usd - self.then_usd,
-            unpriced_calls: u64::try_from(self.unpriced_calls).unwrap_or(0),
-        }
+        assumes
     }
 }

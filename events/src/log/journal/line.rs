@@ -72,6 +72,10 @@ fn usage(event: &Event) -> Option<&Usage> {
         Event::BudgetSet { .. }
         | Event::BudgetRemoved { .. }
         | Event::AlertRaised { .. }
+        | Event::PriceBookAdopted { .. }
+        | Event::PriceSet { .. }
+        | Event::PriceUnset { .. }
+        | Event::PricesMultiplied { .. }
         | Event::Summarised { .. }
         | Event::Folded { .. }
         | Event::Lost => None,
@@ -172,9 +176,15 @@ fn write_event(event: &Event, out: &mut Vec<u8>) {
             write_some(b",\"rounding\":", Some(rounding).filter(|rounding| !rounding.is_zero()), out);
             out.extend_from_slice(b"}}}");
         }
-        Event::BudgetSet { .. } | Event::BudgetRemoved { .. } | Event::AlertRaised { .. } | Event::Folded { .. } | Event::Lost => {
-            write_json(event, out)
-        }
+        Event::BudgetSet { .. }
+        | Event::BudgetRemoved { .. }
+        | Event::AlertRaised { .. }
+        | Event::PriceBookAdopted { .. }
+        | Event::PriceSet { .. }
+        | Event::PriceUnset { .. }
+        | Event::PricesMultiplied { .. }
+        | Event::Folded { .. }
+        | Event::Lost => write_json(event, out),
     }
 }
 

@@ -1,16 +1,16 @@
 //! Calls added up to summaries: together go those that no sum over days, names or machines and no price of the book can tell apart.
 
 use crate::{
-    AsOf, Fees, PriceBook, Summary, Usage, Usd,
-    prices::{Bracket, Brackets},
+    AsOf, Fees, Summary, Tariff, Usage, Usd,
     projections::quarter,
+    tariff::{Bracket, Brackets},
 };
 use std::collections::BTreeMap;
 
 /// The summaries of some calls.
-pub(super) struct Sums<'book> {
-    book: &'book PriceBook,
-    brackets: Brackets<'book>,
+pub(super) struct Sums<'t> {
+    tariff: &'t Tariff,
+    brackets: Brackets<'t>,
     sums: BTreeMap<Kind, Vec<Sum>>,
     calls: u64,
 }
@@ -34,9 +34,9 @@ struct Sum {
     cost: Option<Usd>,
 }
 
-impl<'book> Sums<'book> {
-    pub(super) fn new(book: &'book PriceBook) -> Sums<'book> {
-        Sums { book, brackets: book.brackets(), sums: BTreeMap::new(), calls: 0 }
+impl<'t> Sums<'t> {
+    pub(super) fn new(tariff: &'t Tariff) -> Sums<'t> {
+        Sums { tariff, brackets: tariff.brackets(), sums: BTreeMap::new(), calls: 0 }
     }
 
     /// How many calls were added.
@@ -53,7 +53,7 @@ impl<'book> Sums<'book> {
             bracket: self.brackets.of(usage),
             names: rmp_serde::to_vec(&common).expect("a usage holds only what MessagePack can hold"),
         };
-        let cost = self.book.cost_of(usage, AsOf::Call).usd();
+        let cost = self.tariff.cost_of(usage, AsOf::Call).usd();
         self.calls += 1;
         let sums = self.sums.entry(kind).or_default();
         if !sums.last_mut().is_some_and(|sum| sum.add(usage, cost)) {
@@ -63,9 +63,9 @@ impl<'book> Sums<'book> {
 
     /// The summaries, by time.
     pub(super) fn into_summaries(self) -> impl Iterator<Item = Summary> {
-        let Sums { book, sums, .. } = self;
+        let Sums { tariff, sums, .. } = self;
         sums.into_values().flatten().map(move |Sum { mut summary, cost }| {
-            if let (Some(each), Some(sum)) = (cost, book.cost_of_summary(&summary, AsOf::Call).usd()) {
+            if let (Some(each), Some(sum)) = (cost, tariff.cost_of_summary(&summary, AsOf::Call).usd()) {
                 summary.rounding = each - sum;
             }
             summary

@@ -81,7 +81,7 @@ fn totals(log: &Log, projections: &Projections) -> Totals {
     use Dimension::{Client, Day as ByDay, Device, Model, Project, Provider};
     let (mut spend, mut repriced) = (Vec::new(), Vec::new());
     for zone in ["UTC", "Asia/Kathmandu", "America/St_Johns"] {
-        let view = View { log, projections, zone: zone.parse::<Zone>().expect("a zone"), engine: None };
+        let view = View { log, projections, zone: zone.parse::<Zone>().expect("a zone"), engine: None, plans: &[] };
         for by in [vec![ByDay, Model, Project], vec![Device, Client, Provider]] {
             let question = SpendBy { by: by.clone(), ..SpendBy::default() };
             spend.push(question.answer(&view, NOW).expect("an answer").rows);
@@ -93,7 +93,7 @@ fn totals(log: &Log, projections: &Projections) -> Totals {
             }
         }
     }
-    let view = View { log, projections, zone: Zone::default(), engine: None };
+    let view = View { log, projections, zone: Zone::default(), engine: None, plans: &[] };
     let rows = Calls::default().answer(&view, NOW).expect("an answer").calls.iter().map(|row| row.calls).sum();
     Totals { spend, repriced, rows }
 }
@@ -217,7 +217,7 @@ fn what_is_told_again_is_refused_and_counted_and_the_margin_is_known() {
     let better = Usage { at: day(-1), tokens: Tokens { output: 99, ..usages[20].tokens }, ..usages[20].clone() };
     assert_eq!((append(&mut log, &[better]), log.refused()), (1, 20));
     assert_eq!(append(&mut log, &[call("new", day(1))]), 1);
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None };
+    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     assert_eq!(Recent { limit: 200 }.answer(&view, NOW).expect("an answer").calls.len(), 20, "summaries are no calls");
 }
 
@@ -336,7 +336,7 @@ fn a_sum_is_repriced_by_the_band_of_its_calls_and_named_in_the_export() {
     assert_eq!((folding.calls, folding.summaries), (2, 1));
     let (log, projections) = open(folder.path());
     assert_eq!(totals(&log, &projections), old);
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None };
+    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let first: Day = "2025-05-02".parse().expect("a day");
     let rows = Calls { first: Some(first), last: Some(first), ..Calls::default() }.answer(&view, NOW).expect("an answer").calls;
     let [row] = &rows[..] else { panic!("one row: {rows:?}") };

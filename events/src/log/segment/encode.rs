@@ -77,6 +77,10 @@ impl<'e> Sorted<'e> {
                 Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
                 | Event::Lost => {
@@ -98,6 +102,10 @@ impl<'e> Sorted<'e> {
             | Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Folded { .. }
             | Event::Lost => None,
         });
