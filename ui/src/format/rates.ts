@@ -8,5 +8,5 @@ export const rate = (text: Rate | null | undefined) => (text === null || text ==
 /** `$3 / $15`: uncached input and output. */
 export const rates = ({ input, output }: Rates) => `${rate(input)} / ${rate(output)}`;
 
-/** `2.5` as `2.50`, as one writes dollars; whole dollars and finer amounts as they are. */
-const cents = (text: string) => text.replace(/^(\d+\.\d)$/, '$10');
+/** `2.5` as `2.50` and `10000` as `10,000`, as one writes dollars; finer amounts as they are. */
+const cents = (text: string) => text.replace(/^(\d+\.\d)$/, '$10').replace(/^\d+/, (whole) => whole.replace(/\B(?=(\d{3})+$)/g, ','));
