@@ -72,7 +72,7 @@ await check('everything is reached by keyboard', 'busy', async ({ page, get, ope
   await open();
   await get('call-row').first().waitFor();
   const reached = [];
-  for (let presses = 0; presses < 8; presses += 1) {
+  for (let presses = 0; presses < 10; presses += 1) {
     await page.keyboard.press('Tab');
     reached.push(await page.evaluate(() => {
       const at = document.activeElement;

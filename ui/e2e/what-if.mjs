@@ -1,7 +1,7 @@
 // Drives the page "What if" against a stand-in of the engine.
 
 import assert from 'node:assert/strict';
-import { usd } from './fixtures.mjs';
+import { answers, usd } from './fixtures.mjs';
 import { accessible, check, conclude, needsTheBuiltPage, picture, until, withinItsWindow } from './harness.mjs';
 
 needsTheBuiltPage();
@@ -141,10 +141,23 @@ await check('pages have addresses, and the way back', 'busy', async ({ page, get
   await until('after a reload too', async () => (await shown(get)) === 'claude-sonnet-5-5');
 });
 
-await check('a span without calls says so', 'empty', async ({ page, get, open }) => {
+await check('before the first call it says how to begin', 'empty', async ({ page, get, open }) => {
   await open();
   await page.getByRole('link', { name: 'What if' }).click();
+  await get('first-run').waitFor();
+  await accessible(page);
+});
+
+await check('a span without calls says so', 'busy', async (at) => {
+  const { page, get } = at;
+  await openPage(at);
+  await page.getByRole('radio', { name: 'Last month' }).check();
+  await page.getByLabel('Project', { exact: true }).selectOption('tollbar');
+  await get('totals').waitFor();
+  at.standIn.engine.answers.spend_by = answers('empty').spend_by;
+  await page.getByRole('radio', { name: '90 days' }).check();
   await get('no-calls').waitFor();
+  assert.match(await get('no-calls').innerText(), /No calls for tollbar in the last 90 days/);
   await accessible(page);
   await picture(page, 'what-if-empty');
 });

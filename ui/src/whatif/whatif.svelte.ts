@@ -4,7 +4,7 @@ import { coalesced } from '../api/coalesce';
 import { type LedgerFault, faultOf } from '../api/fault';
 import type { Ledger } from '../api/ledger';
 import { newest } from '../api/newest';
-import type { Day, Dimension, RepriceAnswer } from '../api/types';
+import type { Day, Dimension, Filter, RepriceAnswer } from '../api/types';
 import { Asked } from '../figures.svelte';
 import { rail } from './likely';
 import { AS_IT_WAS, daysOf, type Question, questionOf, type Scenario } from './scenario';
@@ -16,6 +16,10 @@ const ASK_AGAIN_MS = 5000;
 export type Told = { key: string; scenario: Scenario; used: string[]; answer: RepriceAnswer };
 
 type Wish = { key: string; scenario: Scenario; used: string[]; question: Question };
+
+type Looked = { scenario: Scenario; today: Day };
+
+const only = (project: string | null): Filter => ({ project, model: null, provider: null, client: null, device: null });
 
 export class WhatIf {
   scenario = $state.raw<Scenario>(AS_IT_WAS);
@@ -42,8 +46,19 @@ export class WhatIf {
 
   readonly #ledger: Ledger;
   readonly #step = newest((wish: Wish) => this.#answer(wish));
+  // One after the other, so that no answer about other days comes late and stays.
+  readonly #looks = newest(async ({ scenario, today }: Looked) => {
+    const ask = (by: Dimension, project: string | null) =>
+      this.#ledger.ask('spend_by', { by: [by], ...daysOf(scenario.span, today), filter: only(project) });
+    await Promise.all([this.models.take(ask('model', scenario.project)), this.projects.take(ask('project', null))]);
+  });
+  readonly #advises = newest(({ scenario, today }: Looked) =>
+    this.advice.take(this.#ledger.ask('advice', { ...daysOf(scenario.span, today), filter: only(scenario.project), models: [] })),
+  );
   #wish: Wish | null = null;
+  #looked: Looked | null = null;
   readonly #again = coalesced(async () => {
+    if (this.#looked !== null) this.#looks(this.#looked);
     if (this.#wish !== null) this.#step(this.#wish);
     await Promise.resolve();
   }, ASK_AGAIN_MS);
@@ -56,17 +71,16 @@ export class WhatIf {
     this.scenario = { ...this.scenario, ...change };
   }
 
-  /** Which models and projects the span has, what models cost, and last what might have been cheaper: that reads the span many times. */
-  async look(scenario: Scenario, today: Day): Promise<void> {
-    const days = daysOf(scenario.span, today);
-    const only = (project: string | null) => ({ project, model: null, provider: null, client: null, device: null });
-    const ask = (by: Dimension, project: string | null) => this.#ledger.ask('spend_by', { by: [by], ...days, filter: only(project) });
-    await Promise.all([
-      this.models.take(ask('model', scenario.project)),
-      this.projects.take(ask('project', null)),
-      this.prices.take(this.#ledger.ask('models', { name: null, provider: null, as_of: null, upcoming: false })),
-    ]);
-    await this.advice.take(this.#ledger.ask('advice', { ...days, filter: only(scenario.project), models: [] }));
+  /** What models cost changes seldom; it is asked when somebody comes. */
+  async begin(): Promise<void> {
+    await this.prices.take(this.#ledger.ask('models', { name: null, provider: null, as_of: null, upcoming: false }));
+  }
+
+  /** Asks which models and projects the span has, and what might have been cheaper. */
+  look(scenario: Scenario, today: Day): void {
+    this.#looked = { scenario, today };
+    this.#looks(this.#looked);
+    this.#advises(this.#looked);
   }
 
   /** Asks what it would have cost, unless that is known. */
