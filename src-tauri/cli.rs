@@ -1,14 +1,18 @@
 //! The command line, one file per command. Every command works whether or not the engine runs.
 
+mod advice;
 mod budget;
 mod connect;
 mod dashboard;
+mod explain;
 mod export;
 mod import;
 mod ledger;
 mod log;
 mod manual;
 mod models;
+mod plans;
+mod prices;
 mod remeter;
 mod reprice;
 mod reset;
@@ -84,8 +88,18 @@ enum Command {
     Budget(budget::Budget),
     /// Read AI clients' own logs
     Import(import::Import),
-    /// Price the recorded calls again: as of today, as of a date, or under another price book
+    /// Price the recorded calls again: as of today or a date, under another book, as another model, tier or cache
     Reprice(reprice::Reprice),
+    /// What would have been cheaper for the recorded calls
+    #[command(visible_alias = "whatif")]
+    Advice(advice::Advice),
+    /// What subscriptions were worth, month by month
+    Plans(plans::Plans),
+    /// Why one call costs what it costs, line by line
+    Explain(explain::Explain),
+    /// Your own prices, multipliers and discounts, and what has no price
+    #[command(subcommand)]
+    Prices(prices::Prices),
     /// What models cost, from when to when
     Models(models::Models),
     /// Run today's meters over what providers said in the past, and restate what changed
@@ -125,6 +139,10 @@ pub fn main() -> ExitCode {
         Command::Budget(command) => command.run(),
         Command::Import(command) => command.run(),
         Command::Reprice(command) => command.run(),
+        Command::Advice(command) => command.run(),
+        Command::Plans(command) => command.run(),
+        Command::Explain(command) => command.run(),
+        Command::Prices(command) => command.run(),
         Command::Models(command) => command.run(),
         Command::Remeter(command) => command.run(),
         Command::Ledger(command) => command.run(),

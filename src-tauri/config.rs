@@ -1,13 +1,16 @@
 //! Where things are, and the one TOML file that says how they shall be. Every key has a default.
 
+mod prices;
+
 use crate::{
     clock,
     upstreams::{UpstreamSection, Upstreams},
 };
 use events::{
-    Zone,
-    query::{Fault, FaultCode},
+    AgreedPrice, Multiplier, Zone,
+    query::{Fault, FaultCode, Plan},
 };
+use prices::{PlanSection, PriceSection};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
@@ -77,6 +80,12 @@ pub struct Config {
     pub fold_after_months: Option<u32>,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
+    /// Subscriptions.
+    pub plans: Vec<Plan>,
+    /// Prices of the user's own. They become facts of the log when it is opened.
+    pub prices: Vec<AgreedPrice>,
+    /// By what list prices are multiplied, by upstream. Facts as well.
+    pub multipliers: Vec<Multiplier>,
 }
 
 /// The file, as it may be written.
@@ -89,6 +98,8 @@ struct ConfigFile {
     logs: LogsSection,
     ledger: LedgerSection,
     upstreams: BTreeMap<String, UpstreamSection>,
+    plans: BTreeMap<String, PlanSection>,
+    prices: BTreeMap<String, PriceSection>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -160,6 +171,9 @@ impl Config {
             watch_logs: file.logs.watch.unwrap_or(true),
             fold_after_months: file.ledger.fold_after_months,
             upstreams: Upstreams::new(&file.upstreams)?,
+            plans: prices::plans(&file.plans)?,
+            prices: prices::prices(&file.prices)?,
+            multipliers: prices::multipliers(&file.upstreams)?,
         })
     }
 }
@@ -190,6 +204,10 @@ mod tests {
         assert!(cause("\n\nsurprise = 1").starts_with("line 3: unknown field `surprise`"));
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
+        assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\nmultiplier = \"-1\"").contains("upstreams.a.multiplier"));
+        assert!(cause("[plans.max]\nmonthly = \"200\"").contains("covers nothing"));
+        assert!(cause("[plans.max]\nmonthly = \"-1\"\nclient = \"codex\"").contains("below zero"));
+        assert!(cause("[prices.m]\ninput = \"much\"").contains("prices.m.input"));
         assert!(cause("[upstreams.\"a/b\"]\nbase_url = \"http://x\"").contains("a/b"));
     }
 

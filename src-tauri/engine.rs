@@ -4,6 +4,7 @@ pub mod control;
 mod folding;
 mod importing;
 mod ledger;
+mod pricing;
 mod run;
 mod writer;
 

@@ -58,6 +58,9 @@ pub struct UpstreamSection {
     pub base_url: String,
     /// Whose API it speaks, where its paths do not tell: `openai`, `anthropic`.
     pub dialect: Option<String>,
+    /// By what the list prices of its calls are multiplied: `"1.2"`.
+    #[serde(default)]
+    pub multiplier: Option<String>,
 }
 
 /// One upstream.

@@ -265,8 +265,13 @@ fn rounded(tokens_atto: i128, fees_atto: i128, geo: Factor, hours: Factor, multi
     const UNIT: i128 = Factor::UNIT as i128;
     const HALF_PICO_ATTO: i128 = 500_000;
     let tokens = tokens_atto.saturating_mul(geo.thousandths()).saturating_mul(hours.thousandths());
-    let scaled = tokens.saturating_add(fees_atto.saturating_mul(UNIT * UNIT)).saturating_mul(multiplier.thousandths());
-    let (atto, cut_off) = (scaled / UNIT.pow(3), scaled % UNIT.pow(3));
+    let listed = tokens.saturating_add(fees_atto.saturating_mul(UNIT * UNIT));
+    // Few prices are multiplied by the user, and the others shall have all the room.
+    let (scaled, unit) = match multiplier {
+        Factor::ONE => (listed, UNIT.pow(2)),
+        multiplier => (listed.saturating_mul(multiplier.thousandths()), UNIT.pow(3)),
+    };
+    let (atto, cut_off) = (scaled / unit, scaled % unit);
     // What is cut off here matters only where the rest looks like exactly half a pico-dollar.
     let sticky = cut_off != 0 && atto % (2 * HALF_PICO_ATTO) == HALF_PICO_ATTO;
     Usd::from_atto(atto.saturating_add(i128::from(sticky)))

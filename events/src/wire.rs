@@ -40,8 +40,8 @@ pub(crate) fn decode(bytes: &[u8]) -> Result<Entry, WireError> {
 mod tests {
     use super::*;
     use crate::{
-        Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Fees, Period, Project, ProjectBy, RequestKey, Seq, Source, Sources,
-        Summary, Timestamp, Tokens, Usage, Usd,
+        Adoption, AgreedName, AgreedPrice, Alert, Budget, BudgetScope, CallUuid, Certainty, Event, Factor, Fees, Multiplier, PackedBook,
+        Period, Project, ProjectBy, Rate, Rates, RequestKey, Seq, Source, Sources, Summary, Tier, Timestamp, Tokens, Usage, Usd,
     };
     use std::{fs, path::Path};
 
@@ -126,6 +126,30 @@ mod tests {
         (1..).zip([folded].into_iter().chain(summaries)).map(entry).collect()
     }
 
+    /// What is said of prices. The matches above make the compiler ask for a new kind here, or there.
+    fn every_kind_of_prices() -> Vec<Entry> {
+        // Packed once: another version of the compressor may pack otherwise.
+        let changes: PackedBook = serde_json::from_str("\"28b52ffd040031010000616263\"").expect("bytes in hex");
+        let name = AgreedName { model: "claude-opus-5-5".into(), provider: Some("relay".into()), tier: Tier::Batch };
+        let rates = Rates { input: Rate::per_million("3"), cache_read: Rate::per_million("0.003625"), ..Rates::default() };
+        let (from, until) = (Timestamp::from_secs(1_795_000_000), Timestamp::from_secs(1_796_000_000));
+        let factor = Factor::parse("1.055").expect("a factor");
+        let kinds = [
+            Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "ab".into(), from: None, bundled: true, changes: changes.clone() }) },
+            Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "cd".into(), from: Some(from), bundled: false, changes }) },
+            Event::PriceSet { price: Box::new(AgreedPrice { name: name.clone(), from: Some(from), until: Some(until), rates: rates.clone() }) },
+            Event::PriceSet {
+                price: Box::new(AgreedPrice { name: AgreedName { provider: None, tier: Tier::Standard, ..name.clone() }, from: None, until: None, rates }),
+            },
+            Event::PriceUnset { name: name.clone(), from: Some(from) },
+            Event::PriceUnset { name, from: None },
+            Event::PricesMultiplied { multiplier: Multiplier { provider: "relay".into(), factor, from: Some(from) } },
+            Event::PricesMultiplied { multiplier: Multiplier { provider: "relay".into(), factor, from: None } },
+        ];
+        let entry = |(number, event)| Entry { seq: Seq(number), recorded_at: Timestamp::from_secs(1_795_336_200), key: None, event };
+        (1..).zip(kinds).map(entry).collect()
+    }
+
     fn golden(name: &str) -> std::path::PathBuf {
         Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden").join(name)
     }
@@ -134,6 +158,7 @@ mod tests {
     fn every_entry_of_version_1_is_read_for_ever() {
         check_golden("entries-v1.msgpack", &every_kind());
         check_golden("entries-v1-folded.msgpack", &every_kind_of_a_folding());
+        check_golden("entries-v1-prices.msgpack", &every_kind_of_prices());
     }
 
     fn check_golden(name: &str, entries: &[Entry]) {
@@ -150,8 +175,12 @@ mod tests {
 
     #[test]
     fn the_journal_of_version_1_is_read_for_ever() {
-        let path = golden("journal-v1.jsonl");
-        let entries = every_kind();
+        check_journal("journal-v1.jsonl", &every_kind());
+        check_journal("journal-v1-prices.jsonl", &every_kind_of_prices());
+    }
+
+    fn check_journal(name: &str, entries: &[Entry]) {
+        let path = golden(name);
         let text: String = entries.iter().map(|entry| serde_json::to_string(entry).expect("serialises") + "\n").collect();
         if !path.exists() {
             fs::write(&path, &text).expect("written");

@@ -192,6 +192,10 @@ fn check(folder: &Path, right: &HashMap<RequestKey, u64>, next: u64, place: &str
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
             | Event::Lost => {

@@ -32,7 +32,13 @@ impl Ledger {
     pub fn open(home: &Home, config: &Config) -> Result<Ledger, Fault> {
         Ok(match find(home)? {
             Found::Owner(client) => Ledger::Remote(client),
-            Found::Log(log, projections) => Ledger::Local(Writer::start(*log, *projections, config.zone)),
+            Found::Log(log, projections) => {
+                let writer = Writer::start(*log, *projections, config.zone, config.plans.clone());
+                for refused in super::pricing::tell_configured(writer.handle(), config) {
+                    eprintln!("warning: {refused}");
+                }
+                Ledger::Local(writer)
+            }
         })
     }
 

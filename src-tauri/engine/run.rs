@@ -6,6 +6,7 @@ use super::{
     folding::find_folded,
     importing::{Troubles, watch_clients},
     ledger::{Found, write_private},
+    pricing,
 };
 use crate::{
     clock,
@@ -62,7 +63,9 @@ impl Engine {
         };
         let proxy_listener = listen_for_calls(config.proxy)?;
         let mended: Vec<String> = log.mended().iter().cloned().chain(unfolded).collect();
-        let writer = Writer::start(*log, *projections, config.zone);
+        let writer = Writer::start(*log, *projections, config.zone, config.plans.clone());
+        let unpriced = pricing::keep_book(writer.handle()).into_iter().chain(pricing::tell_configured(writer.handle(), &config));
+        let mended: Vec<String> = mended.into_iter().chain(unpriced).collect();
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;

@@ -8,7 +8,7 @@ use crate::clock;
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
     log::{BATCH_FACTS_MAX, Tidied},
-    query::{EngineFacts, Fault, FaultCode, Query, View},
+    query::{EngineFacts, Fault, FaultCode, Plan, Query, View},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -77,6 +77,7 @@ struct Owner {
     log: Log,
     projections: Projections,
     zone: Zone,
+    plans: Vec<Plan>,
     facts: Arc<Mutex<Option<EngineFacts>>>,
     changes: broadcast::Sender<Change>,
     unrecorded: Arc<AtomicU64>,
@@ -104,7 +105,7 @@ pub struct Writer {
 
 impl Writer {
     /// Takes the log over. `projections` are folded up to its end.
-    pub fn start(log: Log, projections: Projections, zone: Zone) -> Writer {
+    pub fn start(log: Log, projections: Projections, zone: Zone, plans: Vec<Plan>) -> Writer {
         let (sender, receiver) = sync_channel(QUEUE_MESSAGES_MAX);
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         let facts = Arc::<Mutex<Option<EngineFacts>>>::default();
@@ -114,6 +115,7 @@ impl Writer {
             log,
             projections,
             zone,
+            plans,
             facts: facts.clone(),
             changes: changes.clone(),
             unrecorded: unrecorded.clone(),
@@ -318,7 +320,7 @@ impl Owner {
 
     fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Fault> {
         let facts = self.facts.lock().expect("nobody panics while holding it").clone();
-        let view = View { log: &self.log, projections: &self.projections, zone: self.zone, engine: facts.as_ref() };
+        let view = View { log: &self.log, projections: &self.projections, zone: self.zone, engine: facts.as_ref(), plans: &self.plans };
         query.answer(&view, clock::now())
     }
 

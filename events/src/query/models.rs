@@ -1,7 +1,7 @@
 //! What do models cost, from when to when, and who says so?
 
 use super::{Fault, Query, View};
-use crate::{Factor, Row, Timestamp, tariff::Edition};
+use crate::{Factor, Multiplier, Row, Timestamp, tariff::Edition};
 use serde::{Deserialize, Serialize};
 
 /// What do models cost? The prices in force, the user's own first.
@@ -27,8 +27,12 @@ pub struct ModelsAnswer {
     pub at: Timestamp,
     /// The books in force one after the other, oldest first.
     pub books: Vec<BookFacts>,
-    /// By provider, model, tier and time.
+    /// By provider, model, tier and time; the user's own first.
     pub rows: Vec<ModelPrice>,
+    /// Every price of the user's own, whatever was asked for.
+    pub own: Vec<Row>,
+    /// By what list prices are multiplied, by provider and time.
+    pub multipliers: Vec<Multiplier>,
 }
 
 /// A book, and from when on it holds.
@@ -78,7 +82,15 @@ impl Query for Models {
             let place = |price: &ModelPrice| (!price.custom, price.row.provider.clone(), price.row.model.clone(), price.row.tier, price.row.span().from);
             place(one).cmp(&place(other))
         });
-        Ok(ModelsAnswer { at, books: tariff.editions().iter().map(BookFacts::of).collect(), rows })
+        let multiplied = agreements.multipliers().iter();
+        let multiplied = multiplied.map(|(provider, from, factor)| Multiplier { provider: provider.clone(), factor: *factor, from: Some(*from) });
+        Ok(ModelsAnswer {
+            at,
+            books: tariff.editions().iter().map(BookFacts::of).collect(),
+            rows,
+            own: agreements.prices().iter().map(|known| known.row.clone()).collect(),
+            multipliers: multiplied.collect(),
+        })
     }
 }
 

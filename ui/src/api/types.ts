@@ -47,6 +47,44 @@ usd: Usd,
 ideas: Array<Idea>, };
 
 /**
+ * What a price is for.
+ */
+export type AgreedName = { 
+/**
+ * The model, by a name that calls have, as it is or without date, region and reseller.
+ */
+model: string, 
+/**
+ * Only calls to this provider; to every one, if not named.
+ */
+provider?: string | null, 
+/**
+ * As which tier calls are served.
+ */
+tier: Tier, };
+
+/**
+ * A price that the user agreed with a provider, or found out: it goes before every book.
+ */
+export type AgreedPrice = { 
+/**
+ * Whose.
+ */
+name: AgreedName, 
+/**
+ * The first instant at which it holds. When it was recorded, if not named; then it prices earlier calls too that had no price.
+ */
+from?: Timestamp | null, 
+/**
+ * The first instant at which it no longer holds; until another begins, if not named.
+ */
+until?: Timestamp | null, 
+/**
+ * The rates. Where the cache has none, it costs as input does.
+ */
+rates: Rates, };
+
+/**
  * What a call costs whose prompt is larger than `above`.
  */
 export type Band = { 
@@ -395,12 +433,36 @@ alert_percents: Array<number>, } | { "command": "remove_budget",
 /**
  * Its name.
  */
-name: string, };
+name: string, } | { "command": "adopt_price_book", 
+/**
+ * Its text.
+ */
+book: string, 
+/**
+ * From when on; from now, if not named. Never before the newest book began.
+ */
+from: Timestamp | null, } | { "command": "pin_price_book", } | { "command": "set_price", 
+/**
+ * The price. One of the same name and day takes the other's place; one that begins later ends the one before.
+ */
+price: AgreedPrice, } | { "command": "unset_price", 
+/**
+ * Whose.
+ */
+name: AgreedName, 
+/**
+ * From when on; as if it had never been, if not named.
+ */
+from: Timestamp | null, } | { "command": "multiply_prices", 
+/**
+ * Whose, and by how much.
+ */
+multiplier: Multiplier, };
 
 /**
  * Where a cost comes from.
  */
-export type CostBasis = "reported" | "book" | "unpriced";
+export type CostBasis = "reported" | "agreed" | "book" | "unpriced";
 
 /**
  * What lines are multiplied by.
@@ -488,9 +550,9 @@ export type EntryFacts = {
  */
 seq: Seq, 
 /**
- * When it was written; `null` where the store no longer tells.
+ * When it was written.
  */
-recorded_at: Timestamp | null, 
+recorded_at: Timestamp, 
 /**
  * Who had seen the call by then.
  */
@@ -965,9 +1027,34 @@ at: Timestamp,
  */
 books: Array<BookFacts>, 
 /**
- * By provider, model, tier and time.
+ * By provider, model, tier and time; the user's own first.
  */
-rows: Array<ModelPrice>, };
+rows: Array<ModelPrice>, 
+/**
+ * Every price of the user's own, whatever was asked for.
+ */
+own: Array<Row>, 
+/**
+ * By what list prices are multiplied, by provider and time.
+ */
+multipliers: Array<Multiplier>, };
+
+/**
+ * By what the list prices of a provider are multiplied: a relay's surcharge, or a discount.
+ */
+export type Multiplier = { 
+/**
+ * Whose, by the name of the upstream.
+ */
+provider: string, 
+/**
+ * By how much; 1 ends it.
+ */
+factor: Factor, 
+/**
+ * From when on; from when it was recorded, if not named.
+ */
+from?: Timestamp | null, };
 
 /**
  * A model of the book.

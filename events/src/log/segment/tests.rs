@@ -320,6 +320,10 @@ fn event() -> impl Strategy<Value = Event> {
         1 => budget,
         1 => "[ab]{0,2}".prop_map(|name| Event::BudgetRemoved { name }),
         1 => alert,
+        1 => ("[ab]", prop::option::of("[ab]"), prop::option::of(any::<i64>())).prop_map(|(model, provider, from)| {
+            let name = crate::AgreedName { model, provider, tier: crate::Tier::Batch };
+            Event::PriceUnset { name, from: from.map(Timestamp::from_micros) }
+        }),
         1 => any::<i64>().prop_map(|before| Event::Folded { before: Timestamp::from_micros(before) }),
         2 => (usage(), any::<u64>(), any::<i128>()).prop_map(|(usage, calls, rounding)| {
             let summary = Summary { usage: *usage, calls, rounding: Usd::from_pico(rounding) };
@@ -338,6 +342,10 @@ fn entries() -> impl Strategy<Value = Vec<Entry>> {
                 Event::BudgetSet { .. }
                 | Event::BudgetRemoved { .. }
                 | Event::AlertRaised { .. }
+                | Event::PriceBookAdopted { .. }
+                | Event::PriceSet { .. }
+                | Event::PriceUnset { .. }
+                | Event::PricesMultiplied { .. }
                 | Event::Summarised { .. }
                 | Event::Folded { .. }
                 | Event::Lost => None,

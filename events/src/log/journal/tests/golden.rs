@@ -63,6 +63,10 @@ fn every_kind() -> Vec<(Entry, Option<Said>)> {
             Event::BudgetSet { .. }
             | Event::BudgetRemoved { .. }
             | Event::AlertRaised { .. }
+            | Event::PriceBookAdopted { .. }
+            | Event::PriceSet { .. }
+            | Event::PriceUnset { .. }
+            | Event::PricesMultiplied { .. }
             | Event::Summarised { .. }
             | Event::Folded { .. }
             | Event::Lost => None::<RequestKey>,
