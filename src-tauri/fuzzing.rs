@@ -1,7 +1,7 @@
 //! Doors for the fuzzers in `tests/fuzz` to what nobody else outside of this crate reaches.
 
 use crate::{config::Config, connect, percent, proxy};
-use events::{Command, PriceBook, Projections, decide, query};
+use events::{Command, PriceBook, Projections, Timestamp, decide, query};
 use std::sync::LazyLock;
 
 /// A path of a call: to its upstream and its meter.
