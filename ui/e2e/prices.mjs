@@ -93,9 +93,9 @@ export function reprice(question) {
     rows: rows.map(told),
     rates: made.map((model) => ({ provider: listOf(model).provider, model, tier: 'standard', calls: 1, then_usd: usd(0), now_usd: usd(0), then: [listOf(model)], now: [listOf(swap(model))].filter(Boolean) })),
     assumes: [
-      ...question.models.map(({ to }) => `${to} is taken to read and write as many tokens as the model that answered, and to find as much in its cache`),
-      ...(question.tier === 'batch' ? ['every call could have waited for its batch'] : []),
-      ...(question.cache_ttl === '5m' ? ['what was cached is taken to be read again within five minutes'] : []),
+      ...(question.models.length > 0 ? ['another model would have counted the same tokens and answered at the same length', 'what the other model\'s cache has no rate for costs as its other writes, or else as input'] : []),
+      ...(question.tier === 'batch' ? ['every call could have been served as batch; a model without such a price is in neither sum'] : []),
+      ...(question.cache_ttl === null ? [] : ['the same tokens would have been written and read: what lives longer is not read more often']),
     ],
   };
 }
@@ -106,10 +106,10 @@ export const advice = (question) => ({
   calls: 7404,
   usd: usd(312_851_900),
   ideas: [
-    idea('model', 'claude-opus-5-5 → claude-sonnet-5-5', 'claude-opus-5-5', 'claude-sonnet-5-5', 2710, 120_400_000, 60_200_000),
-    idea('batch', 'by batch what nobody waited for', null, null, 611, 40_100_000, 20_050_000),
-    idea('cache_ttl', 'caches written for 5 minutes', null, null, 3900, 90_000_000, 84_600_000),
-    idea('model', 'claude-haiku-5-5 → gpt-6-sol', 'claude-haiku-5-5', 'gpt-6-sol', 800, 9_000_000, 180_000_000),
+    idea('model', 'claude-sonnet-5-5 instead of claude-opus-5-5', 'claude-opus-5-5', 'claude-sonnet-5-5', 2710, 120_400_000, 60_200_000),
+    idea('batch', 'batches for what openai-python calls', 'openai-python', 'batch', 611, 40_100_000, 20_050_000),
+    idea('cache_ttl', 'cache writes for 5 minutes instead of 1 hour', '1 hour', '5 minutes', 3900, 90_000_000, 84_600_000),
+    idea('model', 'gpt-6-sol instead of claude-haiku-5-5', 'claude-haiku-5-5', 'gpt-6-sol', 800, 9_000_000, 180_000_000),
   ],
 });
 const idea = (kind, title, from, to, calls, then, now) => ({

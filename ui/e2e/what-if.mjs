@@ -39,9 +39,9 @@ await check('the arrow keys go from model to model, and all follows', 'busy', as
   assert.equal(question.first, '2026-11-01');
   assert.match(await page.evaluate(() => location.hash), /^#what-if\?to=gpt-6-sol$/);
   await page.keyboard.press('End');
-  await until('the cheapest', async () => (await shown(get)) === 'qwen3-coder');
+  await until('the cheapest', async () => (await shown(get)) === 'gpt-6-luna');
   await page.keyboard.press('ArrowDown');
-  assert.equal(await page.evaluate(() => document.activeElement.closest('label').dataset.model), 'qwen3-coder', 'the rail has two ends');
+  assert.equal(await page.evaluate(() => document.activeElement.closest('label').dataset.model), 'gpt-6-luna', 'the rail has two ends');
   await page.keyboard.press('Home');
   await until('the beginning', async () => (await shown(get)) === '');
 });
@@ -80,7 +80,7 @@ await check('the page says what it supposes, leaves out and takes for granted', 
   assert.match(await get('totals').innerText(), /claude-opus-5-5 → claude-sonnet-5-5/);
   assert.match(await get('totals').innerText(), /less[^]*% of what it was/);
   assert.match(await get('left-out').innerText(), /lack a price then or there/);
-  assert.match(await get('assumption').first().innerText(), /as many tokens/);
+  assert.match(await get('assumption').first().innerText(), /the same tokens/);
   assert.equal(await get('project-difference').count(), 4);
   assert.match(await get('model-difference').first().innerText(), /claude-opus-5-5[^]*−\$/);
   assert.match(await get('model-difference').last().innerText(), /unpriced/);
@@ -90,7 +90,7 @@ await check('the page says what it supposes, leaves out and takes for granted', 
   await page.getByText('$4 / $20', { exact: true }).first().waitFor();
 
   await page.getByLabel('everything by batch').check();
-  await page.getByLabel('caches written for 5 minutes').check();
+  await page.getByRole('radio', { name: '5 min' }).check();
   await page.getByRole('radio', { name: 'a day' }).check();
   await page.getByLabel('The day whose prices count').fill('2026-10-01');
   await until('all of it is asked', () => {
@@ -112,12 +112,17 @@ await check('the page says what it supposes, leaves out and takes for granted', 
 await check('an idea is looked at in full', 'busy', async (at) => {
   const { page, get } = at;
   await openPage(at);
+  await page.getByRole('button', { name: 'Compare' }).click();
+  await get('idea').first().waitFor();
   assert.equal(await get('idea').count(), 3, 'what costs more is no idea');
-  await page.getByRole('button', { name: /by batch/ }).click();
-  await until('it is supposed', async () => /by batch/.test(await get('totals').innerText()));
-  await page.getByRole('button', { name: /claude-opus-5-5 → / }).click();
+  await picture(page, 'what-if-ideas');
+  await page.getByRole('button', { name: /cache writes for 5 minutes/ }).click();
+  await until('it is supposed', async () => /caches written for 5 minutes/.test(await get('totals').innerText()));
+  await page.getByRole('button', { name: /instead of claude-opus-5-5/ }).click();
   await until('the other', async () => (await shown(get)) === 'claude-sonnet-5-5');
-  assert.equal(await page.getByLabel('everything by batch').isChecked(), false);
+  assert.equal(await page.getByRole('radio', { name: '5 min' }).isChecked(), false);
+  await page.getByRole('radio', { name: 'Last month' }).check();
+  await page.getByRole('button', { name: 'Compare' }).waitFor();
 });
 
 await check('pages have addresses, and the way back', 'busy', async ({ page, get, open }) => {
@@ -165,11 +170,11 @@ await check('a span without calls says so', 'busy', async (at) => {
 await check('what could not be asked is said, and the last figures stay, dimmed', 'busy', async (at) => {
   const { page, standIn, get } = at;
   await openPage(at);
-  standIn.engine.faults = { reprice: { code: 'refused', message: 'nobody lists a model "claude-x"', hint: 'see "tollbar models"' } };
+  standIn.engine.faults = { reprice: { code: 'refused', message: 'there is no price for the model "claude-x"', hint: 'see `tollbar models` for all that have one' } };
   await page.getByRole('combobox', { name: 'Another model' }).fill('claude-x');
   await page.keyboard.press('Enter');
   await get('failed').waitFor();
-  assert.match(await get('failed').innerText(), /nobody lists a model/);
+  assert.match(await get('failed').innerText(), /there is no price for the model/);
   assert.equal(await page.evaluate(() => document.querySelector('[data-testid=totals]').classList.contains('dim')), true);
   await picture(page, 'what-if-error');
   standIn.engine.faults = {};

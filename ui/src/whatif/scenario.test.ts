@@ -7,7 +7,7 @@ const supposed = (change: Partial<Scenario>) => ({ ...AS_IT_WAS, ...change });
 it('reads back from the address what it wrote there', () => {
   const all = [
     AS_IT_WAS,
-    supposed({ span: '90d', project: 'a & b', from: EVERY, to: 'x/y:free', prices: 'today', batch: true, shortCache: true }),
+    supposed({ span: '90d', project: 'a & b', from: EVERY, to: 'x/y:free', prices: 'today', batch: true, cache: '1h' }),
     supposed({ prices: { day: '2026-10-01' } }),
   ];
   for (const scenario of all) expect(scenarioOf(new URLSearchParams(paramsOf(scenario).toString()))).toEqual(scenario);

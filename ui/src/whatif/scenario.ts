@@ -1,10 +1,12 @@
 // What is supposed: which calls, and what else would have been true of them. Words and questions; no money.
 
-import type { Day, Reprice } from '../api/types';
+import type { CacheTtl, Day, Reprice } from '../api/types';
 import { dayFull, dayPlus, monthName } from '../format/dates';
 
 export const SPANS = ['month', 'last-month', '90d', 'year'] as const;
 export type SpanName = (typeof SPANS)[number];
+
+const CACHE_TTLS: readonly CacheTtl[] = ['5m', '1h'];
 
 /** In the place of a model's name: the one that cost most, whichever that is. */
 export const DEAREST = '';
@@ -21,10 +23,11 @@ export type Scenario = {
   /** At which prices: those of each call's time, today's, or those of a day. */
   prices: 'call' | 'today' | { day: Day };
   batch: boolean;
-  shortCache: boolean;
+  /** For how long caches were written; `null`: as they were. */
+  cache: CacheTtl | null;
 };
 
-export const AS_IT_WAS: Scenario = { span: 'month', project: null, from: DEAREST, to: null, prices: 'call', batch: false, shortCache: false };
+export const AS_IT_WAS: Scenario = { span: 'month', project: null, from: DEAREST, to: null, prices: 'call', batch: false, cache: null };
 
 /** The first and the last day of a span, in the calendar of the ledger's zone. */
 export function daysOf(span: SpanName, today: Day): { first: Day; last: Day } {
@@ -63,7 +66,7 @@ export function swapped(scenario: Scenario, used: string[]): string | null {
 
 /** Whether nothing is supposed: the sums are the same by definition. */
 export const isAsItWas = (scenario: Scenario, used: string[]) =>
-  swapped(scenario, used) === null && scenario.prices === 'call' && !scenario.batch && !scenario.shortCache;
+  swapped(scenario, used) === null && scenario.prices === 'call' && !scenario.batch && scenario.cache === null;
 
 export type Question = Omit<Reprice, 'by'>;
 
@@ -77,7 +80,7 @@ export function questionOf(scenario: Scenario, used: string[], today: Day): Ques
     filter: { project: scenario.project, model: null, provider: null, client: null, device: null },
     models: to === null || from === null ? [] : [{ from: from === EVERY ? null : from, to, provider: null }],
     tier: scenario.batch ? 'batch' : null,
-    cache_ttl: scenario.shortCache ? '5m' : null,
+    cache_ttl: scenario.cache,
   };
 }
 
@@ -90,7 +93,7 @@ export function scenarioWords(scenario: Scenario, used: string[]): string {
   const words: string[] = [];
   if (scenario.to !== null && from !== null) words.push(`${from === EVERY ? 'every model' : from} → ${scenario.to}`);
   if (scenario.batch) words.push('by batch');
-  if (scenario.shortCache) words.push('caches written for 5 minutes');
+  if (scenario.cache !== null) words.push(`caches written for ${scenario.cache === '5m' ? '5 minutes' : '1 hour'}`);
   if (scenario.prices === 'today') words.push('at today’s prices');
   else if (scenario.prices !== 'call') words.push(`at the prices of ${dayFull(scenario.prices.day)}`);
   return words.length === 0 ? 'nothing is supposed' : words.join(', ');
@@ -99,14 +102,14 @@ export function scenarioWords(scenario: Scenario, used: string[]): string {
 /** For the address bar; what is as usual is left out. */
 export function paramsOf(scenario: Scenario): URLSearchParams {
   const params = new URLSearchParams();
-  const { span, project, from, to, prices, batch, shortCache } = scenario;
+  const { span, project, from, to, prices, batch, cache } = scenario;
   if (span !== AS_IT_WAS.span) params.set('span', span);
   if (project !== null) params.set('project', project);
   if (from !== DEAREST) params.set('from', from);
   if (to !== null) params.set('to', to);
   if (prices !== 'call') params.set('prices', typeof prices === 'string' ? prices : prices.day);
   if (batch) params.set('batch', '');
-  if (shortCache) params.set('cache', '5m');
+  if (cache !== null) params.set('cache', cache);
   return params;
 }
 
@@ -120,7 +123,7 @@ export function scenarioOf(params: URLSearchParams): Scenario {
     to: params.get('to'),
     prices: prices === 'today' ? 'today' : isDay(prices) ? { day: prices } : 'call',
     batch: params.has('batch'),
-    shortCache: params.get('cache') === '5m',
+    cache: CACHE_TTLS.find((ttl) => ttl === params.get('cache')) ?? null,
   };
 }
 

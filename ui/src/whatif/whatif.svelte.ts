@@ -6,6 +6,7 @@ import type { Ledger } from '../api/ledger';
 import { newest } from '../api/newest';
 import type { Day, Dimension, Filter, RepriceAnswer } from '../api/types';
 import { Asked } from '../figures.svelte';
+import { isZero } from '../format/money';
 import { rail } from './likely';
 import { AS_IT_WAS, daysOf, type Question, questionOf, type Scenario } from './scenario';
 
@@ -19,6 +20,7 @@ type Wish = { key: string; scenario: Scenario; used: string[]; question: Questio
 
 type Looked = { scenario: Scenario; today: Day };
 
+const spanKey = ({ span, project }: Scenario) => `${span} ${project ?? ''}`;
 const only = (project: string | null): Filter => ({ project, model: null, provider: null, client: null, device: null });
 
 export class WhatIf {
@@ -38,11 +40,17 @@ export class WhatIf {
 
   /** The models that answered, dearest first. */
   readonly used = $derived((this.models.answer?.rows ?? []).map((row) => row.names[0]).filter((name) => typeof name === 'string'));
+  /** Those of them that have a price: others could answer nothing. */
+  readonly #priced = $derived(
+    (this.models.answer?.rows ?? []).filter((row) => !isZero(row.spend.usd)).map((row) => row.names[0]).filter((name) => typeof name === 'string'),
+  );
   /** What models cost today. */
   readonly prices = new Asked<'models'>();
-  readonly rail = $derived(rail(this.used, this.prices.answer?.rows ?? [], this.scenario.to));
-  /** What would have been cheaper, found by Rust. */
+  readonly rail = $derived(rail(this.#priced, this.prices.answer?.rows ?? [], this.scenario.to));
+  /** What would have been cheaper, found by Rust, and of which calls. */
   readonly advice = new Asked<'advice'>();
+  #advised = $state('');
+  readonly ideas = $derived(this.#advised === spanKey(this.scenario) ? (this.advice.answer?.ideas ?? null) : null);
 
   readonly #ledger: Ledger;
   readonly #step = newest((wish: Wish) => this.#answer(wish));
@@ -52,9 +60,6 @@ export class WhatIf {
       this.#ledger.ask('spend_by', { by: [by], ...daysOf(scenario.span, today), filter: only(project) });
     await Promise.all([this.models.take(ask('model', scenario.project)), this.projects.take(ask('project', null))]);
   });
-  readonly #advises = newest(({ scenario, today }: Looked) =>
-    this.advice.take(this.#ledger.ask('advice', { ...daysOf(scenario.span, today), filter: only(scenario.project), models: [] })),
-  );
   #wish: Wish | null = null;
   #looked: Looked | null = null;
   readonly #again = coalesced(async () => {
@@ -76,11 +81,16 @@ export class WhatIf {
     await this.prices.take(this.#ledger.ask('models', { name: null, provider: null, as_of: null, upcoming: false }));
   }
 
-  /** Asks which models and projects the span has, and what might have been cheaper. */
+  /** Asks which models and projects the span has. */
   look(scenario: Scenario, today: Day): void {
     this.#looked = { scenario, today };
     this.#looks(this.#looked);
-    this.#advises(this.#looked);
+  }
+
+  /** Asked for by hand: it reads the span once for every idea, and a step on the rail would wait for it. */
+  async compare(scenario: Scenario, today: Day): Promise<void> {
+    await this.advice.take(this.#ledger.ask('advice', { ...daysOf(scenario.span, today), filter: only(scenario.project), models: [] }));
+    this.#advised = spanKey(scenario);
   }
 
   /** Asks what it would have cost, unless that is known. */
