@@ -133,11 +133,15 @@ fn what_the_summary_said_before_a_book_was_adopted_is_said_again() {
     // A rebuilt log, a folded one, and one from a backup say the same.
     house.out(&["ledger", "rebuild"]);
     assert_eq!(total(&house), ("212.000000000000".into(), 0));
-    house.out(&["ledger", "fold", "--before", "2026-11-15", "--yes"]);
-    assert_eq!(total(&house), ("212.000000000000".into(), 0));
     let backup = house.path("backup");
     house.out(&["ledger", "backup", backup.to_str().unwrap()]);
-    fs::remove_file(&path).unwrap();
+    on(&mut house, "2026-12-25");
+    assert!(house.out(&["ledger", "fold", "--older-than", "1m", "--yes"]).contains("3 calls"));
+    assert_eq!(total(&house), ("212.000000000000".into(), 0));
+    let mut restored = House::new("");
+    restored.set("TOLLBAR_NOW", "2026-11-24T12:00:00Z");
+    restored.out(&["ledger", "merge", backup.to_str().unwrap()]);
+    assert_eq!(total(&restored), ("212.000000000000".into(), 0));
     fs::write(&path, "<html>a login page</html>").unwrap();
     house.run(&["reprice", "--book", &path, "--adopt"]).fails_with("web page");
     assert_eq!(total(&house), ("212.000000000000".into(), 0));
@@ -171,16 +175,16 @@ fn calls_are_priced_as_another_model_tier_or_cache() {
 fn the_configuration_names_prices_multipliers_and_plans() {
     let config = "[prices.\"mine-1\"]\ninput = \"1\"\noutput = \"2\"\nfrom = \"2026-11-01\"\n\
         [upstreams.openai]\nbase_url = \"https://api.openai.com\"\nmultiplier = \"2\"\n\
-        [plans.max]\nmonthly = \"100\"\nclient = \"claude-code\"\nfrom = \"2026-10-15\"\n";
+        [plans.max]\nmonthly = \"100\"\nprovider = \"anthropic\"\nfrom = \"2026-10-15\"\n";
     let house = home(config);
     call(&house, "a", "mine-1", "2026-11-02T10:00:00Z");
     call(&house, "b", "gpt-4.1", "2026-11-20T13:00:00Z");
-    house.out(&["log", "--model", "gpt-4.1", "--input", "1000000", "--provider", "openai", "--client", "claude-code", "--call-id", "c", "--at", "2026-11-03T10:00:00Z"]);
-    assert_eq!(total(&house).0, "25.000000000000");
+    house.out(&["log", "--model", "claude-sonnet-4-5", "--input", "1000000", "--output", "0", "--provider", "anthropic", "--call-id", "c", "--at", "2026-11-03T10:00:00Z"]);
+    assert_eq!(total(&house).0, "26.000000000000");
     let plans = house.json(&["plans"]);
     let november = &plans["months"][0];
-    assert_eq!((&november["paid_usd"], &november["worth"]["usd"], &november["gain_usd"]), (&json!("100.000000000000"), &json!("2.000000000000"), &json!("-98.000000000000")), "{plans}");
-    assert_eq!((&plans["billed"]["usd"], &plans["covered"]["usd"]), (&json!("23.000000000000"), &json!("2.000000000000")));
+    assert_eq!((&november["paid_usd"], &november["worth"]["usd"], &november["gain_usd"]), (&json!("100.000000000000"), &json!("3.000000000000"), &json!("-97.000000000000")), "{plans}");
+    assert_eq!((&plans["billed"]["usd"], &plans["covered"]["usd"]), (&json!("23.000000000000"), &json!("3.000000000000")));
     assert!(house.out(&["plans"]).contains("max"));
     let entries = house.json(&["ledger", "size"])["entries"].clone();
     house.out(&["summary"]);

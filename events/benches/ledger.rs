@@ -9,9 +9,9 @@
 mod lifelike;
 
 use events::{
-    AsOf, Fact, Log, PriceBook, Projections, Timestamp, Zone,
+    Fact, Log, PriceBook, Projections, Timestamp, Zone,
     log::BATCH_FACTS_MAX,
-    query::{Filter, Query, Reprice, RepriceAsOf, Today, View},
+    query::{Dimension, ModelSwap, Query, Reprice, RepriceAsOf, Today, View},
 };
 use std::{
     fs,
@@ -117,18 +117,22 @@ fn replay(folder: &Path, events: u64) {
     spent.tell("replay into all projections, all cores", events);
     let projections: Projections = projections.expect("folded");
     let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
-    let question = Reprice {
-        as_of: RepriceAsOf::Today,
-        book: None, models: Vec::new(), tier: None, cache_ttl: None,
-        first: None,
-        last: None,
-        filter: Filter::default(),
-        by: vec![events::query::Dimension::Day, events::query::Dimension::Model, events::query::Dimension::Project],
-    };
-    let mut spent = Spent::default();
-    spent.measure(|| question.answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers"));
-    spent.tell("re-price by day, model and project", events);
-    let _ = AsOf::Call;
+    let by = vec![Dimension::Day, Dimension::Model, Dimension::Project];
+    let today = Reprice { as_of: RepriceAsOf::Today, by, ..Reprice::default() };
+    // The same prices under another name: another book is read, found out about and asked.
+    let rows = PriceBook::bundled().rows();
+    let other = PriceBook::to_json(PriceBook::bundled().schedules(), &rows[..rows.len() - 1]);
+    let sonnet = ModelSwap { from: None, to: "claude-sonnet-4-5".into(), provider: None };
+    let call = Reprice { as_of: RepriceAsOf::Call, ..today.clone() };
+    for (what, question) in [
+        ("as of today", &today),
+        ("under another book", &Reprice { book: Some(other), ..call.clone() }),
+        ("as of another model", &Reprice { models: vec![sonnet], ..call.clone() }),
+    ] {
+        let mut spent = Spent::default();
+        spent.measure(|| question.answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers"));
+        spent.tell(&format!("re-price by day, model and project {what}"), events);
+    }
 }
 
 fn calls_one_by_one() {

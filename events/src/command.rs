@@ -52,6 +52,12 @@ pub enum Command {
         #[serde(default)]
         from: Option<Timestamp>,
     },
+    /// Take over what another log says of prices, oldest first, where this one says nothing.
+    TakePrices {
+        /// Its events, at most [`BATCH_FACTS_MAX`].
+        #[cfg_attr(test, ts(type = "Array<unknown>"))]
+        events: Vec<Event>,
+    },
     /// Write down which book has held until now, so that another program's does not move the past.
     PinPriceBook {},
     /// Price calls as agreed with a provider.
@@ -129,6 +135,10 @@ pub fn decide(command: Command, projections: &Projections, now: Timestamp) -> Re
             Ok(vec![Fact::Event(Event::BudgetRemoved { name })])
         }
         Command::AdoptPriceBook { book, from } => prices::adopt(&book, from, tariff, now),
+        Command::TakePrices { events } => {
+            check_batch(events.len())?;
+            Ok(prices::take(events, tariff))
+        }
         Command::PinPriceBook {} => prices::pin(tariff),
         Command::SetPrice { price } => prices::set(price, tariff, now),
         Command::UnsetPrice { name, from } => prices::unset(name, from, tariff),

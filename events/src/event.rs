@@ -86,7 +86,7 @@ pub enum Event {
 
 impl Event {
     /// Whether it says what calls cost: what was folded before is folded again.
-    pub(crate) const fn is_of_prices(&self) -> bool {
+    pub const fn is_of_prices(&self) -> bool {
         match self {
             Event::PriceBookAdopted { .. } | Event::PriceSet { .. } | Event::PriceUnset { .. } | Event::PricesMultiplied { .. } => true,
             Event::Used { .. }

@@ -1,6 +1,6 @@
 //! Doors for the fuzzers in `tests/fuzz` to what nobody else outside of this crate reaches.
 
-use crate::{Certainty, Entry, Fact, Log, PriceBook, Projections, Rate, Sighting, Source, Timestamp, Tokens, Usage, Usd, log, wire};
+use crate::{Certainty, Entry, Fact, Log, PriceBook, Projections, Rate, Sighting, Source, Tariff, Timestamp, Tokens, Usage, Usd, log, wire};
 use std::{path::Path, sync::Arc};
 
 /// How many bytes make a sighting.
@@ -8,7 +8,9 @@ const SIGHTING_BYTES: usize = 8;
 
 /// Reads bytes as everything that the ledger stores or is given as text.
 pub fn stored(bytes: &[u8]) {
-    let _ = wire::decode(bytes);
+    if let Ok(entry) = wire::decode(bytes) {
+        Tariff::with(PriceBook::bundled().clone(), [Arc::new(entry)]).known_at(Timestamp::default());
+    }
     let _ = PriceBook::from_json(bytes);
     log::read_any(bytes);
     let book = PriceBook::bundled();

@@ -137,9 +137,9 @@ mod tests {
         let kinds = [
             Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "ab".into(), from: None, bundled: true, changes: changes.clone() }) },
             Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "cd".into(), from: Some(from), bundled: false, changes }) },
-            Event::PriceSet { price: Box::new(AgreedPrice { name: name.clone(), from: Some(from), until: Some(until), rates: rates.clone() }) },
+            Event::PriceSet { price: Box::new(AgreedPrice { name: name.clone(), from: Some(from), fills: false, until: Some(until), rates: rates.clone() }) },
             Event::PriceSet {
-                price: Box::new(AgreedPrice { name: AgreedName { provider: None, tier: Tier::Standard, ..name.clone() }, from: None, until: None, rates }),
+                price: Box::new(AgreedPrice { name: AgreedName { provider: None, tier: Tier::Standard, ..name.clone() }, from: None, fills: true, until: None, rates }),
             },
             Event::PriceUnset { name: name.clone(), from: Some(from) },
             Event::PriceUnset { name, from: None },

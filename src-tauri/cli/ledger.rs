@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use events::{
     Command, Event, LogError, Seq, Sighting,
     log::{BATCH_FACTS_MAX, JournalReader, backup, devices},
-    query::{Fault, FaultCode, Size as SizeQuestion, Verify as VerifyQuestion},
+    query::{Fault, FaultCode, Health, Size as SizeQuestion, Verify as VerifyQuestion},
 };
 use serde::Serialize;
 use std::path::{Path, PathBuf};
@@ -151,6 +151,9 @@ impl Merge {
         let ledger = ledger()?;
         let bar = super::progress_bar("bytes");
         let (mut read, mut told, mut damage) = (0u64, Told::default(), Vec::new());
+        // Prices go with the calls into a log that has neither: what is restored says what it said.
+        let is_restored = ledger.ask(Health::default())?.calls == 0;
+        let mut prices = Vec::new();
         // Calls in summaries: which they are nobody knows, so they could be counted twice.
         let mut summarised = 0;
         for (device, journal) in &devices {
@@ -161,6 +164,10 @@ impl Merge {
                 let line = reader.next();
                 let is_end = line.is_none();
                 match line {
+                    Some(Ok((entry, _))) if entry.event.is_of_prices() => {
+                        read += 1;
+                        prices.push(entry.event);
+                    }
                     Some(Ok((entry, said))) => {
                         read += 1;
                         match entry.event {
@@ -193,6 +200,13 @@ impl Merge {
             }
         }
         bar.finish_and_clear();
+        if is_restored && devices.len() == 1 {
+            for events in prices.chunks(BATCH_FACTS_MAX) {
+                told = told.and(ledger.tell(Command::TakePrices { events: events.to_vec() })?);
+            }
+        } else if !prices.is_empty() {
+            eprintln!("skipped: what that log says of prices; this one keeps its own");
+        }
         damage.iter().for_each(|damage| eprintln!("skipped: {damage}"));
         let Told { entries, refused, .. } = told;
         if self.json {

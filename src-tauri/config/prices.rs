@@ -78,6 +78,7 @@ pub(super) fn prices(sections: &BTreeMap<String, PriceSection>) -> Result<Vec<Ag
         Ok(AgreedPrice {
             name: AgreedName { model: model.clone(), provider: section.provider.clone(), tier },
             from: instant("from", &section.from)?,
+            fills: false,
             until: instant("until", &section.until)?,
             rates: Rates {
                 input: rate("input", &section.input)?,

@@ -31,6 +31,14 @@ pub(super) fn pin(tariff: &Tariff) -> Result<Vec<Fact>, Fault> {
     Ok(vec![Fact::Event(Event::PriceBookAdopted { adoption: Box::new(adoption) })])
 }
 
+/// Takes over what another log says of prices, where this one says nothing.
+pub(super) fn take(events: Vec<Event>, tariff: &Tariff) -> Vec<Fact> {
+    if !tariff.facts().is_empty() {
+        return Vec::new();
+    }
+    events.into_iter().filter(Event::is_of_prices).map(Fact::Event).collect()
+}
+
 /// Sets a price of the user's own.
 pub(super) fn set(price: AgreedPrice, tariff: &Tariff, now: Timestamp) -> Result<Vec<Fact>, Fault> {
     check(&price.name)?;
@@ -70,6 +78,7 @@ pub(super) fn set(price: AgreedPrice, tariff: &Tariff, now: Timestamp) -> Result
             format!("end this one with --until, or take that one away with `tollbar prices unset {}`", price.name.model),
         ));
     }
+    let price = AgreedPrice { from: Some(span.from), fills: price.fills || price.from.is_none(), ..price };
     Ok(vec![Fact::Event(Event::PriceSet { price: Box::new(price) })])
 }
 
@@ -92,7 +101,7 @@ pub(super) fn multiply(multiplier: Multiplier, tariff: &Tariff, now: Timestamp) 
     if stands == multiplier.factor && !later {
         return Ok(Vec::new());
     }
-    Ok(vec![Fact::Event(Event::PricesMultiplied { multiplier })])
+    Ok(vec![Fact::Event(Event::PricesMultiplied { multiplier: Multiplier { from: Some(from), ..multiplier } })])
 }
 
 fn check(name: &AgreedName) -> Result<(), Fault> {

@@ -14,7 +14,7 @@ use std::sync::Arc;
 pub(super) use sums::{Asked, Repriced};
 
 /// What would the same calls cost at other prices? Reads the log; changes no event.
-#[derive(Clone, Debug, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Reprice {
     /// At which prices.
@@ -45,11 +45,12 @@ pub struct Reprice {
 }
 
 /// At which prices a call is priced again.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum RepriceAsOf {
     /// Those of the day that is today.
+    #[default]
     Today,
     /// Those of an instant.
     Instant(Timestamp),

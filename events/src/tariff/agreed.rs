@@ -11,7 +11,7 @@ use crate::{
 pub(crate) struct Agreed {
     pub(crate) name: AgreedName,
     pub(crate) span: Span,
-    /// Whether nobody named its first day: then it prices calls before it that have no other price.
+    /// Whether it prices calls before it that have no other price.
     fills: bool,
     /// As a row of a book.
     pub(crate) row: Row,
@@ -41,7 +41,7 @@ impl Agreements {
         for known in self.prices.iter_mut().filter(|known| known.name == price.name && known.span.from < span.from) {
             known.end(span.from);
         }
-        self.prices.push(Agreed { name: price.name.clone(), span, fills: price.from.is_none(), row: row(price, span) });
+        self.prices.push(Agreed { name: price.name.clone(), span, fills: price.fills, row: row(price, span) });
         // A price for one provider goes before one for every provider.
         self.prices.sort_by(|one, other| {
             (&one.name.model, one.name.provider.is_none(), &one.name, one.span.from)
@@ -111,7 +111,7 @@ impl Agreed {
     pub(crate) fn says(&self, price: &AgreedPrice, now: Timestamp) -> bool {
         let span = Span { from: price.from.unwrap_or(self.span.from), until: price.until.unwrap_or(Span::ALWAYS.until) };
         let began = price.from.is_some() || self.span.from <= now;
-        began && (self.fills || price.from.is_some()) && self.span == span && self.row == row(price, span)
+        began && self.fills == (price.fills || price.from.is_none()) && self.span == span && self.row == row(price, span)
     }
 
     fn end(&mut self, until: Timestamp) {

@@ -26,9 +26,12 @@ pub struct Adoption {
 pub struct AgreedPrice {
     /// Whose.
     pub name: AgreedName,
-    /// The first instant at which it holds. When it was recorded, if not named; then it prices earlier calls too that had no price.
+    /// The first instant at which it holds. In a wish, now if not named, and then it fills in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
+    /// Whether it prices earlier calls too that have no price.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub fills: bool,
     /// The first instant at which it no longer holds; until another begins, if not named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub until: Option<Timestamp>,
@@ -58,7 +61,7 @@ pub struct Multiplier {
     pub provider: String,
     /// By how much; 1 ends it.
     pub factor: Factor,
-    /// From when on; from when it was recorded, if not named.
+    /// From when on. In a wish, from now on if not named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub from: Option<Timestamp>,
 }

@@ -128,17 +128,7 @@ impl Ledger {
 }
 
 fn reprice(as_of: RepriceAsOf) -> Reprice {
-    Reprice {
-        as_of,
-        book: None,
-        models: Vec::new(),
-        tier: None,
-        cache_ttl: None,
-        first: None,
-        last: None,
-        filter: crate::query::Filter::default(),
-        by: vec![Dimension::Day, Dimension::Model],
-    }
+    Reprice { as_of, by: vec![Dimension::Day, Dimension::Model], ..Reprice::default() }
 }
 
 fn name(model: &str) -> AgreedName {
@@ -146,7 +136,7 @@ fn name(model: &str) -> AgreedName {
 }
 
 fn price(model: &str, input: &str, output: &str, from: Option<Timestamp>) -> AgreedPrice {
-    AgreedPrice { name: name(model), from, until: None, rates: rates(input, output) }
+    AgreedPrice { name: name(model), from, fills: false, until: None, rates: rates(input, output) }
 }
 
 fn usd(text: &str) -> String {
@@ -333,7 +323,9 @@ fn facts() -> impl Strategy<Value = Vec<Arc<Entry>>> {
             Event::PriceBookAdopted { adoption: Box::new(Adoption { id: "x".into(), from: Some(noon(0)), bundled: false, changes: packed }) }
         }),
         (model(), rate(), rate(), prop::option::of(1..28i64))
-            .prop_map(|(model, input, output, from)| Event::PriceSet { price: Box::new(price(model, &input, &output, from.map(noon))) }),
+            .prop_map(|(model, input, output, from)| Event::PriceSet {
+                price: Box::new(AgreedPrice { fills: from.is_none(), ..price(model, &input, &output, from.map(noon)) }),
+            }),
         (model(), prop::option::of(1..28i64)).prop_map(|(model, from)| Event::PriceUnset { name: name(model), from: from.map(noon) }),
         (1..3_000u32, prop::option::of(1..28i64)).prop_map(|(thousandths, from)| Event::PricesMultiplied {
             multiplier: Multiplier {

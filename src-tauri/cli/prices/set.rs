@@ -122,7 +122,7 @@ impl Set {
         };
         let (from, until) = (self.from.as_deref().map(instant).transpose()?, self.until.as_deref().map(instant).transpose()?);
         let name = self.name.name();
-        let price = AgreedPrice { name: name.clone(), from, until, rates };
+        let price = AgreedPrice { name: name.clone(), from, fills: false, until, rates };
         let note = match (&self.cache_read, &self.cache_write) {
             (Some(_), Some(_)) => "",
             (None, _) | (_, None) => "what of the cache has no rate costs as input does\n",

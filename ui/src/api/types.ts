@@ -72,9 +72,13 @@ export type AgreedPrice = {
  */
 name: AgreedName, 
 /**
- * The first instant at which it holds. When it was recorded, if not named; then it prices earlier calls too that had no price.
+ * The first instant at which it holds. In a wish, now if not named, and then it fills in.
  */
 from?: Timestamp | null, 
+/**
+ * Whether it prices earlier calls too that have no price.
+ */
+fills?: boolean, 
 /**
  * The first instant at which it no longer holds; until another begins, if not named.
  */
@@ -441,7 +445,11 @@ book: string,
 /**
  * From when on; from now, if not named. Never before the newest book began.
  */
-from: Timestamp | null, } | { "command": "pin_price_book", } | { "command": "set_price", 
+from: Timestamp | null, } | { "command": "take_prices", 
+/**
+ * Its events, at most [`BATCH_FACTS_MAX`].
+ */
+events: Array<unknown>, } | { "command": "pin_price_book", } | { "command": "set_price", 
 /**
  * The price. One of the same name and day takes the other's place; one that begins later ends the one before.
  */
@@ -1052,7 +1060,7 @@ provider: string,
  */
 factor: Factor, 
 /**
- * From when on; from when it was recorded, if not named.
+ * From when on. In a wish, from now on if not named.
  */
 from?: Timestamp | null, };
 

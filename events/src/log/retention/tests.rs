@@ -86,7 +86,7 @@ fn totals(log: &Log, projections: &Projections) -> Totals {
             let question = SpendBy { by: by.clone(), ..SpendBy::default() };
             spend.push(question.answer(&view, NOW).expect("an answer").rows);
             for as_of in [RepriceAsOf::Call, RepriceAsOf::Today, RepriceAsOf::Instant(day(0)), RepriceAsOf::Instant(day(200))] {
-                let question = Reprice { as_of, book: None, models: Vec::new(), tier: None, cache_ttl: None, first: None, last: None, filter: Filter::default(), by: by.clone() };
+                let question = Reprice { as_of, by: by.clone(), ..Reprice::default() };
                 let mut rows = question.answer(&view, NOW).expect("an answer").rows;
                 rows.sort_by(|one, other| one.names.cmp(&other.names));
                 repriced.push(rows);
