@@ -1,6 +1,8 @@
 // Invented answers with the troubles of real ones: unpriced, estimated, cut and unknown calls, no project, no model name.
 // Money is whole micro-dollars here, so that the sums are exact.
 
+import { advice, explain, missing, models, reprice } from './prices.mjs';
+
 export const NOW = '2026-11-22T17:42:10.000000Z';
 const ZONE = 'Europe/Berlin';
 const MIDNIGHT = Date.parse('2026-11-21T23:00:00Z');
@@ -39,8 +41,11 @@ const MODELS = [
   ['gpt-6-luna', 300_000],
 ];
 
-/** The dearest month's worth of days, by day and model. */
-function month() {
+/** How a model's calls fall to projects, in percent. */
+const SHARES = [['billing-api', 58], ['tollbar', 30], ['paper-figures', 12]];
+
+/** The dearest month's worth of days, by day, model and project. */
+export function month() {
   seed = 7;
   const rows = [];
   for (let back = 29; back >= 0; back -= 1) {
@@ -50,9 +55,15 @@ function month() {
     if (back === 12) continue;
     for (const [model, mean] of MODELS) {
       const micro = back === 0 ? TODAY_MODELS.find(([name]) => name === model)?.[1] ?? 0 : Math.round(mean * (0.45 + random()) * weekend * (back === 9 ? 1.9 : 1));
-      if (micro > 0) rows.push({ day, model, micro, calls: 1 + Math.floor((micro / 1e6) * 22) });
+      if (micro <= 0) continue;
+      let rest = micro;
+      for (const [project, percent] of SHARES) {
+        const part = project === 'paper-figures' ? rest : Math.floor((micro * percent) / 100);
+        rest -= part;
+        rows.push({ day, model, project, micro: part, calls: 1 + Math.floor((part / 1e6) * 22) });
+      }
     }
-    if (back % 9 === 0) rows.push({ day, model: 'qwen3-coder', micro: 0, calls: 2, unpriced: 2 });
+    if (back % 9 === 0) rows.push({ day, model: 'qwen3-coder', project: null, micro: 0, calls: 2, unpriced: 2 });
   }
   return rows;
 }
@@ -115,7 +126,8 @@ function today(extraMicro = 0, extraCalls = 0) {
 }
 
 function spendBy(question) {
-  const rows = month();
+  const { project } = question.filter;
+  const rows = month().filter((row) => row.day >= question.first && row.day <= question.last && (project === null || row.project === project));
   const sums = new Map();
   for (const row of rows) {
     const names = question.by.map((dimension) => row[dimension] ?? null);
@@ -239,6 +251,10 @@ export function answers(mood = 'busy') {
     return {
       today: () => ({ ...nothing, yesterday: spend(), week: spend(), month: spend() }),
       spend_by: noSpend,
+      reprice: (question) => ({ ...reprice({ ...question, first: '9999', last: '9999' }), first: question.first, last: question.last }),
+      models,
+      missing: (question) => ({ ...missing(question), calls: 0, tokens: 0, rows: [] }),
+      advice: (question) => ({ ...advice(question), ideas: [] }),
       budgets: () => ({ budgets: [] }),
       recent: () => ({ now: NOW, calls: [] }),
       health: () => health({ calls: 0, entries: 0, last_call_at: null }),
@@ -247,6 +263,11 @@ export function answers(mood = 'busy') {
   return {
     today: () => (mood === 'quiet' ? nothing : today()),
     spend_by: spendBy,
+    reprice,
+    models,
+    missing,
+    advice,
+    explain: (question) => explain(recent().calls.find((one) => one.key === question.call)),
     budgets: () => ({ budgets: BUDGETS }),
     recent,
     health: () => health(),

@@ -9,10 +9,10 @@ const KINDS = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/cs
 // Stricter than the engine needs to be: no inline script, no inline style.
 const POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'";
 
-/** `engine.answers` and `engine.faults` may be changed while it runs; `engine.told` keeps the commands. */
+/** `engine.answers` and `engine.faults` may be changed while it runs; `engine.told` keeps the commands, `engine.questions` what was asked. */
 export async function startStandIn(dist, answers) {
   const watchers = new Set();
-  const engine = { answers, faults: {}, told: [], onTell: () => null, asked: 0, token: TOKEN };
+  const engine = { answers, faults: {}, told: [], onTell: () => null, asked: 0, questions: {}, token: TOKEN };
 
   const send = (response, status, body) => {
     response.writeHead(status, { 'content-type': 'application/json' });
@@ -44,6 +44,7 @@ export async function startStandIn(dist, answers) {
       }
       engine.asked += 1;
       const name = pathname.slice('/ask/'.length);
+      (engine.questions[name] ??= []).push(said);
       if (engine.hold) await engine.hold;
       if (engine.faults[name]) return send(response, 500, engine.faults[name]);
       return send(response, 200, engine.answers[name](said));

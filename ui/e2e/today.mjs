@@ -2,71 +2,8 @@
 // With TOLLBAR_URL it runs the checks that hold for any data against a real engine instead.
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
-import { dirname, join } from 'node:path';
-import { fileURLToPath } from 'node:url';
-import { openBrowser } from './chromium.mjs';
 import { answers, call, usd } from './fixtures.mjs';
-import { startStandIn } from './standin.mjs';
-
-const UI = dirname(dirname(fileURLToPath(import.meta.url)));
-const DIST = join(UI, 'dist');
-const PICTURES = process.env.TOLLBAR_PICTURES ?? join(UI, 'test-results');
-const AXE = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8');
-const WAIT_MS_MAX = 8000;
-
-mkdirSync(PICTURES, { recursive: true });
-const browser = await openBrowser();
-let failed = 0;
-
-/** One check in its own page. */
-async function check(name, mood, run, look = {}) {
-  const standIn = await startStandIn(DIST, answers(mood));
-  const context = await browser.newContext({ viewport: { width: 1280, height: 800 }, ...look });
-  const page = await context.newPage();
-  page.setDefaultTimeout(WAIT_MS_MAX);
-  const complaints = [];
-  page.on('pageerror', (error) => complaints.push(String(error)));
-  page.on('console', (line) => {
-    // The browser itself reports refused requests; the page must not.
-    if (line.type() === 'error' && !line.text().startsWith('Failed to load resource')) complaints.push(line.text());
-  });
-  try {
-    await run({ page, standIn, open: () => page.goto(standIn.link), get: (id) => page.getByTestId(id) });
-    assert.deepEqual(complaints, [], 'the page complains');
-    console.log(`ok    ${name}`);
-  } catch (reason) {
-    failed += 1;
-    console.log(`FAIL  ${name}\n${reason instanceof Error ? reason.stack : reason}`);
-    await page.screenshot({ path: join(PICTURES, `failed-${name.replaceAll(/\W+/g, '-')}.png`) }).catch(() => undefined);
-  } finally {
-    await context.close();
-    await standIn.stop();
-  }
-}
-
-const until = async (what, test) => {
-  const end = Date.now() + WAIT_MS_MAX;
-  for (;;) {
-    const value = await test();
-    if (value) return value;
-    if (Date.now() > end) assert.fail(`never: ${what}`);
-    await new Promise((resolve) => setTimeout(resolve, 25));
-  }
-};
-const picture = (page, name) => page.screenshot({ path: join(PICTURES, `${name}.png`) });
-
-/** WCAG A and AA, contrast included, by axe. */
-async function accessible(page) {
-  // By evaluation, which the page's own policy does not forbid.
-  await page.evaluate(AXE);
-  const violations = await page.evaluate(async () => {
-    const result = await globalThis.axe.run(document, { runOnly: ['wcag2a', 'wcag2aa', 'wcag21a', 'wcag21aa', 'best-practice'] });
-    return result.violations.map(({ id, nodes }) => `${id}: ${nodes.map((node) => `${node.target} ${node.any[0]?.message ?? ''}`).join(' | ')}`);
-  });
-  assert.deepEqual(violations, []);
-}
+import { accessible, browser, check, conclude, needsTheBuiltPage, picture, until, withinItsWindow } from './harness.mjs';
 
 async function holdsForAnyData(page, url) {
   await page.goto(url);
@@ -87,7 +24,7 @@ if (process.env.TOLLBAR_URL) {
   await browser.close();
   process.exit(0);
 }
-assert.ok(existsSync(join(DIST, 'index.html')), 'no ui/dist: run "npm run build" first');
+needsTheBuiltPage();
 
 await check('the figures of the answers are shown', 'busy', async ({ page, get, standIn }) => {
   await holdsForAnyData(page, standIn.link);
@@ -135,7 +72,7 @@ await check('everything is reached by keyboard', 'busy', async ({ page, get, ope
   await open();
   await get('call-row').first().waitFor();
   const reached = [];
-  for (let presses = 0; presses < 8; presses += 1) {
+  for (let presses = 0; presses < 10; presses += 1) {
     await page.keyboard.press('Tab');
     reached.push(await page.evaluate(() => {
       const at = document.activeElement;
@@ -311,7 +248,7 @@ for (const [name, width, height, colorScheme] of LOOKS) {
   await check(`${name} stands within its window`, 'busy', async ({ page, get, open }) => {
     await open();
     await get('call-row').first().waitFor();
-    assert.ok(await page.evaluate(() => document.documentElement.scrollWidth <= innerWidth && document.querySelector('main').scrollWidth <= document.querySelector('main').clientWidth), 'it scrolls sideways');
+    await withinItsWindow(page);
     await accessible(page);
     await picture(page, name);
     if (width < 1000) {
@@ -330,6 +267,4 @@ await check('dark dialogs and empty pages too', 'empty', async ({ page, open }) 
   await picture(page, 'budget-dialog-dark');
 }, { colorScheme: 'dark' });
 
-await browser.close();
-console.log(`pictures in ${PICTURES}`);
-process.exit(failed === 0 ? 0 : 1);
+await conclude();

@@ -3,7 +3,7 @@
 import { coalesced } from './api/coalesce';
 import { type LedgerFault, faultOf } from './api/fault';
 import type { Command, Connection, Ledger, QuestionName, Questions } from './api/ledger';
-import type { Dimension } from './api/types';
+import type { Dimension, ExplainAnswer } from './api/types';
 import { dayPlus } from './format/dates';
 
 /** At most four rounds of questions a second, however fast calls come in. */
@@ -39,6 +39,10 @@ export class Figures {
   connection = $state<'connecting' | Connection>('connecting');
   /** When the last round of questions was answered, by the browser's clock. */
   answeredAt = $state(0);
+  /** Grows whenever the log changed, or time passed: what other pages asked is old then. */
+  changes = $state(0);
+  /** Whether the page of today is looked at; else only what stands around every page is asked for. */
+  #whole = true;
 
   /** Asks again, soon. */
   readonly refresh: () => void;
@@ -52,11 +56,15 @@ export class Figures {
   /** Begins to ask and to watch. Returns what ends both. */
   start(): () => void {
     this.refresh();
-    const passing = setInterval(this.refresh, TIME_PASSES_MS);
-    const stop = this.#ledger.watch(this.refresh, (state) => {
+    const changed = () => {
+      this.changes += 1;
+      this.refresh();
+    };
+    const passing = setInterval(changed, TIME_PASSES_MS);
+    const stop = this.#ledger.watch(changed, (state) => {
       const back = state === 'connected' && this.connection === 'lost';
       this.connection = state;
-      if (back) this.refresh();
+      if (back) changed();
     });
     return () => {
       clearInterval(passing);
@@ -64,10 +72,22 @@ export class Figures {
     };
   }
 
+  /** Whether the page of today is looked at. */
+  look(whole: boolean): void {
+    const more = whole && !this.#whole;
+    this.#whole = whole;
+    if (more) this.refresh();
+  }
+
   /** Rejects with a `LedgerFault` that says why the wish was refused. */
   async tell(command: Command): Promise<void> {
     await this.#ledger.tell(command);
     this.refresh();
+  }
+
+  /** Rejects with a `LedgerFault` where the call is not known. */
+  explain(call: string): Promise<ExplainAnswer> {
+    return this.#ledger.ask('explain', { call });
   }
 
   async #askAll(): Promise<void> {
@@ -82,15 +102,15 @@ export class Figures {
           filter: { project: null, model: null, provider: null, client: null, device: null },
         }),
       );
-    await Promise.all([
-      this.today.take(today),
+    const frame = [this.today.take(today), this.health.take(ask.ask('health', {}))];
+    const page = () => [
       this.budgets.take(ask.ask('budgets', {})),
       this.recent.take(ask.ask('recent', { limit: RECENT_CALLS })),
-      this.health.take(ask.ask('health', {})),
       this.days.take(since(['day'])),
       this.models.take(since(['model'])),
       this.daysByModel.take(since(['day', 'model'])),
-    ]);
+    ];
+    await Promise.all(this.#whole ? [...frame, ...page()] : frame);
     if (this.today.fault === null) this.answeredAt = Date.now();
     if (this.today.fault?.stale === true) this.connection = 'stale';
   }

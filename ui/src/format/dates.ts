@@ -49,6 +49,12 @@ export function dayShort(day: string): string {
   return `${at.day} ${at.month}`;
 }
 
+/** `22 Nov 2026` */
+export function dayFull(day: string): string {
+  const at = dayFields(day);
+  return `${at.day} ${at.month} ${at.year}`;
+}
+
 /** `November` */
 export function monthName(day: string): string {
   return new Intl.DateTimeFormat('en-GB', { month: 'long', timeZone: 'UTC' }).format(new Date(`${day}T00:00:00Z`));
@@ -64,6 +70,12 @@ export function daysBetween(first: string, last: string): string[] {
   const days: string[] = [];
   for (let day = first; day <= last; day = dayPlus(day, 1)) days.push(day);
   return days;
+}
+
+/** `22 Nov 2026, 14:02` */
+export function moment(at: string, zone: string): string {
+  const { day, month, year, hour, minute } = fieldsOf(new Date(at), zone);
+  return `${day} ${month} ${year}, ${hour}:${minute}`;
 }
 
 /** `14:02` */

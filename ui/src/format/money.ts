@@ -68,10 +68,15 @@ export function usdField(exact: string): string {
   return places === '' ? whole : `${whole}.${places.padEnd(2, '0')}`;
 }
 
+/** Every digit that there is: `$0.0004213`, `$12.50`. */
+export const usdExact = (exact: string) => `$${usdField(exact).replace(/^(\d+)$/, '$1.00')}`;
+
 /** The amount without its sign, for sentences that say the direction in words. */
 export const unsigned = (exact: string) => exact.replace(/^-/, '');
 
 export const isZero = (exact: string) => pico(exact) === 0n;
+
+export const isNegative = (exact: string) => exact.startsWith('-') && !isZero(exact);
 
 /** For the geometry of charts only: lengths on a screen, never a shown value. */
 export const toGeometry = (exact: string) => Number(exact);
