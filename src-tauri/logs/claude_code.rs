@@ -78,8 +78,16 @@ impl Reader {
         }
         let Told { text, at } = &mut self.told;
         let said = [
-            row.usage, row.id, row.request_id, row.model, row.session_id, row.cwd, row.git_branch, row.advisor_model,
-            row.is_api_error_message, row.cost_usd,
+            row.usage,
+            row.id,
+            row.request_id,
+            row.model,
+            row.session_id,
+            row.cwd,
+            row.git_branch,
+            row.advisor_model,
+            row.is_api_error_message,
+            row.cost_usd,
         ];
         let mut rest = &text[..];
         let is_same = said.iter().all(|field| {
@@ -129,7 +137,10 @@ impl Reader {
             tokens: own_tokens,
             fees: fees(&counted),
             certainty: Certainty::Reported,
-            reported_cost: row.cost_usd.and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok()).filter(|cost| *cost >= events::Usd::default()),
+            reported_cost: row
+                .cost_usd
+                .and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok())
+                .filter(|cost| *cost >= events::Usd::default()),
             sources: Source::Log.into(),
             ..Usage::default()
         };

@@ -200,7 +200,8 @@ mod tests {
 
     /// Any JSON.
     fn json() -> impl Strategy<Value = String> {
-        let leaf = prop_oneof!["-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,3})?", "\"([a-z é,:{}\\[\\]]|\\\\\\\\|\\\\\"|\\\\u00e9){0,40}\"", "true|null"];
+        let leaf =
+            prop_oneof!["-?(0|[1-9][0-9]{0,9})(\\.[0-9]{1,3})?", "\"([a-z é,:{}\\[\\]]|\\\\\\\\|\\\\\"|\\\\u00e9){0,40}\"", "true|null"];
         leaf.prop_recursive(6, 40, 4, |inner| {
             let field = ("[a-z_]{0,9}", inner.clone()).prop_map(|(name, value)| format!("\"{name}\" : {value}"));
             prop_oneof![

@@ -19,7 +19,11 @@ const DEPTH_MAX: usize = 8;
 /// The usage object of a message as it may be kept; `None` where it is too large.
 pub(super) fn whole(raw: &[u8]) -> Option<Said> {
     let text = std::str::from_utf8(raw).ok().filter(|text| text.len() <= BYTES_MAX)?;
-    if is_plain(text, DEPTH_MAX) { Some(Said::of_sound(text.into())) } else { Some(Said::from(&clean(serde_json::from_str(text).ok()?, 1))) }
+    if is_plain(text, DEPTH_MAX) {
+        Some(Said::of_sound(text.into()))
+    } else {
+        Some(Said::from(&clean(serde_json::from_str(text).ok()?, 1)))
+    }
 }
 
 /// The same, with fields that stand beside it and hold for it too, where it does not say them itself.

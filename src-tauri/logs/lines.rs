@@ -173,7 +173,8 @@ impl<R: Read> Lines<R> {
         if needles.is_empty() {
             return Some(self.start);
         }
-        let next = |needle: &memmem::Finder<'_>| needle.find(&self.buffer[self.start..self.whole]).map_or(usize::MAX, |found| self.start + found);
+        let next =
+            |needle: &memmem::Finder<'_>| needle.find(&self.buffer[self.start..self.whole]).map_or(usize::MAX, |found| self.start + found);
         if self.hits.len() != needles.len() {
             self.hits = needles.iter().map(next).collect();
         } else {

@@ -108,7 +108,10 @@ impl One<'_, '_, '_> {
     /// The cursor of the file, if it is this reader's.
     fn known(&self) -> Option<&Cursor> {
         let client = self.reading.client;
-        self.reading.cursors.get(self.path).filter(|cursor| cursor.reader.client() == client && cursor.reader_version == client.reader_version())
+        self.reading
+            .cursors
+            .get(self.path)
+            .filter(|cursor| cursor.reader.client() == client && cursor.reader_version == client.reader_version())
     }
 
     fn lines(&mut self) -> Result<Option<Cursor>, Stop> {
