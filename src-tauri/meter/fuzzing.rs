@@ -40,6 +40,11 @@ const ENCODINGS: [&str; 5] = ["identity", "gzip", "deflate", "br", "zstd"];
 /// A choice from here on leaves a body as it is, in a framing that may be none.
 const AS_IT_IS: u8 = 0x80;
 
+/// Loads the tokenizer, which takes longer than any input may.
+pub fn warm() {
+    crate::estimate::tokens("one word");
+}
+
 /// Runs a target over an input: two bytes choose, the others are the body.
 ///
 /// # Panics

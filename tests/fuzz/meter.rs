@@ -3,11 +3,11 @@
 
 use libfuzzer_sys::fuzz_target;
 use std::sync::LazyLock;
-use tollbar_app::meter::fuzzing::{TARGETS, run};
+use tollbar_app::meter::fuzzing::{TARGETS, run, warm};
 
 static TARGET: LazyLock<&str> = LazyLock::new(|| {
     let named = std::env::var("METER_TARGET").unwrap_or_default();
     TARGETS.into_iter().find(|target| *target == named).unwrap_or_else(|| panic!("METER_TARGET is one of {TARGETS:?}"))
 });
 
-fuzz_target!(|bytes: &[u8]| run(*TARGET, bytes));
+fuzz_target!(init: warm(), |bytes: &[u8]| run(*TARGET, bytes));
