@@ -102,6 +102,11 @@ above: number,
 rates: Rates, };
 
 /**
+ * How far it is known from when a price holds.
+ */
+export type Basis = "listed" | "documented" | "observed" | "inferred";
+
+/**
  * A book, and from when on it holds.
  */
 export type BookFacts = { 
@@ -972,6 +977,10 @@ hours?: Hours | null,
  */
 inferred?: Array<string>, 
 /**
+ * How far it is known from when it holds.
+ */
+basis?: Basis, 
+/**
  * Where it is published.
  */
 source: string, 
@@ -979,6 +988,10 @@ source: string,
  * Which data set told it.
  */
 set: string, 
+/**
+ * That no data set lists the model any more. Old calls still need its price.
+ */
+retired?: boolean, 
 /**
  * What a reader should know of it.
  */
