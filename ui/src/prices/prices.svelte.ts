@@ -6,7 +6,7 @@ import { Asked } from '../figures.svelte';
 export class Prices {
   readonly models = new Asked<'models'>();
   readonly upcoming = new Asked<'models'>();
-  readonly missing = new Asked<'missing'>();
+  readonly missing = new Asked<'missing_prices'>();
 
   readonly #ledger: Ledger;
 
@@ -20,7 +20,7 @@ export class Prices {
       this.models.take(this.#ledger.ask('models', { ...every, upcoming: false })),
       this.upcoming.take(this.#ledger.ask('models', { ...every, upcoming: true })),
       this.missing.take(
-        this.#ledger.ask('missing', { first: null, last: null, filter: { project: null, model: null, provider: null, client: null, device: null } }),
+        this.#ledger.ask('missing_prices', { first: null, last: null, filter: { project: null, model: null, provider: null, client: null, device: null } }),
       ),
     ]);
   }
