@@ -465,7 +465,23 @@ from: Timestamp | null, } | { "command": "multiply_prices",
 /**
  * Whose, and by how much.
  */
-multiplier: Multiplier, };
+multiplier: Multiplier, } | { "command": "match", 
+/**
+ * The matches, at most [`BATCH_FACTS_MAX`].
+ */
+matches: Array<Match>, } | { "command": "rename_projects", 
+/**
+ * How they are shown now.
+ */
+names: Array<string>, 
+/**
+ * How they shall be shown.
+ */
+name: string, } | { "command": "restore_project", 
+/**
+ * That name.
+ */
+recorded: string, };
 
 /**
  * Where a cost comes from.
@@ -513,6 +529,85 @@ inferred: boolean,
  * Whether factors for regions and hours apply to it.
  */
 scaled: boolean, };
+
+/**
+ * Who saw the calls of each client? Reads the log.
+ */
+export type Coverage = { 
+/**
+ * The first day, from the first call on if not named.
+ */
+first: Day | null, 
+/**
+ * The last day, today if not named.
+ */
+last: Day | null, 
+/**
+ * Which calls count.
+ */
+filter: Filter, 
+/**
+ * Whether the calls of the hidden spend are to be told one by one.
+ */
+calls: boolean, };
+
+/**
+ * The answer to [`Coverage`].
+ */
+export type CoverageAnswer = { 
+/**
+ * The first day that is counted.
+ */
+first: Day, 
+/**
+ * The last day that is counted.
+ */
+last: Day, 
+/**
+ * All clients together.
+ */
+total: CoverageRow, 
+/**
+ * The most hidden first, then the dearest.
+ */
+rows: Array<CoverageRow>, 
+/**
+ * The calls of the hidden spend, oldest first, if they were asked for.
+ */
+hidden_calls: Array<CallRow>, };
+
+/**
+ * Who saw the calls of a client.
+ */
+export type CoverageRow = { 
+/**
+ * The client; `null` where the calls name none, and in the total.
+ */
+client: string | null, 
+/**
+ * Whether the ledger has anything from a log of the client's, whenever it was.
+ */
+keeps_log: boolean, 
+/**
+ * Calls that stand in the client's log, and that the proxy did not carry.
+ */
+log_only: Seen, 
+/**
+ * Calls that the proxy carried, and that no log tells of.
+ */
+proxy_only: Seen, 
+/**
+ * Calls that both saw.
+ */
+both: Seen, 
+/**
+ * Calls that neither saw: entered by hand, or told by telemetry.
+ */
+neither: Seen, 
+/**
+ * Of `proxy_only`: what a log hides that is kept.
+ */
+hidden: Seen, };
 
 /**
  * A calendar day in some zone. As JSON `2026-11-22`.
@@ -824,14 +919,54 @@ assumes: Array<string>, };
 export type IdeaKind = "model" | "cache_ttl" | "batch" | "plan";
 
 /**
+ * A row under a client's own id, and the call that it tells of.
+ */
+export type Match = { 
+/**
+ * The key of the client's id.
+ */
+key: RequestKey, 
+/**
+ * The call.
+ */
+call: RequestKey, 
+/**
+ * By what it was known.
+ */
+by: MatchedBy, };
+
+/**
  * How a call's model leads to a price.
  */
 export type Matched = "exact" | "alias" | "inexact";
 
 /**
- * Which calls have no price? Those about whose tokens nothing is known are not among them: no price would help.
+ * What agreed between a call that the proxy carried and a row of a client's log, beside model and tokens.
+ */
+export type MatchedBy = "session" | "time";
+
+/**
+ * How many of these calls does the ledger not have, or not as well?
  */
 export type Missing = { 
+/**
+ * The calls, at most [`BATCH_FACTS_MAX`].
+ */
+calls: Array<Sought>, };
+
+/**
+ * The answer to [`Missing`].
+ */
+export type MissingAnswer = { 
+/**
+ * How many are not there, or with fewer tokens.
+ */
+missing: number, };
+
+/**
+ * Which calls have no price? Those about whose tokens nothing is known are not among them: no price would help.
+ */
+export type MissingPrices = { 
 /**
  * The first day, from the first call on if not named.
  */
@@ -846,9 +981,9 @@ last: Day | null,
 filter: Filter, };
 
 /**
- * The answer to [`Missing`].
+ * The answer to [`MissingPrices`].
  */
-export type MissingAnswer = { 
+export type MissingPricesAnswer = { 
 /**
  * The first day that is counted.
  */
@@ -868,12 +1003,12 @@ tokens: number,
 /**
  * Most tokens first.
  */
-rows: Array<MissingRow>, };
+rows: Array<MissingPricesRow>, };
 
 /**
  * Calls without a price that have all in common that decides about one.
  */
-export type MissingRow = { 
+export type MissingPricesRow = { 
 /**
  * Who was called.
  */
@@ -1242,6 +1377,37 @@ name: string, };
 export type ProjectBy = "hand" | "path" | "header" | "folder";
 
 /**
+ * A project, or several that are shown as one.
+ */
+export type ProjectRow = { 
+/**
+ * The name that is shown.
+ */
+name: string, 
+/**
+ * The names under which its calls were recorded.
+ */
+recorded: Array<string>, 
+/**
+ * What all of its calls cost.
+ */
+spend: Spend, };
+
+/**
+ * Which projects are there?
+ */
+export type Projects = Record<symbol, never>;
+
+/**
+ * The answer to [`Projects`].
+ */
+export type ProjectsAnswer = { 
+/**
+ * The dearest first.
+ */
+projects: Array<ProjectRow>, };
+
+/**
  * How the proxy does.
  */
 export type ProxyFacts = { 
@@ -1586,6 +1752,23 @@ note?: string | null, };
 export type Said = unknown;
 
 /**
+ * Some calls.
+ */
+export type Seen = { 
+/**
+ * How many they are.
+ */
+calls: number, 
+/**
+ * What those of them cost that have a price.
+ */
+usd: Usd, 
+/**
+ * How many of them have none.
+ */
+unpriced_calls: number, };
+
+/**
  * The place of an entry in the log of one machine: 1, 2, 3, ... without gaps.
  */
 export type Seq = number;
@@ -1602,6 +1785,23 @@ usage: Usage,
  * What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
  */
 said?: unknown, };
+
+/**
+ * A call that a history tells of.
+ */
+export type Sought = { 
+/**
+ * Its key.
+ */
+key: RequestKey, 
+/**
+ * When it began.
+ */
+at: Timestamp, 
+/**
+ * What it consumed.
+ */
+tokens: Tokens, };
 
 /**
  * Who saw a call; better witnesses of tokens are greater.
@@ -1956,8 +2156,11 @@ export type Questions = {
   health: { question: Health; answer: HealthAnswer };
   reprice: { question: Reprice; answer: RepriceAnswer };
   calls: { question: Calls; answer: CallsAnswer };
-  models: { question: Models; answer: ModelsAnswer };
+  coverage: { question: Coverage; answer: CoverageAnswer };
   missing: { question: Missing; answer: MissingAnswer };
+  projects: { question: Projects; answer: ProjectsAnswer };
+  models: { question: Models; answer: ModelsAnswer };
+  missing_prices: { question: MissingPrices; answer: MissingPricesAnswer };
   explain: { question: Explain; answer: ExplainAnswer };
   advice: { question: Advice; answer: AdviceAnswer };
   plans: { question: Plans; answer: PlansAnswer };
