@@ -3,7 +3,7 @@
 use events::{Timestamp, Zone};
 use std::{
     sync::OnceLock,
-    time::{SystemTime, UNIX_EPOCH},
+    time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
 /// The time: the machine's, or the one that `TOLLBAR_NOW` fixes (RFC 3339, for tests).
@@ -15,6 +15,13 @@ pub fn now() -> Timestamp {
         // A clock before 1970 is wrong in a way that no answer of ours mends.
         Timestamp::from_micros(machine().map_or(0, |since| i64::try_from(since.as_micros()).unwrap_or(i64::MAX)))
     })
+}
+
+/// How long ago that was, by the machine's clock; `None` where it lies in the future.
+pub fn since(at: SystemTime) -> Option<Duration> {
+    let at = at.duration_since(UNIX_EPOCH).ok()?;
+    let now = Duration::from_micros(u64::try_from(now().micros()).ok()?);
+    now.checked_sub(at)
 }
 
 /// The machine's time zone, UTC where it has none that is known.

@@ -67,7 +67,7 @@ pub enum Command {
     /// Price calls as agreed with a provider.
     SetPrice {
         /// The price. One of the same name and day takes the other's place; one that begins later ends the one before.
-        price: AgreedPrice,
+        price: Box<AgreedPrice>,
     },
     /// Take a price away that was set.
     UnsetPrice {
@@ -173,7 +173,7 @@ pub fn decide(command: Command, projections: &Projections, now: Timestamp) -> Re
             Ok(prices::take(events, tariff))
         }
         Command::PinPriceBook {} => prices::pin(tariff),
-        Command::SetPrice { price } => prices::set(price, tariff, now),
+        Command::SetPrice { price } => prices::set(*price, tariff, now),
         Command::UnsetPrice { name, from } => prices::unset(name, from, tariff),
         Command::MultiplyPrices { multiplier } => prices::multiply(multiplier, tariff, now),
         Command::Match { matches } => {

@@ -9,7 +9,7 @@ use events::{
 
 /// Tells what the configuration says of prices, as far as it does not stand like that already. Returns what was refused, in words.
 pub(super) fn tell_configured(writer: &WriterHandle, config: &Config) -> Vec<String> {
-    let prices = config.prices.iter().map(|price| Command::SetPrice { price: price.clone() });
+    let prices = config.prices.iter().map(|price| Command::SetPrice { price: Box::new(price.clone()) });
     let multipliers = config.multipliers.iter().map(|multiplier| Command::MultiplyPrices { multiplier: multiplier.clone() });
     prices.chain(multipliers).filter_map(|command| writer.tell(command).err()).map(|fault| said(&fault)).collect()
 }

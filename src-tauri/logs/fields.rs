@@ -188,7 +188,10 @@ mod tests {
     use serde_json::value::RawValue;
     use std::collections::BTreeMap;
 
-    fn fields(bytes: &[u8]) -> Result<Vec<(&[u8], &[u8])>, Broken> {
+    /// Names and values.
+    type Pairs<'b> = Vec<(&'b [u8], &'b [u8])>;
+
+    fn fields(bytes: &[u8]) -> Result<Pairs<'_>, Broken> {
         let mut place = Fields::of(bytes)?;
         let mut found = Vec::new();
         while let Some(name) = place.name()? {

@@ -333,7 +333,7 @@ mod tests {
             Value::String(text) if text.len() > longest => text.clear(),
             Value::Array(items) => items.iter_mut().for_each(|item| *item = with(item.take(), longest)),
             Value::Object(fields) => fields.values_mut().for_each(|field| *field = with(field.take(), longest)),
-            _ => {}
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
         }
         value
     }

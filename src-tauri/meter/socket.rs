@@ -72,13 +72,12 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
         }
         // Sound comes as data, and its words beside it.
         kind if kind.starts_with("response.") && kind.ends_with(".delta") => {
-            if !kind.contains("audio") || kind.contains("transcript") {
-                let [delta, of] = document.pick(["delta", "response_id"]);
-                let of = said::id(of);
-                let under_way = calls.iter_mut().rev().find(|call| !call.done && (of.is_none() || call.id == of));
-                let heard = under_way.into_iter().zip(delta);
-                heard.for_each(|(call, delta)| prose::piece(delta, &mut call.prose));
-            }
+            let is_text = !kind.contains("audio") || kind.contains("transcript");
+            let [delta, of] = document.pick(["delta", "response_id"]);
+            let of = said::id(of);
+            let under_way = calls.iter_mut().rev().find(|call| is_text && !call.done && (of.is_none() || call.id == of));
+            let heard = under_way.into_iter().zip(delta);
+            heard.for_each(|(call, delta)| prose::piece(delta, &mut call.prose));
         }
         kind if kind.starts_with("response.") => {
             let [id, model, tier, usage, tools, status] = document.pick([

@@ -61,9 +61,9 @@ fn look_daily(stopped: &Receiver<()>, home: &Home, config: &Config, writer: &Wri
 }
 
 fn is_due(looked: &PathBuf) -> bool {
-    let written = fs::metadata(looked).and_then(|file| file.modified());
+    let Ok(written) = fs::metadata(looked).and_then(|file| file.modified()) else { return true };
     // A time in the future is of a clock that was wrong.
-    written.map_or(true, |at| SystemTime::now().duration_since(at).map_or(true, |since| since >= PERIOD))
+    clock::since(written).is_none_or(|since| since >= PERIOD)
 }
 
 fn look(home: &Home, config: &Config, writer: &WriterHandle) -> Result<Option<Told>, Fault> {

@@ -40,7 +40,7 @@ pub struct FetchError {
     /// Which.
     pub set: Set,
     /// From where.
-    pub address: Address,
+    pub address: Box<Address>,
     /// Why.
     pub cause: Cause,
 }
@@ -113,7 +113,7 @@ impl Fetched {
         for (set, seen, bytes) in &self.seen {
             // The bytes first: a note of what is not there would be worse than none.
             write_private(&kept(state, *set), bytes)?;
-            write_private(&note(state, *set), &serde_json::to_vec(seen).expect("texts are JSON"))?;
+            write_private(&note(state, *set), serde_json::to_vec(seen).expect("texts are JSON"))?;
         }
         Ok(())
     }
@@ -133,7 +133,7 @@ pub fn fetch(addresses: &BTreeMap<Set, Address>, state: &Path) -> Result<Fetched
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     for set in Set::ALL {
         let address = addresses.get(&set).cloned().unwrap_or_else(|| Address::of(set));
-        let failed = |cause| FetchError { set, address: address.clone(), cause };
+        let failed = |cause| FetchError { set, address: Box::new(address.clone()), cause };
         let runtime = runtime.as_ref().map_err(|error| failed(Cause::Unreachable(error.to_string())))?;
         let known = Known::read(state, set, &address);
         let work = async { tokio::time::timeout(SET_WAIT, one(&address, &known.seen)).await.unwrap_or(Err(Cause::Slow)) };

@@ -108,9 +108,12 @@ struct Sums<'a> {
     span: Span,
     scope: Scope<'a>,
     /// By the bytes of a profile; none where the question is not about its calls.
-    known: FxHashMap<Box<[u8]>, Option<(Arc<Kind>, Arc<Rated>)>>,
+    known: FxHashMap<Box<[u8]>, Option<Known>>,
     sums: HashMap<Arc<Kind>, Sum>,
 }
+
+/// What is known of a profile: of what kind its calls are, and what they cost.
+type Known = (Arc<Kind>, Arc<Rated>);
 
 /// What decides about a price, and may say why there is none.
 #[derive(Debug, PartialEq, Eq, Hash)]

@@ -127,7 +127,7 @@ impl Set {
             (Some(_), Some(_)) => "",
             (None, _) | (_, None) => "what of the cache has no rate costs as input does\n",
         };
-        tell(Command::SetPrice { price }, self.json, &format!("{} has the price that you set", name.model), note)
+        tell(Command::SetPrice { price: Box::new(price) }, self.json, &format!("{} has the price that you set", name.model), note)
     }
 }
 
