@@ -19,7 +19,7 @@ const CHAT: &str = "/openai/v1/chat/completions";
 const ASK: &str = r#"{"model":"gpt-4.1","messages":[]}"#;
 /// The length of a line, unless `LINE_MIB` says otherwise.
 const LINE_MIB: usize = 1024;
-const PIECE: [u8; 1 << 16] = [b'y'; 1 << 16];
+static PIECE: [u8; 1 << 16] = [b'y'; 1 << 16];
 /// What may wait for the meter, be under its eyes, and be kept of a document (docs/ARCHITECTURE.md, "Threads").
 const GROWTH_KIB_MAX: u64 = 100 << 10;
 

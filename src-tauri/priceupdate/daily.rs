@@ -12,7 +12,7 @@ use std::{
     path::PathBuf,
     sync::mpsc::{Receiver, RecvTimeoutError, Sender, channel},
     thread,
-    time::{Duration, SystemTime},
+    time::Duration,
 };
 
 /// Between two looks.
