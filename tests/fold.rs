@@ -85,7 +85,7 @@ fn a_folding_says_what_is_lost_and_keeps_every_total() {
     // Their logs are still there, and read again; the day before the limit is known call by call.
     let again = import(&house, &root);
     assert_eq!((&again["entries"], &again["refused"]), (&0.into(), &20.into()), "{again}");
-    let said = house.out(&["import", "--client", "claude-code", "--root", root.to_str().unwrap()]);
+    let said = house.out(&["import", "--again", "--client", "claude-code", "--root", root.to_str().unwrap()]);
     assert!(said.contains("0 entries new, 20 calls not taken again"), "{said}");
     house.run(&["log", "--model", "gpt-5", "--input", "1", "--at", "2024-10-01T00:00:00Z"]).fails_with("may stand in a summary");
     assert!(house.out(&["ledger", "fold", "--older-than", "24m"]).contains("nothing is to be folded"));

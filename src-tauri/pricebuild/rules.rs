@@ -48,6 +48,9 @@ fn rule(row: &Row, rates: &Rates, class: &str) -> Option<Rate> {
         },
         // Pictures are tokens of the prompt in all models that do not make pictures.
         "input_image" if ["openai", "google", "xai", "azure"].contains(&provider) && plain && !claude => rates.input,
+        // Who sells pictures or speech lists their price as that of the output, where it lists one only.
+        "output_image" if row.model.contains("image") && !claude => rates.output,
+        "output_audio" if row.model.contains("tts") && !claude => rates.output,
         "web_search" if provider == "xai" => Some(XAI_SEARCH),
         _ => None,
     }
