@@ -414,10 +414,15 @@ impl Log {
         Ok(vec![one?, other?])
     }
 
-    /// The calls that entries speak of, as they stand, in the order asked; without those that a later entry says otherwise.
-    pub(crate) fn calls_at(&self, seqs: &[Seq]) -> Result<Vec<(RequestKey, Usage)>, LogError> {
-        let mut calls = Vec::with_capacity(seqs.len());
+    /// The first `limit` calls that entries speak of, as they stand, in the order asked; without those that a later entry says otherwise.
+    ///
+    /// Each may stand in a part of the journal that must be read, so that no more are looked at than are wanted.
+    pub(crate) fn calls_at(&self, seqs: &[Seq], limit: usize) -> Result<Vec<(RequestKey, Usage)>, LogError> {
+        let mut calls = Vec::new();
         for seq in seqs {
+            if calls.len() >= limit {
+                break;
+            }
             let Some(Entry { key: Some(key), .. }) = self.entry(*seq)? else { continue };
             if let Some(Found { seq: newest, usage: Some(usage), .. }) = self.known(&key)?
                 && newest == *seq

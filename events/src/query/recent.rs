@@ -29,8 +29,7 @@ impl Query for Recent {
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RecentAnswer, Fault> {
         let tariff = view.projections.tariff();
         let entries: Vec<Seq> = view.projections.recent.newest().into_iter().map(|(_, seq)| seq).collect();
-        let mut calls = view.log.calls_at(&entries).map_err(|error| storage_fault(&error))?;
-        calls.truncate(RECENT_CALLS_MAX.min(self.limit as usize));
+        let calls = view.log.calls_at(&entries, RECENT_CALLS_MAX.min(self.limit as usize)).map_err(|error| storage_fault(&error))?;
         let row = |(key, usage): &(_, _)| CallRow::new(*key, usage, tariff, view.log.device()).shown(&view.projections.projects);
         Ok(RecentAnswer { now, calls: calls.iter().map(row).collect() })
     }
