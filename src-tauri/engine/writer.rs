@@ -41,7 +41,8 @@ const FLUSH_AFTER: Duration = Duration::from_secs(2);
 const CHECKPOINT_ENTRIES: u64 = 8_192;
 
 /// What is said of a writer that does not answer.
-const HELD_UP: &str = "the disk holds up the log: what it was last told stands here, calls pass, and those that cannot wait are counted";
+const HELD_UP: &str =
+    "the disk or a long question holds up the log: what it was last told stands here, calls pass, and those that cannot wait are counted";
 
 /// The log grew.
 #[derive(Clone, Debug)]
@@ -165,7 +166,7 @@ impl WriterHandle {
         self.with(move |owner| owner.answer(&query))?
     }
 
-    /// Asks how everything is. Of a writer that is held up by its disk the last answer is given, and that is said.
+    /// Asks how everything is. Of a writer that is held up, by its disk or by a long question, the last answer is given, and that is said.
     pub fn health(&self) -> Result<HealthAnswer, Fault> {
         let (reply, answer) = sync_channel(1);
         let mut message = Message::Ask(Box::new(move |owner| drop(reply.send(owner.answer(&Health {})))));
