@@ -48,9 +48,15 @@ fn is_of_one_call(one: &Sighting, other: &Sighting) -> bool {
 }
 
 fn merge(known: &mut Sighting, mut sighting: Sighting) {
-    // Most lines of a call say the same at a later time, of which the earlier one counts: nothing to merge.
+    // Most lines of a call say the same at a later time, of which the earlier one counts, or count more tokens.
     sighting.usage.at = sighting.usage.at.min(known.usage.at);
-    if sighting.usage == known.usage {
+    let tokens = std::mem::replace(&mut sighting.usage.tokens, known.usage.tokens);
+    let is_same = sighting.usage == known.usage;
+    sighting.usage.tokens = tokens;
+    if is_same {
+        if sighting.usage.tokens.cmp_as_counts(&known.usage.tokens).is_gt() {
+            *known = sighting;
+        }
         return;
     }
     let merged = known.usage.merged(&sighting.usage);
@@ -58,5 +64,5 @@ fn merge(known: &mut Sighting, mut sighting: Sighting) {
     if merged.tokens != known.usage.tokens {
         known.said = sighting.said;
     }
-    known.usage = merged;
+    *known.usage = merged;
 }

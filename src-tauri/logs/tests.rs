@@ -11,7 +11,7 @@ pub(super) type Ledger = BTreeMap<String, Usage>;
 fn record(ledger: &mut Ledger, sightings: Vec<Sighting>) {
     for Sighting { usage, .. } in sightings {
         let id = usage.call_id.clone().expect("every sighting has an id");
-        let merged = ledger.get(&id).map_or_else(|| usage.clone(), |known| known.merged(&usage));
+        let merged = ledger.get(&id).map_or_else(|| Usage::clone(&usage), |known| known.merged(&usage));
         ledger.insert(id, merged);
     }
 }
