@@ -271,6 +271,16 @@ impl Zone {
 mod tests {
     use super::*;
 
+    proptest::proptest! {
+        #[test]
+        fn an_instant_is_read_as_chrono_reads_it(
+            text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,9})?(Z|z|\\+01:00|)",
+        ) {
+            let expected = DateTime::parse_from_rfc3339(&text).ok().map(|at| Timestamp(at.timestamp_micros()));
+            proptest::prop_assert_eq!(Timestamp::parse(&text), expected);
+        }
+    }
+
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).expect("a time")
     }

@@ -1,10 +1,8 @@
 //! Sightings on their way, those of one call made one.
 
 use events::Sighting;
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::hash::BuildHasher;
 
 /// A sighting and the hash of its call's id: the request key takes longer to make, and the log makes it.
 pub(super) type Hashed = (u64, Sighting);
@@ -12,7 +10,7 @@ pub(super) type Hashed = (u64, Sighting);
 #[derive(Default)]
 pub(super) struct Batch {
     sightings: Vec<Hashed>,
-    by_hash: HashMap<u64, usize>,
+    by_hash: FxHashMap<u64, usize>,
 }
 
 impl Batch {
@@ -24,7 +22,7 @@ impl Batch {
     pub(super) fn add(&mut self, sighting: Sighting) {
         match self.sightings.last_mut() {
             Some((_, last)) if is_of_one_call(last, &sighting) => merge(last, sighting),
-            Some(_) | None => self.add_hashed((BuildHasherDefault::<DefaultHasher>::default().hash_one(&sighting.usage.call_id), sighting)),
+            Some(_) | None => self.add_hashed((FxBuildHasher.hash_one(&sighting.usage.call_id), sighting)),
         }
     }
 
