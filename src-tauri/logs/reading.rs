@@ -113,7 +113,7 @@ impl One<'_, '_, '_> {
     }
 
     fn is_full(&self) -> bool {
-        self.batch.len() >= PIECE_SIGHTINGS_MAX
+        self.batch.len() + self.found.len() >= PIECE_SIGHTINGS_MAX
     }
 
     /// The cursor of the file, if it is this reader's.

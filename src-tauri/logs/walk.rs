@@ -127,7 +127,7 @@ mod tests {
         }
         let found = files(Client::ClaudeCode, &[root.path().to_owned()]);
         let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-        assert_eq!(names, ["agent-1.jsonl", "agent-2.jsonl", "session.jsonl"]);
+        assert_eq!(names, ["session.jsonl", "agent-1.jsonl", "agent-2.jsonl"]);
     }
 
     #[test]
