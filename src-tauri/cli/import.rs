@@ -117,7 +117,7 @@ impl Reading {
             self.bar.inc_length((now.files - std::mem::replace(&mut files, now.files)) as u64);
             self.bar.inc((now.files_done - std::mem::replace(&mut files_done, now.files_done)) as u64);
         };
-        let mut sink = |batch| give.send(Read::Batch(batch));
+        let mut sink = |batch| give.send(Read::Batch(batch)).map_err(drop);
         let report = logs::import_found(self.client, &self.roots, found, &mut cursors, &mut projects, &mut sink, &mut progress);
         if let Ok(report) = report {
             let _ = give.send(Read::All(report, cursors, self.cursors));
