@@ -54,7 +54,8 @@ pub(super) type Give<'g> = dyn FnMut(Piece) -> Result<(), Gone> + 'g;
 
 /// Reads what is new in a file and gives it on, in pieces of which the last says so. `buffer` is used again from file to file.
 pub(super) fn file(reading: &Reading<'_>, path: &Path, buffer: &mut Vec<u8>, give: &mut Give<'_>) -> Result<(), Gone> {
-    let mut one = One { reading, path, name: name_of(path), batch: Batch::default(), found: Vec::new(), bytes_read: 0, fault: None, buffer, give };
+    let mut one =
+        One { reading, path, name: name_of(path), batch: Batch::default(), found: Vec::new(), bytes_read: 0, fault: None, buffer, give };
     let end = match one.read() {
         Ok(cursor) => Piece { cursor, end: Some(one.fault.take()), ..one.piece() },
         Err(Stop::Gone) => return Err(Gone),

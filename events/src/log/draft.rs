@@ -66,9 +66,7 @@ impl Line {
         let Entry { key, event, .. } = Arc::unwrap_or_clone(self.entry);
         match (event, key, self.said) {
             (Event::Restated { after, .. }, Some(key), Some(said)) if self.remetered => Fact::Remetered { key, after, said },
-            (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => {
-                Fact::Seen(Box::new(Sighting { usage, said }))
-            }
+            (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => Fact::Seen(Box::new(Sighting { usage, said })),
             (Event::Matched { call, by, .. }, Some(key), _) => Fact::Matched { key, call, by },
             (
                 event @ (Event::BudgetSet { .. }
