@@ -1,5 +1,6 @@
 //! What runs: one thread owns the log, everybody else asks and tells it.
 
+mod asking;
 pub mod control;
 mod folding;
 mod importing;

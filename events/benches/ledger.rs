@@ -71,7 +71,7 @@ fn append(folder: &Path, events: u64) {
         log.checkpoint(&mut projections).expect("written");
     });
     spent.tell(&format!("append {done} events, durable and folded"), done);
-    let size = log.size();
+    let size = log.snapshot().size();
     let parts =
         [("journal", size.journal_bytes), ("store", size.store_bytes), ("keys", size.keys_bytes), ("checkpoint", size.checkpoint_bytes)];
     let all: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
@@ -98,7 +98,7 @@ fn open(folder: &Path) {
     for round in 1..=3 {
         let begun = Instant::now();
         let (log, projections) = Log::open_folded(folder, "bench", PriceBook::bundled()).expect("opens");
-        let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
+        let view = View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
         Today::default().answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers");
         println!(
             "open to the first answer, round {round}: {:.0} ms, {} entries, {} MB resident",
@@ -116,7 +116,7 @@ fn replay(folder: &Path, events: u64) {
     spent.measure(|| projections = Some(log.fold_all(PriceBook::bundled()).expect("folds")));
     spent.tell("replay into all projections, all cores", events);
     let projections: Projections = projections.expect("folded");
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
+    let view = View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let by = vec![Dimension::Day, Dimension::Model, Dimension::Project];
     let today = Reprice { as_of: RepriceAsOf::Today, by, ..Reprice::default() };
     // The same prices under another name: another book is read, found out about and asked.

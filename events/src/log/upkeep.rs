@@ -1,7 +1,7 @@
 //! What is done to a log now and then: tried, copied, measured, packed better.
 
 use super::{
-    Log, LogError,
+    LogError, Snapshot, checkpoint_path,
     folder::{bytes_below, make_private_folder, sync_folder, take_lock},
     journal::{Journal, JournalError, Line, Lines},
 };
@@ -16,7 +16,7 @@ use std::{
 /// More is not listed, only counted: a log that is damaged everywhere is rebuilt, not read about.
 const FINDINGS_MAX: usize = 100;
 
-/// What [`Log::verify`] found in a part of the log.
+/// What [`Snapshot::verify`] found in a part of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Verified {
@@ -54,7 +54,7 @@ pub struct LogSize {
     pub checkpoint_bytes: u64,
 }
 
-impl Log {
+impl Snapshot {
     /// Tries every checksum, reads every line, and compares the journal with the store and the key index, entry by entry:
     /// `entries` of them after `after`, so that whoever asks can show how far it is and others get their turn.
     pub fn verify(&self, after: Seq, entries: u64) -> Verified {
@@ -105,7 +105,7 @@ impl Log {
             journal_bytes: self.journal.bytes(),
             store_bytes: bytes_below(&self.folder.join("store")),
             keys_bytes: bytes_below(&self.folder.join("keys")),
-            checkpoint_bytes: fs::metadata(self.checkpoint_path()).map_or(0, |file| file.len()),
+            checkpoint_bytes: fs::metadata(checkpoint_path(&self.folder)).map_or(0, |file| file.len()),
         }
     }
 }
