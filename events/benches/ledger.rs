@@ -11,7 +11,7 @@ mod lifelike;
 use events::{
     Fact, Log, PriceBook, Projections, Timestamp, Zone,
     log::BATCH_FACTS_MAX,
-    query::{Dimension, ModelSwap, Query, Reprice, RepriceAsOf, Today, View},
+    query::{Advice, Dimension, ModelSwap, Query, Reprice, RepriceAsOf, Today, View},
 };
 use std::{
     fs,
@@ -133,6 +133,13 @@ fn replay(folder: &Path, events: u64) {
         spent.measure(|| question.answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers"));
         spent.tell(&format!("re-price by day, model and project {what}"), events);
     }
+    let step = Reprice { by: vec![Dimension::Day], also_by: vec![vec![Dimension::Model], vec![Dimension::Project]], ..call };
+    let mut spent = Spent::default();
+    spent.measure(|| step.answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers"));
+    spent.tell("a step of What if: by day, by model and by project", events);
+    let (mut spent, mut ideas) = (Spent::default(), 0);
+    spent.measure(|| ideas = Advice::default().answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers").ideas.len());
+    spent.tell(&format!("advice, {ideas} ideas"), events);
 }
 
 fn calls_one_by_one() {

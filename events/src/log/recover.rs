@@ -58,7 +58,7 @@ impl Log {
         }
         let line = self.journal.lines_after(Seq(both.0 - 1))?.find_map(Result::ok);
         let Some(line) = line.filter(|line| line.entry.seq == both) else { return Ok(()) };
-        if self.store.now().agrees(&line.entry).unwrap_or(false) {
+        if self.store.now().differing(&[line.entry]).is_ok_and(|differing| differing.is_empty()) {
             return Ok(());
         }
         self.fresh_store("the store did not agree with the journal")

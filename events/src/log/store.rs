@@ -30,8 +30,9 @@ const CACHE_BYTES: u64 = 8 << 20;
 const UNFLUSHED_ENTRIES_MAX: usize = 65_536;
 /// sled never recovers from a full disk, so it is not written to while less than this is free. The journal is.
 const FREE_BYTES_MIN: u64 = 4 << 20;
-/// How many segments keep their ids. A call is told again soon after it was made, or by an import that may read the journal.
-pub(super) const WHOLE_SEGMENTS: u64 = 64;
+/// How many segments keep their ids. A call is told again soon after it was made, or by an import that may read the journal. Tests have few,
+/// so that they meet older ones.
+pub(super) const WHOLE_SEGMENTS: u64 = if cfg!(test) { 2 } else { 64 };
 
 /// Why the store cannot be read or written.
 #[derive(Debug, thiserror::Error)]
@@ -365,22 +366,22 @@ impl Stored {
         Ok(Columns::read(&body)?.others.into_iter().next().filter(|entry| entry.seq == first_of(0)))
     }
 
-    /// Whether what it holds of an entry is what the journal says.
-    pub(super) fn agrees(&self, entry: &Entry) -> Result<bool, StoreError> {
-        if let Some(fresh) = self.fresh(entry.seq) {
-            return Ok(**fresh == *entry);
+    /// Which of some entries it holds otherwise. They follow each other, in one segment or in none. Of those whose ids are gone, counts and
+    /// names are compared.
+    pub(super) fn differing(&self, entries: &[Entry]) -> Result<Vec<Seq>, StoreError> {
+        let Some(first) = entries.first() else { return Ok(Vec::new()) };
+        let differing = |holds: &dyn Fn(&Entry) -> bool| entries.iter().filter(|entry| !holds(entry)).map(|entry| entry.seq).collect();
+        let Some(number) = self.segment_of(first.seq) else {
+            return Ok(differing(&|entry| self.fresh(entry.seq).is_some_and(|fresh| **fresh == *entry)));
+        };
+        if let Some(held) = self.segment(number)? {
+            return Ok(differing(&|entry| held.get((entry.seq.0 - first_of(number).0) as usize) == Some(entry)));
         }
-        let Some(number) = self.segment_of(entry.seq) else { return Ok(false) };
-        if let Some(entries) = self.segment(number)? {
-            return Ok(entries.get((entry.seq.0 - first_of(number).0) as usize) == Some(entry));
-        }
-        let (mut body, mut alone) = (Vec::new(), Vec::new());
+        let (mut body, mut anew) = (Vec::new(), Vec::new());
         Unpacker::new().unpack_hot(&self.value(HOT, number)?, &mut body)?;
-        let mut columns = Columns::read(&body)?;
-        columns.keep_only(entry.seq);
-        Unpacker::new().unpack_hot(&Encoder::new().encode(std::slice::from_ref(entry))?.hot, &mut alone)?;
-        let expected = Columns::read(&alone)?;
-        Ok(columns.at == expected.at && columns.tokens == expected.tokens && columns.others == expected.others)
+        Unpacker::new().unpack_hot(&Encoder::new().encode(entries)?.hot, &mut anew)?;
+        let (held, said) = (Columns::read(&body)?, Columns::read(&anew)?);
+        Ok(differing(&|entry| held.told_of(entry.seq) == said.told_of(entry.seq)))
     }
 
     /// Reads every value once. Whether all of it can be read.

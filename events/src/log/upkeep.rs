@@ -9,7 +9,7 @@ use crate::{Entry, Said, Seq};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
-    io,
+    io, mem,
     path::{Path, PathBuf},
 };
 
@@ -60,8 +60,8 @@ impl Snapshot {
     pub fn verify(&self, after: Seq, entries: u64) -> Verified {
         let until = Seq(after.0.saturating_add(entries).min(self.last.0));
         let mut verified = Verified { up_to: until, last: self.last, ..Verified::default() };
-        let mut stored = self.store.entries_after(after).peekable();
         let mut reached = after;
+        let mut segment: Vec<Entry> = Vec::new();
         let lines = self.journal.lines_after(after).map_err(|error| verified.find(error.to_string()));
         for line in lines.into_iter().flatten() {
             let entry = match line {
@@ -76,13 +76,6 @@ impl Snapshot {
                 verified.find(format!("the journal skips from entry {} to {}", reached.0, entry.seq.0));
             }
             reached = entry.seq;
-            while stored.next_if(|found| found.as_ref().is_ok_and(|found| found.seq < reached)).is_some() {}
-            match stored.next_if(|found| found.as_ref().map_or(true, |found| found.seq == reached)) {
-                Some(Ok(found)) if found == entry => {}
-                Some(Ok(_)) => verified.find(format!("entry {} in the store is not what the journal says", reached.0)),
-                Some(Err(error)) => verified.find(error.to_string()),
-                None => verified.find(format!("the store lacks entry {}", reached.0)),
-            }
             if let Some(key) = entry.key {
                 match self.keys.candidates(&key).find(|seq| seq.as_ref().map_or(true, |seq| *seq == reached)) {
                     Some(Ok(_)) => {}
@@ -90,11 +83,25 @@ impl Snapshot {
                     Some(Err(error)) => verified.find(error.to_string()),
                 }
             }
+            if segment.first().is_some_and(|first| self.store.segment_of(first.seq) != self.store.segment_of(entry.seq)) {
+                self.verify_store(&mem::take(&mut segment), &mut verified);
+            }
+            segment.push(entry);
         }
+        self.verify_store(&segment, &mut verified);
         if reached < until {
             verified.find(format!("the journal lacks the entries {} to {}", reached.0 + 1, until.0));
         }
         verified
+    }
+
+    fn verify_store(&self, entries: &[Entry], verified: &mut Verified) {
+        match self.store.differing(entries) {
+            Ok(differing) => {
+                differing.iter().for_each(|seq| verified.find(format!("entry {} in the store is not what the journal says", seq.0)));
+            }
+            Err(error) => verified.find(error.to_string()),
+        }
     }
 
     /// How large the log is.

@@ -110,7 +110,7 @@ export class WhatIf {
   async #answer(wish: Wish): Promise<void> {
     try {
       const answer = await this.#ledger.ask('reprice', { ...wish.question, by: ['day'], also_by: [['model'], ['project']] });
-      const [byModel = [], byProject = []] = answer.also_rows;
+      const [byModel = [], byProject = []] = answer.also_rows ?? [];
       this.told = { ...wish, answer, byModel, byProject };
       this.answeredAt = Date.now();
       this.fault = null;
