@@ -261,3 +261,6 @@ fn is_library(client: &str) -> bool {
     let name = client.to_ascii_lowercase();
     LIBRARY_WORDS.iter().any(|word| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == *word))
 }
+
+#[cfg(test)]
+mod tests;

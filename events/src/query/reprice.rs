@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 pub(super) use sums::{Asked, Repriced};
 
+/// How often an answer cuts the same calls otherwise.
+const ALSO_BY_MAX: usize = 4;
+
 /// What would the same calls cost at other prices? Reads the log; changes no event.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -43,9 +46,6 @@ pub struct Reprice {
     #[serde(default)]
     pub also_by: Vec<Vec<Dimension>>,
 }
-
-/// How often an answer cuts the same calls otherwise.
-const ALSO_BY_MAX: usize = 4;
 
 /// At which prices a call is priced again.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

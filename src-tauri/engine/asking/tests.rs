@@ -10,7 +10,10 @@ use std::{
     fs,
     io::{Read as _, Seek as _, SeekFrom, Write as _},
     path::Path,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     thread,
 };
 use tempfile::TempDir;
@@ -90,7 +93,7 @@ impl Gate {
     }
 }
 
-static GATES: [Gate; 3] = [const { Gate::new() }; 3];
+static GATES: [Gate; 4] = [const { Gate::new() }; 4];
 
 /// How many calls there are, counted in every way once a gate is open.
 #[derive(Serialize, Deserialize)]
@@ -164,6 +167,30 @@ fn of_long_questions_two_are_answered_at_once_and_quick_ones_do_not_wait_for_the
     GATES[1].open();
     asked.into_iter().for_each(|asked| assert_eq!(asked.join().expect("ends").expect("answers"), all(CALLS)));
     assert_eq!(GATES[1].state.lock().expect("whole").most_inside, LONG_AT_ONCE);
+}
+
+#[test]
+fn every_answer_is_whole_while_much_is_told() {
+    const BATCH: u64 = 700;
+    let (_folder, writer) = writer();
+    GATES[3].open();
+    let told = AtomicU64::new(CALLS);
+    thread::scope(|scope| {
+        for _ in 0..LONG_AT_ONCE {
+            scope.spawn(|| {
+                while told.load(Ordering::SeqCst) < 5 * CALLS {
+                    let before = told.load(Ordering::SeqCst);
+                    let (seq, counted) = writer.handle().ask_for(None, &Held { gate: 3 }).expect("answers");
+                    assert!(seq.0 >= before, "what was acknowledged is in it");
+                    assert_eq!(counted, all(seq.0));
+                }
+            });
+        }
+        for first in (CALLS..5 * CALLS).step_by(BATCH as usize) {
+            tell(writer.handle(), first..(first + BATCH).min(5 * CALLS));
+            told.store((first + BATCH).min(5 * CALLS), Ordering::SeqCst);
+        }
+    });
 }
 
 #[test]
