@@ -16,11 +16,9 @@ mod store;
 mod unmatched;
 mod upkeep;
 
-use crate::{
-    Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage, wire,
-};
+use crate::{Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage, wire};
 use folder::{make_private_folder, private_options, take_lock, write_whole};
-use journal::{Encoder, Journal, Line, LineRef, Lines};
+use journal::{Encoder, Journal, LineRef};
 use keys::KeyIndex;
 use rustc_hash::FxHashSet;
 use snapshot::Opened;

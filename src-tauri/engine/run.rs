@@ -160,7 +160,8 @@ fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<(
     let failed = |error: io::Error| network_fault("the control API", &error);
     listener.set_nonblocking(true).map_err(failed)?;
     // Those are the threads that answer.
-    let runtime = tokio::runtime::Builder::new_current_thread().on_thread_start(priority::step_back).enable_all().build().map_err(failed)?;
+    let runtime =
+        tokio::runtime::Builder::new_current_thread().on_thread_start(priority::step_back).enable_all().build().map_err(failed)?;
     let serve = move || {
         runtime.block_on(async move {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };

@@ -10,11 +10,7 @@ use super::{
     store::{Store, StoreError},
 };
 use crate::{Entry, Event, Seq};
-use std::{
-    fs,
-    path::Path,
-    sync::Arc,
-};
+use std::{fs, path::Path, sync::Arc};
 
 /// How often a store that failed is made anew before the next start: a disk that fails again and again is not helped by more.
 const HEALINGS_MAX: u32 = 16;

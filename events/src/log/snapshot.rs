@@ -4,9 +4,9 @@
 //! snapshot has the state of its instant, which whoever writes copies before changing it.
 
 use super::{
-    JournalError, Line, Lines, LogError,
+    LogError,
     draft::Known,
-    journal::Journal,
+    journal::{Journal, JournalError, Line, Lines},
     keys::KeyIndex,
     segment::Columns,
     store::{SEGMENT_ENTRIES, StoreError, Stored},

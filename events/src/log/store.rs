@@ -386,7 +386,8 @@ impl Stored {
 
     /// Reads every value once. Whether all of it can be read.
     pub(super) fn is_readable(&self) -> bool {
-        self.columns(Span::ALWAYS, Seq(0), (0, 1), &mut |_| Ok::<_, StoreError>(())).is_ok() && self.entries_after(Seq(0)).all(|entry| entry.is_ok())
+        self.columns(Span::ALWAYS, Seq(0), (0, 1), &mut |_| Ok::<_, StoreError>(())).is_ok()
+            && self.entries_after(Seq(0)).all(|entry| entry.is_ok())
     }
 
     fn value(&self, kind: u8, number: u64) -> Result<sled::IVec, StoreError> {

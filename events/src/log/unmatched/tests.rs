@@ -64,7 +64,9 @@ fn append(log: &mut Log, usages: &[Usage]) -> usize {
 
 fn ask<Q: Query>(log: &Log, query: &Q) -> Q::Answer {
     let projections = log.fold_all(book()).expect("folds");
-    query.answer(&View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] }, at(10_000)).expect("answers")
+    query
+        .answer(&View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] }, at(10_000))
+        .expect("answers")
 }
 
 /// The calls, told in three ways that must agree.

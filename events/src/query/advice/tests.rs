@@ -57,7 +57,12 @@ fn what_is_asked_at_once_is_what_is_asked_one_by_one() {
         }
         let alone = question.answer(&view, now).expect("answers");
         let RepriceRow { calls, then_usd, now_usd, unpriced_calls, .. } = alone.total;
-        assert_eq!((idea.calls, idea.then_usd, idea.now_usd, idea.unpriced_calls), (calls, then_usd, now_usd, unpriced_calls), "{}", idea.title);
+        assert_eq!(
+            (idea.calls, idea.then_usd, idea.now_usd, idea.unpriced_calls),
+            (calls, then_usd, now_usd, unpriced_calls),
+            "{}",
+            idea.title
+        );
 
         let also_by = vec![vec![Dimension::Model], vec![Dimension::Client, Dimension::Model]];
         let cut = Reprice { also_by: also_by.clone(), ..question.clone() }.answer(&view, now).expect("answers");
