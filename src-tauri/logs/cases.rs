@@ -278,13 +278,88 @@ fn case_22_opencodes_databases_and_its_tree_of_files_are_one() {
     house.write("storage/message/s/m4.json", message(4).replacen('{', r#"{"id":"m4","sessionID":"s","#, 1));
     assert_eq!(house.import().skipped, []);
     assert_eq!(house.sums(), [400, 40, 4, 1 + 2 + 3 + 4]);
-    let m1 = &house.ledger["opencode:m1"];
+    let m1 = house.ledger.values().find(|usage| usage.tokens.output == 1).expect("read");
     assert_eq!((m1.session.as_deref(), m1.project.as_ref().map(|it| it.name.as_str())), (Some("s"), Some("api")));
     assert_eq!(house.import().bytes_read, 0, "as they were");
-    // A row is completed after it was written, and another comes; both stand in what is written ahead.
-    one.execute_batch(&format!("UPDATE message SET data = '{}' WHERE id = 'm2'; {}", message(20), insert("m5", 5))).expect("written");
+    // A row is written before it counts anything, and another comes; both stand in what is written ahead.
+    let begun = r#"{"role":"assistant","time":{"created":1771083156415},"modelID":"glm-5","tokens":{"input":0,"output":0,"cache":{"read":0,"write":0}}}"#;
+    one.execute_batch(&format!("INSERT INTO message VALUES ('m6', 's', '{begun}')")).expect("written");
     house.import();
-    assert_eq!(house.outputs(), [1, 20, 3, 4, 5]);
+    one.execute_batch(&format!("UPDATE message SET data = '{}' WHERE id = 'm6'; {}", message(6), insert("m5", 5))).expect("written");
+    house.import();
+    assert_eq!(house.outputs(), [1, 2, 3, 4, 5, 6]);
+}
+
+#[test]
+fn what_a_fork_of_opencodes_copies_under_new_ids_is_told_once_in_whatever_order_and_when_either_is_gone() {
+    let schema = "CREATE TABLE session(id TEXT PRIMARY KEY, directory TEXT, time_created INTEGER); CREATE TABLE part(id, message_id, data TEXT);
+        CREATE TABLE message(id TEXT PRIMARY KEY, session_id TEXT, data TEXT);
+        INSERT INTO session VALUES ('ses_2', '/gone/api', 1771083150000), ('ses_1', '/gone/api', 1771083999000);";
+    let insert = |id: &str, session: &str, created: &str, output: u64| {
+        format!("INSERT INTO message VALUES ('{id}', '{session}', '{}');", message(output).replace("1771083156415", created))
+    };
+    let copies = [insert("c1", "ses_1", "1771083156415", 1), insert("c2", "ses_1", "1771083157000", 2)].concat();
+    let rows = [
+        insert("m1", "ses_2", "1771083156415", 1),
+        insert("m2", "ses_2", "1771083157000", 2),
+        copies.clone(),
+        // Two agents began at once.
+        insert("m3", "ses_2", "1771083158000", 3),
+        insert("m4", "ses_2", "1771083158000", 4),
+        insert("c3", "ses_1", "1771084000000", 5),
+    ];
+    let mut house = House::of(Client::OpenCode);
+    let database = house.database("opencode.db", &[schema, &copies].concat());
+    // The fork is read before what it copied is there, as from a folder that was brought back.
+    house.import();
+    assert_eq!(house.outputs(), [1, 2]);
+    database.execute_batch(&format!("DELETE FROM message; {}", rows.concat())).expect("written");
+    house.import();
+    assert_eq!(house.outputs(), [1, 2, 3, 4, 5]);
+    let sessions: Vec<_> = house.ledger.values().map(|usage| usage.session.as_deref()).collect();
+    assert_eq!(sessions, [Some("ses_2"), Some("ses_2"), Some("ses_2"), Some("ses_2"), Some("ses_1")], "of the session that made the call");
+    database.execute_batch("DELETE FROM message WHERE session_id = 'ses_2'; DELETE FROM session WHERE id = 'ses_2'").expect("gone");
+    house.cursors = Cursors::default();
+    house.import();
+    assert_eq!(house.outputs(), [1, 2, 3, 4, 5]);
+}
+
+#[test]
+fn what_the_steps_of_a_message_used_counts_where_the_message_does_not_say_it() {
+    let step = |output: u64| {
+        format!(r#"{{"type":"step-finish","cost":0.25,"tokens":{{"input":7,"output":{output},"reasoning":1,"cache":{{"read":5,"write":2}}}}}}"#)
+    };
+    let silent = r#"{"role":"assistant","time":{"created":1771083156999},"modelID":"glm-5","providerID":"zai","cost":0,"tokens":{"input":0,"output":0,"cache":{"read":0,"write":0}}}"#;
+    let mut house = House::of(Client::OpenCode);
+    let database = house.database("opencode.db", OPENCODE);
+    let said = message(3);
+    database
+        .execute_batch(&format!(
+            "ALTER TABLE session ADD time_created INTEGER; CREATE TABLE part(id, message_id, session_id, data TEXT);
+            INSERT INTO message VALUES ('m1', 's', '{silent}'), ('m2', 's', '{said}');
+            INSERT INTO part VALUES ('p1', 'm1', 's', '{}'), ('p2', 'm1', 's', '{}'), ('p3', 'm1', 's', '{{\"type\":\"text\"}}'), ('p4', 'm2', 's', '{}')",
+            step(10),
+            step(20),
+            step(99)
+        ))
+        .expect("made");
+    house.import();
+    assert_eq!(house.sums(), [14 + 100, 10 + 10, 4 + 1, 11 + 21 + 3]);
+    let costs: Vec<_> = house.ledger.values().map(|usage| usage.reported_cost).collect();
+    assert_eq!(costs, ["0.5".parse().ok(), "0.5".parse().ok()]);
+    // The same of an exported session.
+    let mut house = House::of(Client::OpenCode);
+    let export = format!(
+        r#"{{"info":{{"id":"s"}},"messages":[{{"info":{},"parts":[{},{{"type":"text"}},{}]}},{{"info":{},"parts":[{}]}}]}}"#,
+        silent.replacen('{', r#"{"id":"m1","#, 1),
+        step(10),
+        step(20),
+        said.replacen('{', r#"{"id":"m2","#, 1),
+        step(99)
+    );
+    house.write("ses_s.json", export);
+    house.import();
+    assert_eq!(house.sums(), [14 + 100, 10 + 10, 4 + 1, 11 + 21 + 3]);
 }
 
 fn settings(input: u64, output: u64) -> String {
@@ -334,9 +409,12 @@ fn case_24_what_copilot_counts_on_after_a_resume_counts_once_and_after_a_compact
     let mut house = House::of(Client::CopilotCli);
     house.write(path, lines.concat());
     house.database("session-store.db", "CREATE TABLE assistant_usage_events(id, session_id, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, created_at, total_nano_aiu);
-        INSERT INTO assistant_usage_events VALUES ('c1','s','gpt-5.4',100,5,60,0,1,'2026-04-15 10:05:00',0), ('c2','s','gpt-5.4',10,1,0,0,0,'2026-04-15T10:06:00Z',0)");
+        CREATE TABLE sessions(id, cwd);
+        INSERT INTO assistant_usage_events VALUES ('c1','s','gpt-5.4',100,5,60,0,1,'2026-04-15 10:05:00',5000000000), ('c2','s','gpt-5.4',10,1,0,0,0,'2026-06-15T10:06:00Z',2500000000)");
     house.import();
     assert_eq!(house.sums(), [50, 60, 0, 6]);
+    let costs: Vec<_> = house.ledger.values().map(|usage| usage.reported_cost).collect();
+    assert_eq!(costs, [None, "0.025".parse().ok()], "what was billed is known since June 2026");
     assert_eq!(house.ledger["copilot-cli:c1"].at, Timestamp::parse("2026-04-15T10:05:00Z").expect("a time"));
 }
 
@@ -350,6 +428,19 @@ fn case_25_what_goose_carried_forward_counts() {
     assert_eq!(house.sums(), [40 + 1000 + 7, 160, 0, 56]);
     let first = &house.ledger["goose:s:1"];
     assert_eq!((first.reported_cost, first.at), ("0.25".parse().ok(), Timestamp::from_secs(1_768_208_400)));
+    // A build without a ledger has sums, which grow; the ledger that follows carries them forward, as the same call.
+    let mut house = House::of(Client::Goose);
+    let database = house.database("sessions/sessions.db", "CREATE TABLE sessions(id TEXT, working_dir TEXT, created_at TEXT, model_config_json TEXT, accumulated_total_tokens INTEGER, accumulated_input_tokens INTEGER, accumulated_output_tokens INTEGER);
+        INSERT INTO sessions VALUES ('s','/gone/api','2026-01-12 09:00:00','{\"model_name\":\"gpt-5\"}',110,100,10),('t','/gone/api','2026-01-12 09:00:00',NULL,0,0,0)");
+    house.import();
+    database.execute_batch("UPDATE sessions SET accumulated_total_tokens = 330, accumulated_input_tokens = 300, accumulated_output_tokens = 30 WHERE id = 's'").expect("grown");
+    house.import();
+    let sum = &house.ledger["goose:s:accumulated"];
+    assert_eq!((house.sums(), sum.model.as_deref(), sum.at), ([300, 0, 0, 30], Some("gpt-5"), Timestamp::parse("2026-01-12T09:00:00Z").expect("a time")));
+    database.execute_batch("CREATE TABLE usage_ledger(id INTEGER PRIMARY KEY, session_id TEXT, created_timestamp INTEGER, model TEXT, input_tokens, output_tokens, total_tokens, cache_read_tokens, cache_write_tokens, cost REAL, cost_source TEXT, is_compaction);
+        INSERT INTO usage_ledger VALUES (1,'s',1768208400,'gpt-5',300,30,330,NULL,NULL,NULL,'carried_forward',0),(2,'s',1768208401,'gpt-5',7,1,8,NULL,NULL,NULL,'estimated',0)").expect("made");
+    house.import();
+    assert_eq!(house.sums(), [307, 0, 0, 31]);
 }
 
 #[test]

@@ -7,10 +7,10 @@
 
 use super::{
     Client, Line,
-    json::{Json, Object, text},
+    json::{Json, Object, text, written_plainly},
     row::{Around, Setting, call, sighting},
 };
-use events::{Certainty, Sighting, Timestamp, Tokens, Usage};
+use events::{Certainty, Sighting, Timestamp, Tokens, Usage, Usd};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,10 @@ pub(super) const QUERIES: [&str; 2] = [
      'cacheReadTokens', e.cache_read_tokens, 'cacheWriteTokens', e.cache_write_tokens, 'reasoningTokens', e.reasoning_tokens)) \
      FROM assistant_usage_events e WHERE e.rowid > ?1 ORDER BY e.rowid",
 ];
+/// From when on what a call was billed is its cost (log-formats, section 6): 2026-06-01.
+const BILLED_FROM: Timestamp = Timestamp::from_secs(1_780_272_000);
+/// A billion of these are one cent.
+const PICO_PER_NANO_AIU: i128 = 10;
 /// How many models one run is followed by.
 const MODELS_MAX: usize = 64;
 
@@ -185,19 +189,17 @@ impl Reader {
         if let Some(session) = &session {
             self.setting.cover(session);
         }
+        let at = self.setting.at(at);
+        let billed = row.count("nanoAiu").filter(|nano| *nano > 0 && at >= BILLED_FROM);
         let usage = Usage {
             model: row.word("model"),
             project: around.project(row.word("cwd").as_deref()),
             session,
-            ..call(Client::CopilotCli, "copilot", format!("copilot-cli:{id}"), self.setting.at(at), tokens)
+            reported_cost: billed.map(|nano| Usd::from_pico(i128::from(nano) * PICO_PER_NANO_AIU)),
+            ..call(Client::CopilotCli, "copilot", format!("copilot-cli:{id}"), at, tokens)
         };
         found.push(sighting(Client::CopilotCli, usage, said));
     }
-}
-
-/// `2026-04-15 10:05:00`, as SQLite writes a time, which is UTC.
-fn written_plainly(at: Json<'_>) -> Option<Timestamp> {
-    Timestamp::parse(&format!("{}Z", at.text()?.replacen(' ', "T", 1)))
 }
 
 /// Copilot counts cache reads and writes within input, and reasoning within output (log-formats 0.1).

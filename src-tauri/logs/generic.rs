@@ -111,14 +111,15 @@ impl Reader<'_> {
             self.done.broken += 1;
             return;
         }
-        let usage = match self.map {
-            Some(map) => of_map(map, text, "import"),
+        let usages = match self.map {
+            Some(map) => of_map(map, text, "import").into_iter().collect(),
             None => shapes::read(text),
         };
-        let Some(mut usage) = usage else {
-            self.done.uncounted += 1;
-            return;
-        };
+        self.done.uncounted += u64::from(usages.is_empty());
+        usages.into_iter().for_each(|usage| self.take(usage, text));
+    }
+
+    fn take(&mut self, mut usage: Usage, text: &str) {
         let has_time = usage.at != Timestamp::default();
         if has_time {
             self.at = Some(usage.at);
@@ -152,17 +153,19 @@ fn of_map(map: &Map, text: &str, client: &str) -> Option<Usage> {
     let word = |field| map.word(field, text);
     let count = |field| map.count(field, text);
     let model = word(Field::Model);
-    let provider = word(Field::Provider).unwrap_or_else(|| row::maker(model.as_deref()).to_owned());
+    // Gateways name the maker before the model.
+    let maker = || row::maker(model.as_deref().and_then(|model| model.rsplit('/').next())).to_owned();
+    let provider = word(Field::Provider).unwrap_or_else(maker);
     let family = row::family(&provider);
     let (input, output) = (count(Field::Input), count(Field::Output));
     let cost = map.usd(Field::Cost, text).filter(|cost| *cost > events::Usd::default());
     if input.or(output).or(count(Field::CacheRead)).is_none() && cost.is_none() {
         return None;
     }
-    let (read, write, write_1h) = (count(Field::CacheRead), count(Field::CacheWrite), count(Field::CacheWrite1h));
-    let (read, write_1h) = (read.unwrap_or(0), write_1h.unwrap_or(0));
-    // Of a sum of cache writes, those of an hour are a part.
-    let write = write.unwrap_or(0).saturating_sub(write_1h);
+    let some = |field| count(field).unwrap_or(0);
+    let (read, write_1h) = (some(Field::CacheRead), some(Field::CacheWrite1h));
+    // Of a sum of cache writes, those of an hour and of five minutes are parts; some tell the parts and no sum, or a sum of nothing.
+    let write = some(Field::CacheWrite).saturating_sub(write_1h).max(some(Field::CacheWrite5m));
     let within = map.input_includes_cache.unwrap_or(family != "anthropic");
     let mut fresh = input.unwrap_or(0);
     if within {
@@ -210,9 +213,11 @@ fn of_map(map: &Map, text: &str, client: &str) -> Option<Usage> {
 
 /// Whether an id is one that a provider of the family gives; a gateway's or library's own is no key of a call that the proxy carried.
 fn is_providers(family: &str, id: &str) -> bool {
+    // What gateways make themselves: 8-4-4-4-12 digits.
+    let is_uuid = id.len() == 36 && id.bytes().all(|sign| sign.is_ascii_hexdigit() || sign == b'-') && id.matches('-').count() == 4;
     match family {
         "anthropic" => id.starts_with("msg_"),
-        _ => !["run-", "run--", "lc_run-", "lc_"].iter().any(|own| id.starts_with(own)),
+        _ => !is_uuid && !["run-", "run--", "lc_run-", "lc_"].iter().any(|own| id.starts_with(own)),
     }
 }
 
