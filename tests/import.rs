@@ -243,13 +243,16 @@ fn what_codex_counted_in_threads_whose_rollouts_are_gone_is_told_as_their_rest_a
     let day = house.path("user/.codex/sessions/2026/11/20");
     fs::create_dir_all(&day).unwrap();
     let table = rusqlite::Connection::open(house.path("user/.codex/state_5.sqlite")).unwrap();
-    let schema = "CREATE TABLE threads(id TEXT PRIMARY KEY, rollout_path TEXT, tokens_used INTEGER, history_mode TEXT, created_at_ms INTEGER,
+    let schema =
+        "CREATE TABLE threads(id TEXT PRIMARY KEY, rollout_path TEXT, tokens_used INTEGER, history_mode TEXT, created_at_ms INTEGER,
         recency_at_ms INTEGER, model_provider TEXT, cwd TEXT)";
     table.execute_batch(schema).unwrap();
     for (thread, used) in [("t1", 40), ("t2", 30), ("t3", 50)] {
         let path = day.join(format!("rollout-{thread}.jsonl"));
         let values = rusqlite::params![thread, path.to_str().unwrap(), used];
-        table.execute("INSERT INTO threads VALUES (?1, ?2, ?3, 'legacy', 1763628000000, 1763632800000, 'openai', '/gone/shop')", values).unwrap();
+        table
+            .execute("INSERT INTO threads VALUES (?1, ?2, ?3, 'legacy', 1763628000000, 1763632800000, 'openai', '/gone/shop')", values)
+            .unwrap();
     }
     let write = |thread: &str, calls: &[&str]| fs::write(day.join(format!("rollout-{thread}.jsonl")), rollout(thread, calls)).unwrap();
     // The calls of each thread, by their input, cache reads and output.
@@ -257,7 +260,9 @@ fn what_codex_counted_in_threads_whose_rollouts_are_gone_is_told_as_their_rest_a
         let rows = house.rows();
         let rests = rows.iter().filter(|row| row["call_id"].as_str().unwrap().starts_with("codex:remainder:"));
         let mut rests: Vec<_> = rests
-            .map(|row| (row["session"].as_str().unwrap().to_owned(), row["input"].as_u64().unwrap(), row["certainty"].as_str().unwrap().to_owned()))
+            .map(|row| {
+                (row["session"].as_str().unwrap().to_owned(), row["input"].as_u64().unwrap(), row["certainty"].as_str().unwrap().to_owned())
+            })
             .collect();
         rests.sort();
         rests

@@ -197,8 +197,15 @@ impl Import {
         });
         let mut done = Done::default();
         for path in &self.files {
-            let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-            let format = format.unwrap_or(if is_table { Format::Csv } else { Format::Jsonl });
+            let is = |ending: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(ending));
+            let by_name = if is("csv") {
+                Format::Csv
+            } else if is("json") {
+                Format::Json
+            } else {
+                Format::Jsonl
+            };
+            let format = format.unwrap_or(by_name);
             let mut told = Told::default();
             let mut sink = |sightings| ledger.log_usage(sightings).map(|written| told = told.and(written));
             let found = generic::read(path, format, map.as_ref(), &mut sink)?;

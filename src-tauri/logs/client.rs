@@ -79,11 +79,10 @@ impl Client {
     pub(super) const fn reader_version(self) -> u32 {
         match self {
             Client::ClaudeCode => claude_code::VERSION,
+            Client::GeminiCli | Client::CopilotCli | Client::Goose => 2,
             Client::Codex
-            | Client::GeminiCli
             | Client::OpenCode
             | Client::Kilo
-            | Client::CopilotCli
             | Client::Droid
             | Client::Pi
             | Client::Qwen
@@ -91,7 +90,6 @@ impl Client {
             | Client::Kimi
             | Client::Cline
             | Client::Crush
-            | Client::Goose
             | Client::Zed
             | Client::Grok
             | Client::Aider

@@ -42,7 +42,7 @@ pub(super) struct Reader {
     run_at: Option<Timestamp>,
     /// The models of this run in the order in which they came, with the output of their replies. A reply that names none is the first's.
     models: Vec<(Option<String>, u64)>,
-    /// What earlier runs counted, by model: the counts go on when a session is resumed.
+    /// What earlier runs counted, by model: the counts mostly go on when a session is resumed.
     told: BTreeMap<String, Counts>,
 }
 
@@ -136,9 +136,12 @@ impl Reader {
         let metrics = data.get("modelMetrics").map(Json::object).unwrap_or_default();
         for (model, metric) in metrics.fields().take(MODELS_MAX) {
             let Some(counts) = metric.at(&["usage"]).and_then(|usage| Counts::read(&usage.object())) else { continue };
-            let used = self.told.get(model).and_then(|before| counts.since(before)).unwrap_or(counts);
-            self.told.insert(model.to_owned(), counts);
             let Some(at) = self.place(Some(model)) else { continue };
+            // Some versions count on when a session is resumed, others begin anew: then the output is not that of the runs before and of
+            // this one's replies.
+            let goes_on = |before: &&Counts| counts.output >= before.output.saturating_add(self.models[at].1);
+            let used = self.told.get(model).filter(goes_on).and_then(|before| counts.since(before)).unwrap_or(counts);
+            self.told.insert(model.to_owned(), counts);
             if used != Counts::default() {
                 self.tell(at, used, Certainty::Reported, around, found);
             }

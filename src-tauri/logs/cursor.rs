@@ -53,7 +53,9 @@ impl Cursors {
             Err(error) => return Err(error),
         };
         let stored = serde_json::from_slice::<Stored<BTreeMap<String, Cursor>>>(&bytes).ok().filter(|stored| stored.format == FORMAT);
-        Ok(stored.map(|stored| Cursors { files: stored.files, up_to: stored.up_to, reckoned: stored.reckoned, ..Cursors::default() }).unwrap_or_default())
+        Ok(stored
+            .map(|stored| Cursors { files: stored.files, up_to: stored.up_to, reckoned: stored.reckoned, ..Cursors::default() })
+            .unwrap_or_default())
     }
 
     /// Where the cursors of a client are kept: beside the log, for cursors of another log would hide what this one lacks.

@@ -59,10 +59,10 @@ pub(super) fn first_line(path: &Path, is_packed: bool) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// The beginning of a file in the same folder; `None` where the name leads elsewhere.
-pub(super) fn beside(path: &Path, name: &str) -> Option<String> {
+/// The beginning of a file in the folder so many steps above this one; `None` where the name leads elsewhere.
+pub(super) fn near(path: &Path, steps: usize, name: &str) -> Option<String> {
     let is_plain = !name.is_empty() && !name.contains(['/', '\\']) && name != "..";
-    let file = File::open(path.with_file_name(name)).ok().filter(|_| is_plain)?;
+    let file = File::open(path.ancestors().nth(steps)?.join(name)).ok().filter(|_| is_plain)?;
     let mut bytes = Vec::new();
     file.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     Some(json::text(&bytes).into_owned())

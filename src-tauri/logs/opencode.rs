@@ -115,7 +115,12 @@ fn of_steps(parts: Json<'_>) -> Option<(String, Option<Usd>)> {
         if let Some(tokens) = step.get("tokens").and_then(tokens) {
             sum.add(&tokens);
         }
-        cost = step.get("cost").and_then(Json::usd).filter(|cost| *cost > Usd::default()).map(|more| cost.map_or(more, |sum| sum + more)).or(cost);
+        cost = step
+            .get("cost")
+            .and_then(Json::usd)
+            .filter(|cost| *cost > Usd::default())
+            .map(|more| cost.map_or(more, |sum| sum + more))
+            .or(cost);
     }
     let Tokens { input, cache_read, cache_write_5m, output, reasoning, .. } = sum;
     let total = sum.total();

@@ -279,7 +279,7 @@ fn line_of(
         projects,
         root: &|session| kin.root(session),
         covered: &|session| kin.covers(session),
-        beside: &|name| kin::beside(path, name),
+        near: &|steps, name| kin::near(path, steps, name),
     };
     reader.line(Line { bytes, file: &name, offset }, &mut around, found);
 }

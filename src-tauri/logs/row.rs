@@ -48,8 +48,8 @@ pub(super) struct Around<'a> {
     pub(super) root: &'a dyn Fn(&str) -> String,
     /// Whether another file tells of the session call by call.
     pub(super) covered: &'a dyn Fn(&str) -> bool,
-    /// The beginning of a file in the same folder.
-    pub(super) beside: &'a dyn Fn(&str) -> Option<String>,
+    /// The beginning of a file in the folder so many steps above: one for the file's own.
+    pub(super) near: &'a dyn Fn(usize, &str) -> Option<String>,
 }
 
 impl Around<'_> {

@@ -121,7 +121,9 @@ fn litellms_logging_payload_is_read_wherever_a_callback_puts_it() {
     assert_eq!(usage.call_id.as_deref(), Some("litellm:b2f0c1de-1111-4222-8333-444455556666"), "its own id, and not OpenAI's");
     assert_eq!(usage.project.as_ref().map(|project| project.name.as_str()), Some("web"));
     assert_eq!(usage.at, Timestamp::from_secs(1_795_000_000).plus_micros(250_000));
-    for around in [r#"{"model":"openai/gpt-4o","standard_logging_object":P}"#, r#"{"event":"success","kwargs":{"standard_logging_object":P}}"#] {
+    for around in
+        [r#"{"model":"openai/gpt-4o","standard_logging_object":P}"#, r#"{"event":"success","kwargs":{"standard_logging_object":P}}"#]
+    {
         assert_eq!(shaped(&around.replace('P', payload)).as_ref(), Some(&usage), "{around}");
     }
     let failed = r#"{"id":"x","call_type":"acompletion","response_cost":0,"status":"failure","total_tokens":0,"prompt_tokens":0,"completion_tokens":0,"startTime":1795000000.25,"model":"openai/gpt-4o","metadata":{},"response":{},"error_str":"secret"}"#;
@@ -141,7 +143,11 @@ fn what_langchains_callbacks_get_is_read_reply_by_reply_or_as_a_sum_by_model() {
             r#"[{{"text":"secret","type":"ChatGeneration","message":{{"lc":1,"type":"constructor","id":["langchain","schema","messages","AIMessage"],"kwargs":{{"content":"secret","id":"{id}","usage_metadata":{{"input_tokens":{input},"output_tokens":2,"total_tokens":9}},"response_metadata":{{"model_name":"gpt-4o","model_provider":"openai"}}}}}}}}]"#
         )
     };
-    let result = format!(r#"{{"generations":[{},{}],"llm_output":{{"token_usage":{{"prompt_tokens":17,"completion_tokens":4}}}}}}"#, reply("run-1", 7), reply("run-2", 10));
+    let result = format!(
+        r#"{{"generations":[{},{}],"llm_output":{{"token_usage":{{"prompt_tokens":17,"completion_tokens":4}}}}}}"#,
+        reply("run-1", 7),
+        reply("run-2", 10)
+    );
     let run = format!(r#"{{"id":"r","run_type":"llm","start_time":"2026-11-01T10:00:00","session_id":"s","outputs":{result}}}"#);
     for row in [&result, &run] {
         let (usages, _) = read_text(row, Format::Jsonl, &[], None);
@@ -149,11 +155,18 @@ fn what_langchains_callbacks_get_is_read_reply_by_reply_or_as_a_sum_by_model() {
         assert_eq!(read, [(Some("langchain:run-1"), 7, 2), (Some("langchain:run-2"), 10, 2)]);
     }
     let (usages, _) = read_text(&run, Format::Jsonl, &[], None);
-    assert!(usages.iter().all(|usage| usage.session.as_deref() == Some("s") && usage.at == Timestamp::parse("2026-11-01T10:00:00Z").expect("a time")));
+    assert!(
+        usages
+            .iter()
+            .all(|usage| usage.session.as_deref() == Some("s") && usage.at == Timestamp::parse("2026-11-01T10:00:00Z").expect("a time"))
+    );
     // Of older versions, which tell it of the whole call only.
     let older = r#"{"generations":[[{"text":"x","message":{"content":"x"}}]],"llm_output":{"token_usage":{"prompt_tokens":17,"completion_tokens":4,"total_tokens":21,"prompt_tokens_details":{"cached_tokens":5}},"model_name":"gpt-4o","id":"chatcmpl-3"}}"#;
     let usage = shaped(older).expect("a call");
-    assert_eq!((counts(&usage), usage.call_id.as_deref(), usage.model.as_deref()), ([12, 5, 0, 0, 4, 0], Some("chatcmpl-3"), Some("gpt-4o")));
+    assert_eq!(
+        (counts(&usage), usage.call_id.as_deref(), usage.model.as_deref()),
+        ([12, 5, 0, 0, 4, 0], Some("chatcmpl-3"), Some("gpt-4o"))
+    );
     let message = r#"{"content":"x","id":"run-9","response_metadata":{"token_usage":{"prompt_tokens":17,"completion_tokens":4,"completion_tokens_details":{"reasoning_tokens":3}},"model_name":"gpt-4o"}}"#;
     assert_eq!(counts(&shaped(message).expect("a call")), [17, 0, 0, 0, 4, 3]);
     let sums = r#"{"gpt-4o-mini-2024-07-18":{"input_tokens":8,"output_tokens":10,"total_tokens":18,"input_token_details":{"audio":0,"cache_read":2},"output_token_details":{"reasoning":0}},"claude-haiku-4-5":{"input_tokens":8,"output_tokens":21,"total_tokens":29}}"#;
@@ -184,6 +197,20 @@ fn what_sdks_return_is_read_by_the_meters() {
 }
 
 #[test]
+fn a_document_is_one_row_or_a_list_of_them() {
+    let chat = "{\n  \"id\": \"chatcmpl-1\",\n  \"object\": \"chat.completion\",\n  \"created\": 1795000000,\n  \"model\": \"gpt-4o\",\n  \"choices\": [],\n  \"usage\": {\"prompt_tokens\": 100, \"completion_tokens\": 9}\n}\n";
+    let (one, _) = read_text(chat, Format::Json, &[], None);
+    assert_eq!((one.len(), counts(&one[0])), (1, [100, 0, 0, 0, 9, 0]));
+    let list = format!("[{chat},{}, 7]", chat.replace("chatcmpl-1", "chatcmpl-2"));
+    let (usages, found) = read_text(&list, Format::Json, &[], None);
+    assert_eq!((usages.len(), found.broken, usages[0] == one[0]), (2, 1, true));
+    assert_eq!(read_text(&[chat.replace('\n', ""), list.replace('\n', "")].join("\n"), Format::Json, &[], None).1.broken, 1);
+    let (of_map, _) = read_text(r#"[{"a":1},{"a":2}]"#, Format::Json, &["input=a", "output=a"], None);
+    assert_eq!(of_map.len(), 2);
+    assert_eq!(read_text("[{\"a\":1}", Format::Json, &["input=a"], None).1.broken, 1, "half a document is none");
+}
+
+#[test]
 fn a_place_that_makes_no_sense_is_refused_with_the_names_that_do() {
     let refused = |text: &str| text.parse::<Place>().expect_err("it is refused");
     assert!(refused("inputs=x").contains("cache_read"));
@@ -196,6 +223,7 @@ proptest::proptest! {
     fn no_row_makes_it_panic(text in "[\\[\\]{}\":,.a-z0-9 -]{0,80}") {
         let _ = read_text(&text, Format::Jsonl, &MAP, None);
         let _ = read_text(&text, Format::Csv, &["input=a", "at=b"], None);
+        let _ = read_text(&text, Format::Json, &MAP, None);
         let _ = shaped(&text);
     }
 }
