@@ -237,25 +237,40 @@ fn rollout(thread: &str, calls: &[&str]) -> String {
     [head].into_iter().chain(calls.iter().map(call)).map(|line| line + "\n").collect()
 }
 
+/// The table of Codex's threads, with what each used.
+fn threads(house: &House, used: &[(&str, u64)]) {
+    let day = house.path("user/.codex/sessions/2026/11/20");
+    fs::create_dir_all(&day).unwrap();
+    let table = rusqlite::Connection::open(house.path("user/.codex/state_5.sqlite")).unwrap();
+    let schema = "CREATE TABLE threads(id TEXT PRIMARY KEY, rollout_path TEXT, tokens_used INTEGER, history_mode TEXT, \
+        created_at_ms INTEGER, recency_at_ms INTEGER, model_provider TEXT, cwd TEXT)";
+    table.execute_batch(schema).unwrap();
+    for (thread, used) in used {
+        let path = day.join(format!("rollout-{thread}.jsonl")).display().to_string();
+        let insert = format!(
+            "INSERT INTO threads VALUES ('{thread}', '{path}', {used}, 'legacy', 1763628000000, 1763632800000, 'openai', '/gone/shop')"
+        );
+        table.execute_batch(&insert).unwrap();
+    }
+}
+
+#[test]
+fn the_engine_tells_by_itself_what_is_left_of_threads_without_a_rollout() {
+    let mut house = House::new("");
+    fs::write(house.path("config.toml"), "dashboard.port = 0\n").unwrap();
+    threads(&house, &[("t1", 40), ("t2", 0)]);
+    house.start();
+    let rows = house.rows_when(1);
+    assert_eq!((rows.len(), &rows[0]["session"], &rows[0]["input"]), (1, &"t1".into(), &40.into()));
+}
+
 #[test]
 fn what_codex_counted_in_threads_whose_rollouts_are_gone_is_told_as_their_rest_and_taken_back_when_they_return() {
     let house = House::new("");
     let day = house.path("user/.codex/sessions/2026/11/20");
-    fs::create_dir_all(&day).unwrap();
-    let table = rusqlite::Connection::open(house.path("user/.codex/state_5.sqlite")).unwrap();
-    let schema =
-        "CREATE TABLE threads(id TEXT PRIMARY KEY, rollout_path TEXT, tokens_used INTEGER, history_mode TEXT, created_at_ms INTEGER,
-        recency_at_ms INTEGER, model_provider TEXT, cwd TEXT)";
-    table.execute_batch(schema).unwrap();
-    for (thread, used) in [("t1", 40), ("t2", 30), ("t3", 50)] {
-        let path = day.join(format!("rollout-{thread}.jsonl"));
-        let values = rusqlite::params![thread, path.to_str().unwrap(), used];
-        table
-            .execute("INSERT INTO threads VALUES (?1, ?2, ?3, 'legacy', 1763628000000, 1763632800000, 'openai', '/gone/shop')", values)
-            .unwrap();
-    }
+    threads(&house, &[("t1", 40), ("t2", 30), ("t3", 50)]);
     let write = |thread: &str, calls: &[&str]| fs::write(day.join(format!("rollout-{thread}.jsonl")), rollout(thread, calls)).unwrap();
-    // The calls of each thread, by their input, cache reads and output.
+    // Thread, tokens, and how sure they are.
     let rests = |house: &House| -> Vec<(String, u64, String)> {
         let rows = house.rows();
         let rests = rows.iter().filter(|row| row["call_id"].as_str().unwrap().starts_with("codex:remainder:"));

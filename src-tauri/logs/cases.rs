@@ -138,6 +138,11 @@ fn case_21_cached_input_is_part_of_input_for_openai_google_and_qwen() {
     house.write("projects/p/chats/a.jsonl", [chat, "\n", chat, "\n", &chat.replace("\"s\"", "\"only-here\"")].concat());
     house.import();
     assert_eq!(house.sums(), [200, 800, 0, 45], "a session that the book tells is not read again from its transcript");
+    // What it did before there was a book, only its transcript tells.
+    let before = chat.replace("u2", "u0").replace("2026-01-12T09:00:01Z", "2026-01-11T09:00:01Z");
+    house.write("projects/p/chats/a.jsonl", [before.as_str(), "\n", chat].concat());
+    house.import();
+    assert_eq!(house.sums(), [300, 1200, 0, 65]);
 }
 
 #[test]

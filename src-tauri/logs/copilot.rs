@@ -90,7 +90,7 @@ impl Counts {
 }
 
 impl Reader {
-    pub(super) fn covers(&self) -> &[String] {
+    pub(super) fn covers(&self) -> &BTreeMap<String, Timestamp> {
         &self.setting.covers
     }
 
@@ -165,13 +165,13 @@ impl Reader {
     fn tell(&self, at: usize, counts: Counts, certainty: Certainty, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
         let Setting { session, cwd, branch, .. } = &self.setting;
         let Some(session) = session.as_deref().or(around.folder(1)).map(str::to_owned) else { return };
-        if (around.covered)(&session) {
+        let time = self.run_at.or(self.setting.at).unwrap_or_default();
+        if (around.covered)(&session, time) {
             return;
         }
         let said = counts.said();
         let (Some(said), model) = (Json::parse(&said), self.models[at].0.clone()) else { return };
         let id = format!("copilot-cli:{session}:{}:{at}", self.run);
-        let time = self.run_at.or(self.setting.at).unwrap_or_default();
         let usage = Usage {
             model,
             project: around.project(cwd.as_deref()),
@@ -188,11 +188,10 @@ impl Reader {
         let (Some(id), Some(said)) = (row.word("id"), row.get("usage")) else { return };
         let Some(tokens) = tokens(said) else { return };
         let at = row.get("at").and_then(|at| at.time().or_else(|| written_plainly(at)).or_else(|| at.millis()));
-        let session = row.word("session");
+        let (session, at) = (row.word("session"), self.setting.at(at));
         if let Some(session) = &session {
-            self.setting.cover(session);
+            self.setting.cover(session, at);
         }
-        let at = self.setting.at(at);
         let billed = row.count("nanoAiu").filter(|nano| *nano > 0 && at >= BILLED_FROM);
         let usage = Usage {
             model: row.word("model"),

@@ -31,6 +31,7 @@ pub(super) const QUERIES: [&str; 3] = [
          ELSE message.session_id END",
         ", 'directory', session.directory, 'steps', CASE WHEN json_valid(message.data) \
          AND coalesce(json_extract(message.data, '$.tokens.input'), 0) + coalesce(json_extract(message.data, '$.tokens.output'), 0) = 0 \
+         AND json_extract(message.data, '$.role') = 'assistant' \
          THEN json((SELECT json_group_array(json(part.data)) FROM part WHERE part.message_id = message.id AND json_valid(part.data) \
          AND json_extract(part.data, '$.type') = 'step-finish')) END",
         " LEFT JOIN session ON session.id = message.session_id"

@@ -278,7 +278,7 @@ fn line_of(
         path,
         projects,
         root: &|session| kin.root(session),
-        covered: &|session| kin.covers(session),
+        covered: &|session, at| kin.covers(session, at),
         near: &|steps, name| kin::near(path, steps, name),
     };
     reader.line(Line { bytes, file: &name, offset }, &mut around, found);
