@@ -48,7 +48,7 @@ pub(super) fn named(path: &Path, query: &str, wanted: &[&str]) -> io::Result<Vec
             Err(fault) if is_of_another_schema(&fault) => return Ok(Vec::new()),
             Err(fault) => return Err(fault),
         };
-        let names = statement.column_names().into_iter().enumerate();
+        let names = statement.column_names().enumerate();
         let columns: Vec<(usize, String)> =
             names.filter(|(_, name)| wanted.contains(name)).map(|(at, name)| (at, name.to_owned())).collect();
         let mut rows = statement.query([])?;

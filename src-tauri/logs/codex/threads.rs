@@ -14,7 +14,7 @@ use std::{
 /// Where below a root the table may be.
 const FOLDERS: [&str; 4] = ["", "sqlite", ".codex", ".codex/sqlite"];
 /// The columns that are looked at, as far as the version has them.
-const COLUMNS: [&str; 17] = [
+const COLUMNS: [&str; 18] = [
     "id",
     "rollout_path",
     "tokens_used",
@@ -31,6 +31,7 @@ const COLUMNS: [&str; 17] = [
     "thread_source",
     "parent_thread_id",
     "forked_from_id",
+    "attached_thread_parent_id",
     "child_thread_id",
 ];
 /// How many characters a thread's id has, at the end of its rollout's name.
@@ -114,7 +115,8 @@ fn read(path: &Path) -> io::Result<Vec<Row>> {
     let is_spawned = |row: &Row| {
         let has = |name: &str| row.get(name).is_some_and(|value| !value.is_empty());
         let by_source = |name: &str| row.get(name).is_some_and(|source| source.contains("subagent") || source.contains("guardian"));
-        has("parent_thread_id") || has("forked_from_id") || by_source("source") || by_source("thread_source")
+        let parents = ["parent_thread_id", "forked_from_id", "attached_thread_parent_id"];
+        parents.iter().any(|name| has(name)) || by_source("source") || by_source("thread_source")
     };
     Ok(rows.into_iter().filter(|row| !is_spawned(row) && row.get("id").is_some_and(|id| !children.contains(id))).collect())
 }
