@@ -7,7 +7,7 @@ use super::{
     asking::{Asking, State},
     ledger::storage_fault,
 };
-use crate::{clock, priority};
+use crate::{clock, memory, priority};
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
     log::{BATCH_FACTS_MAX, Snapshot, Tidied},
@@ -382,6 +382,7 @@ impl Owner {
             }
             self.tidy();
             self.flushed = true;
+            memory::give_back();
         }
     }
 
