@@ -17,20 +17,21 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     if kind == "content_block_delta" {
         return [text, thinking, json].into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
     }
-    let [id, model, usage, credits, error, completion, start_id, start_model, start_usage, result_id, result_model, result_usage] = document.pick([
-        "id",
-        "model",
-        "usage",
-        "copilot_usage",
-        "error",
-        "completion",
-        "message.id",
-        "message.model",
-        "message.usage",
-        "result.message.id",
-        "result.message.model",
-        "result.message.usage",
-    ]);
+    let [id, model, usage, credits, error, completion, start_id, start_model, start_usage, result_id, result_model, result_usage] =
+        document.pick([
+            "id",
+            "model",
+            "usage",
+            "copilot_usage",
+            "error",
+            "completion",
+            "message.id",
+            "message.model",
+            "message.usage",
+            "result.message.id",
+            "result.message.model",
+            "result.message.usage",
+        ]);
     if kind == "message_start" {
         // A stream is one message. Where recorders joined several, the last one counts.
         *heard = Heard::default();

@@ -32,8 +32,7 @@ pub(super) fn hear_head<'h>(header: &impl Fn(&str) -> Option<&'h str>, heard: &m
 
 /// Hears one event of a stream, or the whole reply.
 pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
-    let [usage, metadata, metrics, tier] =
-        document.pick(["usage", "metadata.usage", METRICS, "serviceTier.type"]);
+    let [usage, metadata, metrics, tier] = document.pick(["usage", "metadata.usage", METRICS, "serviceTier.type"]);
     usage.or(metadata).into_iter().chain(metrics).for_each(|usage| heard.said.hear("usage", usage));
     heard.said.name("service_tier", tier);
     // What models say in their own words: Llama, and Titan, of which embeddings are one.

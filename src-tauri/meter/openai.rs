@@ -23,25 +23,41 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         return;
     }
     // One pass over the document: a stream has thousands of them, and most say nothing of use.
-    let [kind, object, response_id, id, request_id, model, tier, usage, groq_usage, metrics, tools, credits, served_by, error, choices, pages] =
-        document.pick([
-            "type",
-            "object",
-            "response.id",
-            "id",
-            "request_id",
-            "model",
-            "service_tier",
-            "usage",
-            "x_groq.usage",
-            bedrock::METRICS,
-            "tool_usage",
-            "copilot_usage",
-            "provider",
-            "error",
-            "choices",
-            "usage_info",
-        ]);
+    let [
+        kind,
+        object,
+        response_id,
+        id,
+        request_id,
+        model,
+        tier,
+        usage,
+        groq_usage,
+        metrics,
+        tools,
+        credits,
+        served_by,
+        error,
+        choices,
+        pages,
+    ] = document.pick([
+        "type",
+        "object",
+        "response.id",
+        "id",
+        "request_id",
+        "model",
+        "service_tier",
+        "usage",
+        "x_groq.usage",
+        bedrock::METRICS,
+        "tool_usage",
+        "copilot_usage",
+        "provider",
+        "error",
+        "choices",
+        "usage_info",
+    ]);
     let kind = said::id(kind).unwrap_or_default();
     heard.erred |= kind == "error";
     if response_id.is_some() || kind.starts_with("response.") {
