@@ -191,8 +191,6 @@ mod find {
     /// How many processes are looked at, the newest first, and how many files of each.
     const PROCESSES_MAX: usize = 4096;
     const FILES_MAX: usize = 4096;
-    /// After so many processes it is asked whether the connections are still there: one that is not would be looked for in all of them.
-    const PROCESSES_BEFORE_ASKED_AGAIN: usize = 16;
     /// How much of a command line is read: its beginning names the program.
     const COMMAND_BYTES_MAX: u64 = 4096;
 
@@ -202,19 +200,19 @@ mod find {
         let Ok(kernel) = socket(AddressFamily::NETLINK, SocketType::DGRAM, Some(netlink::SOCK_DIAG)) else { return found };
         let wanted = peers.iter().enumerate().filter_map(|(at, peer)| Some((inode(&kernel, *peer)?, at)));
         let mut wanted: HashMap<u32, usize> = wanted.collect();
-        let mut pids = first.iter().copied().chain(std::iter::once_with(newest).flatten()).zip(1usize..);
-        while !wanted.is_empty()
-            && let Some((pid, nth)) = pids.next()
-        {
-            let files = fs::read_dir(format!("/proc/{pid}/fd")).into_iter().flatten();
+        if wanted.is_empty() {
+            return found;
+        }
+        for pid in first.iter().copied().chain(std::iter::once_with(newest).flatten()) {
+            let Ok(files) = fs::read_dir(format!("/proc/{pid}/fd")) else { continue };
             for file in files.take(FILES_MAX).flatten() {
                 let link = fs::read_link(file.path()).ok();
                 if let Some(at) = link.and_then(|to| wanted.remove(&socket_of(to.to_str()?)?)) {
                     found[at] = Some(pid);
                 }
             }
-            if nth.is_multiple_of(PROCESSES_BEFORE_ASKED_AGAIN) {
-                wanted.retain(|number, at| inode(&kernel, peers[*at]) == Some(*number));
+            if wanted.is_empty() {
+                break;
             }
         }
         found
