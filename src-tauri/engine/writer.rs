@@ -4,7 +4,7 @@
 //! answered between batches, so that an answer always shows whole ones.
 
 use super::ledger::storage_fault;
-use crate::{clock, priority};
+use crate::{clock, memory, priority};
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
     log::{BATCH_FACTS_MAX, Tidied},
@@ -382,6 +382,7 @@ impl Owner {
             }
             self.tidy();
             self.flushed = true;
+            memory::give_back();
         }
     }
 

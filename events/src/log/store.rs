@@ -25,7 +25,7 @@ const LAYOUT: &[u8] = b"segments 1";
 /// How many entries a segment holds: chosen by measurement (docs/BENCHMARKS.md). Segment `n` holds the entries from `n` times this on.
 pub(super) const SEGMENT_ENTRIES: usize = 1024;
 /// sled takes a gigabyte if not told otherwise.
-const CACHE_BYTES: u64 = 8 << 20;
+const CACHE_BYTES: u64 = 4 << 20;
 /// How many entries may wait in sled's memory. They are safe in the journal; this bounds what an opening has to catch up on.
 const UNFLUSHED_ENTRIES_MAX: usize = 65_536;
 /// sled never recovers from a full disk, so it is not written to while less than this is free. The journal is.
