@@ -166,6 +166,20 @@ fn what_differs_in_more_than_a_client_leaves_out_is_two_calls() {
 }
 
 #[test]
+fn a_client_that_knows_of_no_writes_tells_them_as_input() {
+    let all_input = |usage: Usage| {
+        let Tokens { input, cache_write_5m, .. } = usage.tokens;
+        Usage { tokens: Tokens { input: input + cache_write_5m, cache_write_5m: 0, ..usage.tokens }, ..usage }
+    };
+    let (row, carried) = (all_input(row("1", 1, 317)), carried("1", 0, 317));
+    for order in [[&row, &carried], [&carried, &row]] {
+        let (_folder, log) = log_of(&[from_ref(order[0]), from_ref(order[1])]);
+        let [call] = calls(&log).try_into().expect("one call");
+        assert_eq!((call.input, call.cache_write_5m, call.cache_write_1h), (1_217, 2_056, 514), "as the proxy saw it");
+    }
+}
+
+#[test]
 fn each_row_takes_one_call_and_the_nearest() {
     let rows = [row("1", 1, 5), row("2", 101, 5), row("3", 201, 5)];
     let (_folder, mut log) = log_of(&[&rows, &[carried("b", 100, 5), carried("a", 0, 5)]]);
