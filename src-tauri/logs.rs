@@ -48,7 +48,7 @@ pub(crate) use client::again;
 pub use cursor::Cursors;
 pub use lines::Line;
 pub use places::usual_roots;
-pub use walk::files;
+pub use walk::{Found, files, find};
 
 use crate::attribution::Projects;
 use events::{Sighting, log::BATCH_FACTS_MAX};
@@ -95,9 +95,22 @@ pub fn import<E>(
     sink: &mut dyn FnMut(Vec<Sighting>) -> Result<(), E>,
     progress: &mut dyn FnMut(Progress),
 ) -> Result<Report, E> {
-    let (files, skipped) = walk::files_and_faults(client, roots);
+    import_found(client, roots, find(client, roots), cursors, projects, sink, progress)
+}
+
+/// As [`import`], of what was found below the roots just now.
+pub fn import_found<E>(
+    client: Client,
+    roots: &[PathBuf],
+    found: Found,
+    cursors: &mut Cursors,
+    projects: &mut Projects,
+    sink: &mut dyn FnMut(Vec<Sighting>) -> Result<(), E>,
+    progress: &mut dyn FnMut(Progress),
+) -> Result<Report, E> {
+    let Found { files, faults } = found;
     let mut report = import_files(client, &files, cursors, projects, sink, progress)?;
-    for (path, reason) in skipped {
+    for (path, reason) in faults {
         if cursors.fault_is_new(&path, &reason) {
             report.skipped.push((path, reason));
         }

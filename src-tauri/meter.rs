@@ -433,7 +433,7 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
     };
     let said =
         (said.get("usage").is_some() || said.get(ESTIMATED).is_some()).then(|| events::Said::from(&said.into_value(surface.family())));
-    Sighting { usage, said }
+    Sighting { usage: usage.into(), said }
 }
 
 #[cfg(test)]

@@ -54,10 +54,10 @@ impl House {
         let mut sink = |batch: Vec<Sighting>| {
             for Sighting { usage, said } in batch {
                 let said = said.expect("no usage object is too large to keep");
-                assert_eq!(remeter::again(&usage, &said).as_ref(), Some(&usage), "read again, a call is what it was");
+                assert_eq!(remeter::again(&usage, &said).as_ref(), Some(&*usage), "read again, a call is what it was");
                 self.again += 1;
                 let key = usage.key().expect("every sighting has a key");
-                let merged = self.ledger.get(&key).map_or_else(|| usage.clone(), |known| known.merged(&usage));
+                let merged = self.ledger.get(&key).map_or_else(|| Usage::clone(&usage), |known| known.merged(&usage));
                 self.ledger.insert(key, merged);
             }
             Ok::<_, Infallible>(())
@@ -226,7 +226,7 @@ fn sessions_in_any_order_and_all_at_once_come_to_the_same() {
         let mut sink = |batch: Vec<Sighting>| {
             for Sighting { usage, .. } in batch {
                 let key = usage.key().expect("every sighting has a key");
-                let merged = ledger.get(&key).map_or_else(|| usage.clone(), |known| known.merged(&usage));
+                let merged = ledger.get(&key).map_or_else(|| Usage::clone(&usage), |known| known.merged(&usage));
                 ledger.insert(key, merged);
             }
             Ok::<_, Infallible>(())

@@ -39,7 +39,7 @@ fn estimated(exchange: &Exchange) -> Option<Usage> {
     let reply = String::from_utf8_lossy(&exchange.reply).replace("\"usage\"", "\"hidden\"").replace("\"x_groq\"", "\"hidden\"");
     meter.reply(reply.as_bytes());
     let usage = meter.finish(Ending::Complete, Timestamp::from_secs(2)).into_iter().next()?.usage;
-    (usage.certainty == Certainty::Estimated).then_some(usage)
+    (usage.certainty == Certainty::Estimated).then_some(*usage)
 }
 
 /// Whose tokenizer a model has.

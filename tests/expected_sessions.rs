@@ -36,10 +36,10 @@ fn import(client: Client, root: &Path, cursors: &mut Cursors, ledger: &mut Ledge
         for Sighting { usage, said } in batch {
             if let Some(said) = said {
                 let again = remeter::again(&usage, &said);
-                assert_eq!(again.as_ref(), Some(&usage), "read again, a call is what it was");
+                assert_eq!(again.as_ref(), Some(&*usage), "read again, a call is what it was");
             }
             let key = usage.key().unwrap();
-            let merged = ledger.get(&key).map_or_else(|| usage.clone(), |known: &Usage| known.merged(&usage));
+            let merged = ledger.get(&key).map_or_else(|| Usage::clone(&usage), |known: &Usage| known.merged(&usage));
             ledger.insert(key, merged);
         }
         Ok::<_, Infallible>(())

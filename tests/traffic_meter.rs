@@ -326,7 +326,7 @@ fn what_is_billed_beside_the_message_is_seen_apart() {
         let apart: Vec<&Value> =
             iterations.iter().filter(|it| ["advisor_message", "compaction"].contains(&it["type"].as_str().unwrap())).collect();
         let sightings = exchange.sightings(&exchange.bytes("response_body"), "identity", usize::MAX).unwrap();
-        let within: Vec<&Usage> = sightings[1..].iter().map(|sighting| &sighting.usage).collect();
+        let within: Vec<&Usage> = sightings[1..].iter().map(|sighting| &*sighting.usage).collect();
         assert_eq!(within.len(), apart.len(), "{}", exchange.text("id"));
         for (usage, iteration) in within.iter().zip(apart) {
             let counts = (Some(usage.tokens.input), Some(usage.tokens.output));
@@ -361,12 +361,12 @@ fn metered_again_a_call_is_what_it_was_and_one_that_was_metered_wrongly_is_corre
                 *unread.entry("counted nothing").or_default() += 1;
                 continue;
             };
-            assert_eq!(now, usage, "{}", exchange.text("id"));
+            assert_eq!(now, *usage, "{}", exchange.text("id"));
             *again.entry(usage.certainty).or_default() += 1;
             // As a meter would leave it that takes what was cached for part of the input, and knows no tier, fee or reported cost.
             let tokens = Tokens { input: usage.tokens.input + usage.tokens.cache_read, output_audio: 7, ..usage.tokens };
-            let wrong = Usage { tokens, tier: None, fees: Default::default(), reported_cost: None, ..usage.clone() };
-            assert_eq!(remeter::again(&wrong, &said).as_ref(), Some(&usage), "{}", exchange.text("id"));
+            let wrong = Usage { tokens, tier: None, fees: Default::default(), reported_cost: None, ..Usage::clone(&usage) };
+            assert_eq!(remeter::again(&wrong, &said).as_ref(), Some(&*usage), "{}", exchange.text("id"));
         }
     }
     println!("sightings that are what they were, and corrected where they were not: {again:?}; not metered again: {unread:?}");

@@ -165,8 +165,8 @@ pub struct Entry {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Sighting {
-    /// What was seen.
-    pub usage: Usage,
+    /// What was seen. In a place of its own, which it keeps on its way from hand to hand.
+    pub usage: Box<Usage>,
     /// What the provider or client said in its own words, kept in the journal so that a corrected meter can be run over the past.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[cfg_attr(test, ts(type = "unknown"))]
@@ -223,7 +223,7 @@ impl<'de> Deserialize<'de> for Said {
 
 impl From<Usage> for Sighting {
     fn from(usage: Usage) -> Sighting {
-        Sighting { usage, said: None }
+        Sighting { usage: usage.into(), said: None }
     }
 }
 
@@ -354,19 +354,12 @@ impl Usage {
         (self.sources.best(), Reverse(&self.provider))
     }
 
-    /// Which of two sightings counts the tokens better. Of streamed snapshots, the one with most output is the last
-    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart: who does not know how long a
-    /// cache lives counts what is written to it as living shortest. Who saw it does not
-    /// matter for the count: what is merged was seen by all of its sources, whichever of them counted. Where the count is the same, it
-    /// matters for the names.
+    /// Which of two sightings counts the tokens better. Who saw it does not matter for the count: what is merged was seen by all of its
+    /// sources, whichever of them counted. Where the count is the same, it matters for the names.
     fn token_rank(&self, other: &Usage) -> Ordering {
-        let rank = |usage: &Usage| {
-            let Tokens { input, output, cache_write_5m, .. } = usage.tokens;
-            let apart = (Reverse(input), Reverse(output), Reverse(cache_write_5m));
-            (usage.certainty, usage.tokens.produced(), usage.tokens.total(), apart, usage.tokens)
-        };
-        rank(self)
-            .cmp(&rank(other))
+        self.certainty
+            .cmp(&other.certainty)
+            .then_with(|| self.tokens.cmp_as_counts(&other.tokens))
             .then_with(|| self.sources.best().cmp(&other.sources.best()))
             .then_with(|| self.model.cmp(&other.model))
             .then_with(|| self.tier.cmp(&other.tier))

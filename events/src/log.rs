@@ -457,8 +457,14 @@ impl Log {
     pub fn flush(&mut self) -> Result<(), LogError> {
         self.encoder.rest();
         self.opened = Arc::default();
-        self.store.flush()?;
-        Ok(self.keys.settle()?)
+        let Log { store, keys, .. } = self;
+        // Each waits for the disk.
+        let (flushed, settled) = std::thread::scope(|scope| {
+            let settled = scope.spawn(|| keys.settle());
+            (store.flush(), settled.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
+        });
+        flushed?;
+        Ok(settled?)
     }
 
     /// What entries the facts become. Takes the facts out of the list; on an error the list holds them again.

@@ -32,7 +32,8 @@ impl Timestamp {
 
     /// Reads RFC 3339, with any offset.
     pub fn parse(text: &str) -> Option<Timestamp> {
-        DateTime::parse_from_rfc3339(text).ok().map(|at| Timestamp(at.timestamp_micros()))
+        // Logs name a time in every row.
+        read_usual(text.as_bytes()).or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| Timestamp(at.timestamp_micros())))
     }
 
     /// As a calendar instant in UTC. Instants outside chrono's years (±262,000) are the epoch.
@@ -50,6 +51,24 @@ impl Timestamp {
     pub const fn plus_micros(self, micros: i64) -> Timestamp {
         Timestamp(self.0.saturating_add(micros))
     }
+}
+
+/// An instant as nearly all are written, `2026-11-22T08:30:00.123Z`, digit by digit; chrono, which reads every other way, takes ten times as long.
+fn read_usual(text: &[u8]) -> Option<Timestamp> {
+    let number = |digits: &[u8]| {
+        digits.iter().try_fold(0u32, |number, digit| digit.is_ascii_digit().then(|| number * 10 + u32::from(digit - b'0')))
+    };
+    let ([y0, y1, y2, y3, b'-', o0, o1, b'-', d0, d1, b'T', h0, h1, b':', m0, m1, b':', s0, s1], rest) = text.split_first_chunk()? else {
+        return None;
+    };
+    let micros = match rest.strip_suffix(b"Z")? {
+        [] => 0,
+        [b'.', digits @ ..] if (1..=6).contains(&digits.len()) => number(digits)? * 10u32.pow(6 - digits.len() as u32),
+        _ => return None,
+    };
+    let date = NaiveDate::from_ymd_opt(number(&[*y0, *y1, *y2, *y3])? as i32, number(&[*o0, *o1])?, number(&[*d0, *d1])?)?;
+    let at = date.and_hms_opt(number(&[*h0, *h1])?, number(&[*m0, *m1])?, number(&[*s0, *s1])?)?;
+    Some(Timestamp(at.and_utc().timestamp_micros() + i64::from(micros)))
 }
 
 impl From<DateTime<Utc>> for Timestamp {
@@ -251,6 +270,16 @@ impl Zone {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    proptest::proptest! {
+        #[test]
+        fn an_instant_is_read_as_chrono_reads_it(
+            text in "[0-2][0-9]{3}-[01][0-9]-[0-3][0-9][T ][0-2][0-9]:[0-6][0-9]:[0-6][0-9](\\.[0-9]{0,9})?(Z|z|\\+01:00|)",
+        ) {
+            let expected = DateTime::parse_from_rfc3339(&text).ok().map(|at| Timestamp(at.timestamp_micros()));
+            proptest::prop_assert_eq!(Timestamp::parse(&text), expected);
+        }
+    }
 
     fn at(text: &str) -> Timestamp {
         Timestamp::parse(text).expect("a time")

@@ -1,6 +1,7 @@
 //! Tokens in disjoint classes: every billed token stands in exactly one.
 
 use serde::{Deserialize, Serialize};
+use std::cmp::{Ordering, Reverse};
 
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -89,6 +90,17 @@ impl Tokens {
     /// All cache writes, whatever their lifetime.
     pub const fn cache_writes(&self) -> u64 {
         self.cache_write_5m.saturating_add(self.cache_write_30m).saturating_add(self.cache_write_1h).saturating_add(self.cache_write_12h)
+    }
+
+    /// Which of two counts of one call is the better, by themselves. Of streamed snapshots, the one with most output is the last
+    /// (log-formats, Claude Code, dedup rule 2); of two that count as much, the one that tells more of it apart: who does not know how long a
+    /// cache lives counts what is written to it as living shortest.
+    pub fn cmp_as_counts(&self, other: &Tokens) -> Ordering {
+        let rank = |tokens: &Tokens| {
+            let Tokens { input, output, cache_write_5m, .. } = *tokens;
+            (tokens.produced(), tokens.total(), (Reverse(input), Reverse(output), Reverse(cache_write_5m)), *tokens)
+        };
+        rank(self).cmp(&rank(other))
     }
 
     /// All output, of every modality.

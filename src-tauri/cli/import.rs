@@ -20,11 +20,11 @@ use indicatif::ProgressBar;
 use serde::Serialize;
 use std::{
     path::{Path, PathBuf},
-    sync::mpsc::{SyncSender, sync_channel},
+    sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
 
-/// How many batches of one client may wait for the log.
+/// How many batches may wait for the log.
 const BATCHES_WAITING_MAX: usize = 1;
 
 #[derive(Debug, Args)]
@@ -93,11 +93,31 @@ struct Reading {
     bar: ProgressBar,
 }
 
+/// What was read.
+enum Read {
+    /// Something new.
+    Batch(Vec<Sighting>),
+    /// All there is of a client.
+    All(Box<Whole>),
+}
+
+/// How the reading of a client's logs went, and how far, to be kept at a path.
+struct Whole {
+    client: Client,
+    report: Report,
+    cursors: Cursors,
+    path: PathBuf,
+}
+
 impl Reading {
-    /// Gives what is new in batches, and how far that is. Whoever takes no more of them does not ask for it.
-    fn run(self, last: Seq, give: &SyncSender<Vec<Sighting>>) -> (Report, Cursors, PathBuf) {
+    /// Finds the logs, and once it is told how far the log goes, gives what is new in batches, and then how far that is. Whoever takes
+    /// no more of them does not ask for it.
+    fn run(self, last: &Receiver<Seq>, give: &SyncSender<Read>) {
         // Cursors that cannot be read cost one reading from the beginning; the log knows what it has.
         let kept = if self.again { Cursors::default() } else { Cursors::load(&self.cursors).unwrap_or_default() };
+        let found = logs::find(self.client, &self.roots);
+        // No log, no reading.
+        let Ok(last) = last.recv() else { return };
         let mut cursors = kept.for_log(last);
         let mut projects = Projects::new(std::env::home_dir());
         let (mut files, mut files_done) = (0, 0);
@@ -105,19 +125,19 @@ impl Reading {
             self.bar.inc_length((now.files - std::mem::replace(&mut files, now.files)) as u64);
             self.bar.inc((now.files_done - std::mem::replace(&mut files_done, now.files_done)) as u64);
         };
-        let mut sink = |batch| give.send(batch);
-        let report = logs::import(self.client, &self.roots, &mut cursors, &mut projects, &mut sink, &mut progress);
-        (report.unwrap_or_default(), cursors, self.cursors)
+        let mut sink = |batch| give.send(Read::Batch(batch));
+        let report = logs::import_found(self.client, &self.roots, found, &mut cursors, &mut projects, &mut sink, &mut progress);
+        if let Ok(report) = report {
+            let _ = give.send(Read::All(Box::new(Whole { client: self.client, report, cursors, path: self.cursors })));
+        }
     }
 }
 
 impl Done {
-    fn add(&mut self, report: Report, told: Told) {
+    fn add(&mut self, report: Report) {
         self.files += report.files;
         self.bytes_read += report.bytes_read;
         self.calls_seen += report.calls;
-        self.entries += told.entries;
-        self.refused += told.refused;
         self.skipped.extend(report.skipped.into_iter().map(|(path, reason)| Skipped { path, reason }));
     }
 }
@@ -131,18 +151,17 @@ impl Import {
                 "name the folder that holds the client's logs, like ~/.claude",
             ));
         }
-        let ledger = ledger()?;
         if !self.files.is_empty() {
-            return self.files(&ledger);
+            return self.files(&ledger()?);
         }
         let clients = self.client.map_or(Client::ALL.to_vec(), |client| vec![client]);
         let bar = progress_bar("files");
         let mut done = Done::default();
         let log = Home::find()?.log();
-        let last = ledger.log_usage_at_once(Vec::new())?.seq;
         thread::scope(|scope| -> Result<(), Fault> {
-            // All clients' logs are read at once, as far ahead as the log can be told of them, and told one client after the other.
-            let mut readings = Vec::new();
+            // All clients' logs are found while the log is opened, and read at once, as far ahead as it can be told of them.
+            let (give, reads) = sync_channel(BATCHES_WAITING_MAX);
+            let mut waiting = Vec::new();
             for client in clients {
                 let reading = Reading {
                     client,
@@ -151,26 +170,37 @@ impl Import {
                     again: self.again,
                     bar: bar.clone(),
                 };
-                let (give, batches) = sync_channel(BATCHES_WAITING_MAX);
-                readings.push((client, scope.spawn(move || reading.run(last, &give)), batches));
+                let (tell, last) = sync_channel(1);
+                let give = give.clone();
+                scope.spawn(move || reading.run(&last, &give));
+                waiting.push(tell);
             }
-            for (client, reading, batches) in readings {
-                let mut told = Told { seq: last, ..Told::default() };
-                for batch in batches {
-                    told = told.and(ledger.log_usage_at_once(batch)?);
-                }
-                let (report, mut cursors, path) = reading.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic));
-                if client == Client::Codex {
-                    done.skipped.extend(self.settle_threads(&ledger, &log, &mut cursors, &mut told)?);
-                }
-                done.add(report, told);
-                // A running engine keeps its own.
-                if let Ledger::Local(_) = &ledger {
-                    cursors.are_in_log(told.seq);
-                    // What is not kept is read again.
-                    let _ = cursors.save(&path);
+            drop(give);
+            let ledger = ledger()?;
+            let mut told = Told { seq: ledger.log_usage_at_once(Vec::new())?.seq, ..Told::default() };
+            for tell in waiting {
+                // One that has panicked is told of by the scope.
+                let _ = tell.send(told.seq);
+            }
+            for read in reads {
+                match read {
+                    Read::Batch(batch) => told = told.and(ledger.log_usage_at_once(batch)?),
+                    Read::All(whole) => {
+                        let Whole { client, report, mut cursors, path } = *whole;
+                        done.add(report);
+                        if client == Client::Codex {
+                            done.skipped.extend(self.settle_threads(&ledger, &log, &mut cursors, &mut told)?);
+                        }
+                        // A running engine keeps its own.
+                        if let Ledger::Local(_) = &ledger {
+                            cursors.are_in_log(told.seq);
+                            // What is not kept is read again.
+                            let _ = cursors.save(&path);
+                        }
+                    }
                 }
             }
+            (done.entries, done.refused) = (told.entries, told.refused);
             Ok(())
         })?;
         bar.finish_and_clear();

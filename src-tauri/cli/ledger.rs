@@ -173,7 +173,7 @@ impl Merge {
                         match entry.event {
                             Event::Used { mut usage } | Event::Restated { after: mut usage, .. } => {
                                 usage.device.get_or_insert_with(|| device.clone());
-                                batch.push(Sighting { usage: *usage, said });
+                                batch.push(Sighting { usage, said });
                             }
                             Event::Summarised { summary } => summarised += summary.calls,
                             Event::Matched { call, by, .. } => matches.extend(entry.key.map(|key| Match { key, call, by })),

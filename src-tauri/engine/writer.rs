@@ -373,10 +373,15 @@ impl Owner {
 
     fn flush(&mut self) {
         if !self.flushed {
-            // The journal has everything; a store that cannot be flushed is completed at the next opening.
-            let _ = self.log.flush();
-            if self.log.since_checkpoint() > CHECKPOINT_ENTRIES {
-                self.projections.settle();
+            let is_checkpoint_due = self.log.since_checkpoint() > CHECKPOINT_ENTRIES;
+            std::thread::scope(|scope| {
+                if is_checkpoint_due {
+                    scope.spawn(|| self.projections.settle());
+                }
+                // The journal has everything; a store that cannot be flushed is completed at the next opening.
+                let _ = self.log.flush();
+            });
+            if is_checkpoint_due {
                 // Without one the next opening replays.
                 let _ = self.log.checkpoint(&mut self.projections);
             }

@@ -1,10 +1,8 @@
 //! Sightings on their way, those of one call made one.
 
 use events::Sighting;
-use std::{
-    collections::HashMap,
-    hash::{BuildHasher, BuildHasherDefault, DefaultHasher},
-};
+use rustc_hash::{FxBuildHasher, FxHashMap};
+use std::hash::BuildHasher;
 
 /// A sighting and the hash of its call's id: the request key takes longer to make, and the log makes it.
 pub(super) type Hashed = (u64, Sighting);
@@ -12,7 +10,7 @@ pub(super) type Hashed = (u64, Sighting);
 #[derive(Default)]
 pub(super) struct Batch {
     sightings: Vec<Hashed>,
-    by_hash: HashMap<u64, usize>,
+    by_hash: FxHashMap<u64, usize>,
 }
 
 impl Batch {
@@ -24,7 +22,7 @@ impl Batch {
     pub(super) fn add(&mut self, sighting: Sighting) {
         match self.sightings.last_mut() {
             Some((_, last)) if is_of_one_call(last, &sighting) => merge(last, sighting),
-            Some(_) | None => self.add_hashed((BuildHasherDefault::<DefaultHasher>::default().hash_one(&sighting.usage.call_id), sighting)),
+            Some(_) | None => self.add_hashed((FxBuildHasher.hash_one(&sighting.usage.call_id), sighting)),
         }
     }
 
@@ -48,9 +46,15 @@ fn is_of_one_call(one: &Sighting, other: &Sighting) -> bool {
 }
 
 fn merge(known: &mut Sighting, mut sighting: Sighting) {
-    // Most lines of a call say the same at a later time, of which the earlier one counts: nothing to merge.
+    // Most lines of a call say the same at a later time, of which the earlier one counts, or count more tokens.
     sighting.usage.at = sighting.usage.at.min(known.usage.at);
-    if sighting.usage == known.usage {
+    let tokens = std::mem::replace(&mut sighting.usage.tokens, known.usage.tokens);
+    let is_same = sighting.usage == known.usage;
+    sighting.usage.tokens = tokens;
+    if is_same {
+        if sighting.usage.tokens.cmp_as_counts(&known.usage.tokens).is_gt() {
+            *known = sighting;
+        }
         return;
     }
     let merged = known.usage.merged(&sighting.usage);
@@ -58,5 +62,5 @@ fn merge(known: &mut Sighting, mut sighting: Sighting) {
     if merged.tokens != known.usage.tokens {
         known.said = sighting.said;
     }
-    known.usage = merged;
+    *known.usage = merged;
 }

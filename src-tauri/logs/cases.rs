@@ -54,7 +54,7 @@ impl House {
         let mut sink = |batch: Vec<Sighting>| {
             for Sighting { usage, .. } in batch {
                 let id = usage.call_id.clone().expect("every sighting has an id");
-                let merged = ledger.get(&id).map_or_else(|| usage.clone(), |known| known.merged(&usage));
+                let merged = ledger.get(&id).map_or_else(|| Usage::clone(&usage), |known| known.merged(&usage));
                 ledger.insert(id, merged);
             }
             Ok::<_, Infallible>(())

@@ -12,7 +12,7 @@ use super::{
 use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Tokens, Usage};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
-use std::sync::LazyLock;
+use std::{borrow::Cow, sync::LazyLock};
 
 /// Raised when this reader sees more in the same bytes than before: files read by an older one are read again.
 pub(super) const VERSION: u32 = 1;
@@ -33,11 +33,22 @@ pub struct Reader {
     told: Told,
 }
 
-/// What was read of the line that told of the last call. Most lines of a call say the same at a later time, of which the earlier counts.
+/// What was read of the lines that told of the last call. Most lines of a call say the same at a later time, of which the earlier counts, or
+/// count a reply that has grown.
 #[derive(Debug, Default)]
 struct Told {
-    text: Vec<u8>,
+    names: Vec<u8>,
+    usage: Vec<u8>,
     at: Option<Timestamp>,
+}
+
+/// What a row says beyond those before it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum News {
+    Nothing,
+    /// Another usage object, of the call that was told last.
+    Usage,
+    Call,
 }
 
 /// A copy goes to a cursor, after which nothing was told yet.
@@ -56,29 +67,37 @@ impl Reader {
     /// Reads one line. Lines without usage, and bytes that are no JSON, yield nothing.
     ///
     /// The same call comes with each of its lines; which sighting of it counts is for [`Usage::merged`] to say (rule 2: largest output).
+    /// Where a line only counts the last call of `found` again, that sighting is kept up.
     pub fn line(&mut self, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
-        let has_usage = NEEDLES[0].find(line.bytes).is_some();
-        if !has_usage && self.last_at.is_some() {
-            return;
-        }
         let Ok(row) = Row::read(line.bytes) else { return };
         let at = row.timestamp.and_then(word).and_then(|text| Timestamp::parse(&text));
         self.last_at = at.or(self.last_at);
         // `data.message` of a progress line tells the main session of a subagent's reply while it runs. It is a copy of a row in the
         // subagent's own file, often of an early snapshot, and is left to that file.
-        if has_usage && row.usage.is_some() && !self.has_told(&row) {
+        let Some(raw) = row.usage else { return };
+        let is_told = match self.news(&row, raw) {
+            News::Nothing => true,
+            News::Usage => found.last_mut().is_some_and(|last| is_counted_again(last, &row, raw)),
+            News::Call => false,
+        };
+        if !is_told {
+            let before = found.len();
             self.call(&row, line, projects, found);
+            self.told.at = self.last_at;
+            if found.len() == before {
+                self.told = Told::default();
+            }
         }
     }
 
-    /// Whether the line before told the same of the same call, no later.
-    fn has_told(&mut self, row: &Row<'_>) -> bool {
+    /// What the row says beyond the lines before it, no earlier than they did.
+    fn news(&mut self, row: &Row<'_>, raw: &[u8]) -> News {
         if row.id.is_none() {
-            return false;
+            self.told = Told::default();
+            return News::Call;
         }
-        let Told { text, at } = &mut self.told;
+        let Told { names, usage, at } = &mut self.told;
         let said = [
-            row.usage,
             row.id,
             row.request_id,
             row.model,
@@ -89,20 +108,28 @@ impl Reader {
             row.is_api_error_message,
             row.cost_usd,
         ];
-        let mut rest = &text[..];
+        let mut rest = &names[..];
         let is_same = said.iter().all(|field| {
             let field = field.unwrap_or_default();
             let same = rest.strip_prefix(field).and_then(|rest| rest.strip_prefix(b"\n"));
             rest = same.unwrap_or_default();
             same.is_some()
         });
-        let is_told = is_same && *at <= self.last_at;
-        if !is_told {
-            text.clear();
-            said.iter().for_each(|field| text.extend(field.unwrap_or_default().iter().chain(b"\n")));
-            *at = self.last_at;
+        let is_known = is_same && *at <= self.last_at;
+        if is_known && usage == raw {
+            return News::Nothing;
         }
-        is_told
+        usage.clear();
+        usage.extend_from_slice(raw);
+        if is_known {
+            return News::Usage;
+        }
+        names.clear();
+        for field in said {
+            names.extend_from_slice(field.unwrap_or_default());
+            names.push(b'\n');
+        }
+        News::Call
     }
 
     /// The call that a row tells of, with its advisors.
@@ -129,11 +156,11 @@ impl Reader {
             call_id: Some(call_id),
             request_id,
             client: Some("claude-code".to_owned()),
-            project: name(row.cwd).and_then(|cwd| projects(&cwd)),
+            project: row.cwd.and_then(word).and_then(|cwd| projects(&cwd)),
             session: name(row.session_id),
             branch: name(row.git_branch).filter(|branch| branch != "HEAD"),
-            tier: tier(&counted),
-            geo: geo(&counted),
+            tier: tier(&counted).map(Cow::into_owned),
+            geo: geo(&counted).map(Cow::into_owned),
             tokens: own_tokens,
             fees: fees(&counted),
             certainty: Certainty::Reported,
@@ -159,13 +186,30 @@ impl Reader {
             *number += 1;
             let Some(tokens) = tokens(&part) else { continue };
             let model = name(part.model).or(model);
-            let usage = Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() };
+            let usage = Box::new(Usage { model, call_id: id, tokens, fees: Fees::default(), reported_cost: None, ..usage.clone() });
             // How the whole was served, its parts were, and they do not say so themselves.
             let shared = [("service_tier", counted.service_tier), ("speed", counted.speed), ("inference_geo", counted.inference_geo)];
             found.push(Sighting { usage, said: kept::with(raw, &shared) });
         }
-        found.push(Sighting { usage, said: kept::whole(raw) });
+        found.push(Sighting { usage: Box::new(usage), said: kept::whole(raw) });
     }
+}
+
+/// Whether a row that names the same as the rows of the last call before it says no more than how much that call consumed by now; if so, the
+/// better count stays.
+fn is_counted_again(last: &mut Sighting, row: &Row<'_>, raw: &[u8]) -> bool {
+    let Sighting { usage, said } = last;
+    let Some(counted) = UsageObject::read(raw).filter(|counted| counted.iterations.is_none()) else { return false };
+    let Some(own_tokens) = tokens(&counted) else { return false };
+    let is_same = row.id.and_then(word).as_deref() == usage.call_id.as_deref()
+        && tier(&counted).as_deref() == usage.tier.as_deref()
+        && geo(&counted).as_deref() == usage.geo.as_deref()
+        && fees(&counted) == usage.fees;
+    if is_same && own_tokens.cmp_as_counts(&usage.tokens).is_gt() {
+        usage.tokens = own_tokens;
+        *said = kept::whole(raw);
+    }
+    is_same
 }
 
 /// What the reader makes today of a call that it recorded, from the usage object that it kept; `None` where nothing is counted in that.
@@ -182,8 +226,8 @@ pub(crate) fn again(usage: &Usage, said: &Said) -> Option<Usage> {
     };
     Some(Usage {
         tokens: tokens(&counted)?,
-        tier: tier(&counted).or_else(|| usage.tier.clone()),
-        geo: geo(&counted).or_else(|| usage.geo.clone()),
+        tier: tier(&counted).map(Cow::into_owned).or_else(|| usage.tier.clone()),
+        geo: geo(&counted).map(Cow::into_owned).or_else(|| usage.geo.clone()),
         model,
         fees,
         ..usage.clone()
@@ -344,7 +388,7 @@ fn count_in(object: Option<&[u8]>, wanted: &str) -> Option<u64> {
 
 /// A text that can be an id, a name or a path: not empty, not endless, without control characters.
 fn name(raw: Option<&[u8]>) -> Option<String> {
-    raw.and_then(word)
+    raw.and_then(word).map(Cow::into_owned)
 }
 
 /// Anthropic counts input apart from cache reads and writes, and reasoning within output (log-formats 0.1), so the classes are disjoint
@@ -370,16 +414,17 @@ fn tokens(counted: &UsageObject<'_>) -> Option<Tokens> {
 
 /// A count; what is no whole number is none.
 fn count(raw: Option<&[u8]>) -> Option<u64> {
-    std::str::from_utf8(raw?).ok()?.parse().ok()
+    let digit = |count: u64, byte: &u8| count.checked_mul(10)?.checked_add(u64::from(byte.is_ascii_digit().then(|| byte - b'0')?));
+    raw.filter(|raw| !raw.is_empty())?.iter().try_fold(0, digit)
 }
 
 /// Rule 9. Fast mode has a price of its own; otherwise the tier is what the provider calls it.
-fn tier(counted: &UsageObject<'_>) -> Option<String> {
-    name(counted.speed).filter(|speed| speed == "fast").or_else(|| name(counted.service_tier))
+fn tier<'a>(counted: &UsageObject<'a>) -> Option<Cow<'a, str>> {
+    counted.speed.and_then(word).filter(|speed| speed == "fast").or_else(|| counted.service_tier.and_then(word))
 }
 
-fn geo(counted: &UsageObject<'_>) -> Option<String> {
-    name(counted.inference_geo).filter(|geo| geo != "not_available" && geo != "global")
+fn geo<'a>(counted: &UsageObject<'a>) -> Option<Cow<'a, str>> {
+    counted.inference_geo.and_then(word).filter(|geo| geo != "not_available" && geo != "global")
 }
 
 fn fees(counted: &UsageObject<'_>) -> Fees {

@@ -29,5 +29,5 @@ pub(super) fn line(line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sigh
         certainty: Certainty::Unknown,
         ..call(Client::Crush, "unknown", format!("crush:{id}"), at, Tokens::default())
     };
-    found.push(Sighting { usage, said: None });
+    found.push(usage.into());
 }

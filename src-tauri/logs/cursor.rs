@@ -122,10 +122,8 @@ impl Cursors {
     pub(super) fn forget_missing(&mut self, client: Client, roots: &[PathBuf], present: &[PathBuf]) {
         let present: HashSet<_> = present.iter().map(|path| path.to_string_lossy()).collect();
         let before = self.files.len();
-        self.files.retain(|path, cursor| {
-            let is_below = roots.iter().any(|root| Path::new(path).starts_with(root));
-            !is_below || cursor.reader.client() != client || present.contains(&**path)
-        });
+        let is_below = |path: &str| roots.iter().any(|root| Path::new(path).starts_with(root));
+        self.files.retain(|path, cursor| present.contains(&**path) || cursor.reader.client() != client || !is_below(path));
         self.is_changed |= self.files.len() != before;
     }
 

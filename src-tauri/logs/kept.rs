@@ -5,6 +5,7 @@
 
 use super::json::Json;
 use events::Said;
+use memchr::memchr;
 use serde_json::{Map, Value};
 
 /// The largest usage object that is kept.
@@ -48,15 +49,17 @@ pub(super) fn of(surface: &str, usage: Json<'_>) -> Option<Said> {
 
 /// Whether a text is sound JSON of plain numbers and short words without escapes, no space between them, and not deeper than that.
 fn is_plain(text: &str, depth_max: usize) -> bool {
-    plain(text.as_bytes(), depth_max).is_some_and(<[u8]>::is_empty)
+    // Without a way out before the end this is seen on many bytes at once.
+    let is_strange = text.bytes().fold(false, |is, byte| is | (byte < b' ') | (byte == b'\\'));
+    !is_strange && plain(text.as_bytes(), depth_max).is_some_and(<[u8]>::is_empty)
 }
 
-/// What follows the plain value that the text begins with, if it does.
+/// What follows the plain value that the text begins with, if it does. The text has neither escapes nor line breaks.
 fn plain(text: &[u8], depth_left: usize) -> Option<&[u8]> {
     match text.first()? {
         b'{' | b'[' if depth_left == 0 => None,
-        b'{' => plain_list(&text[1..], b'}', &|rest| plain(plain_word(rest)?.strip_prefix(b":")?, depth_left - 1)),
-        b'[' => plain_list(&text[1..], b']', &|rest| plain(rest, depth_left - 1)),
+        b'{' => plain_list(&text[1..], b'}', |rest| plain(plain_word(rest)?.strip_prefix(b":")?, depth_left - 1)),
+        b'[' => plain_list(&text[1..], b']', |rest| plain(rest, depth_left - 1)),
         b'"' => plain_word(text),
         b't' => text.strip_prefix(b"true"),
         b'f' => text.strip_prefix(b"false"),
@@ -65,7 +68,7 @@ fn plain(text: &[u8], depth_left: usize) -> Option<&[u8]> {
     }
 }
 
-fn plain_list<'t>(text: &'t [u8], end: u8, item: &dyn Fn(&'t [u8]) -> Option<&'t [u8]>) -> Option<&'t [u8]> {
+fn plain_list<'t>(text: &'t [u8], end: u8, item: impl Fn(&'t [u8]) -> Option<&'t [u8]>) -> Option<&'t [u8]> {
     if text.first() == Some(&end) {
         return Some(&text[1..]);
     }
@@ -78,8 +81,8 @@ fn plain_list<'t>(text: &'t [u8], end: u8, item: &dyn Fn(&'t [u8]) -> Option<&'t
 
 fn plain_word(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b"\"")?;
-    let length = text.iter().take(TEXT_BYTES_MAX + 1).position(|byte| matches!(byte, b'"' | b'\\' | 0..0x20))?;
-    text[length..].strip_prefix(b"\"")
+    let length = memchr(b'"', text).filter(|length| *length <= TEXT_BYTES_MAX)?;
+    Some(&text[length + 1..])
 }
 
 /// Without an exponent: one that has digits before it can be out of range.

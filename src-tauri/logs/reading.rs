@@ -15,6 +15,7 @@ use super::{
 };
 use events::{Project, Sighting};
 use std::{
+    borrow::Cow,
     fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
@@ -53,7 +54,7 @@ pub(super) type Give<'g> = dyn FnMut(Piece) -> Result<(), Gone> + 'g;
 
 /// Reads what is new in a file and gives it on, in pieces of which the last says so. `buffer` is used again from file to file.
 pub(super) fn file(reading: &Reading<'_>, path: &Path, buffer: &mut Vec<u8>, give: &mut Give<'_>) -> Result<(), Gone> {
-    let mut one = One { reading, path, batch: Batch::default(), bytes_read: 0, fault: None, buffer, give };
+    let mut one = One { reading, path, name: name_of(path), batch: Batch::default(), found: Vec::new(), bytes_read: 0, fault: None, buffer, give };
     let end = match one.read() {
         Ok(cursor) => Piece { cursor, end: Some(one.fault.take()), ..one.piece() },
         Err(Stop::Gone) => return Err(Gone),
@@ -69,15 +70,24 @@ pub(super) fn head(client: Client, path: &Path) -> Option<Reader> {
     let line = kin::first_line(path, is_packed(path))?;
     let mut reader = client.reader();
     let mut no_project = |_: &str| None;
-    line_of(&mut reader, path, &Kin::default(), &mut no_project, (0, &line), &mut Vec::new());
+    let line = Line { bytes: &line, file: &name_of(path), offset: 0 };
+    line_of(&mut reader, path, &Kin::default(), &mut no_project, line, &mut Vec::new());
     Some(reader)
+}
+
+/// The name of a log, without folder and ending.
+fn name_of(path: &Path) -> Cow<'_, str> {
+    path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default()
 }
 
 /// One file of an import.
 struct One<'a, 'r, 'g> {
     reading: &'a Reading<'r>,
     path: &'a Path,
+    name: Cow<'a, str>,
     batch: Batch,
+    /// What was found last, for a reader that has more to say of it.
+    found: Vec<Sighting>,
     bytes_read: u64,
     fault: Option<String>,
     buffer: &'a mut Vec<u8>,
@@ -98,11 +108,12 @@ impl One<'_, '_, '_> {
 
     /// What was found until now.
     fn piece(&mut self) -> Piece {
+        self.found.drain(..).for_each(|sighting| self.batch.add(sighting));
         Piece { sightings: self.batch.take(), cursor: None, bytes_read: std::mem::take(&mut self.bytes_read), end: None }
     }
 
     fn is_full(&self) -> bool {
-        self.batch.len() >= PIECE_SIGHTINGS_MAX
+        self.batch.len() + self.found.len() >= PIECE_SIGHTINGS_MAX
     }
 
     /// The cursor of the file, if it is this reader's.
@@ -115,10 +126,11 @@ impl One<'_, '_, '_> {
     }
 
     fn lines(&mut self) -> Result<Option<Cursor>, Stop> {
-        let seen = Place::of(&self.path.metadata()?);
         let version = self.reading.client.reader_version();
         let known = self.known();
-        if known.is_some_and(|cursor| cursor.place == seen) {
+        if let Some(cursor) = known
+            && cursor.place == Place::of(&self.path.metadata()?)
+        {
             return Ok(None);
         }
         let mut file = File::open(self.path)?;
@@ -130,9 +142,8 @@ impl One<'_, '_, '_> {
         };
         file.seek(SeekFrom::Start(start))?;
         let mut lines = Lines::new(file, start, std::mem::take(self.buffer));
-        let mut found = Vec::new();
         while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
-            self.line(&mut reader, offset, bytes, &mut found);
+            self.line(&mut reader, offset, bytes);
             if self.is_full() {
                 let cursor = cursor_in(&mut lines, place, version, &reader)?.unfinished();
                 let piece = Piece { cursor: Some(cursor), ..self.piece() };
@@ -143,7 +154,7 @@ impl One<'_, '_, '_> {
         // there. The cursor stays before it, and the reader forgets it.
         let mut cursor = cursor_in(&mut lines, place, version, &reader)?;
         let (offset, bytes) = lines.rest();
-        self.line(&mut reader, offset, bytes, &mut found);
+        self.line(&mut reader, offset, bytes);
         self.bytes_read += lines.bytes_read();
         self.tell_long(&lines);
         // Written to while it was read: lines were added, or it has become another file, of which the beginning was not seen.
@@ -165,16 +176,15 @@ impl One<'_, '_, '_> {
         let mut source = zstd::stream::read::Decoder::new(&mut file)?;
         source.window_log_max(WINDOW_LOG_MAX)?;
         let mut lines = Lines::new(source, 0, std::mem::take(self.buffer));
-        let mut found = Vec::new();
         while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
-            self.line(&mut reader, offset, bytes, &mut found);
+            self.line(&mut reader, offset, bytes);
             if self.is_full() {
                 let piece = self.piece();
                 (self.give)(piece)?;
             }
         }
         let (offset, bytes) = lines.rest();
-        self.line(&mut reader, offset, bytes, &mut found);
+        self.line(&mut reader, offset, bytes);
         self.bytes_read += lines.bytes_read();
         self.tell_long(&lines);
         *self.buffer = lines.into_buffer();
@@ -198,13 +208,12 @@ impl One<'_, '_, '_> {
             return Ok(None);
         }
         self.bytes_read += bytes.len() as u64;
-        let mut found = Vec::new();
         if places::form(self.reading.client, self.path) == Some(Form::Table) {
             for (number, row) in (0..).zip(table::rows(&json::text(&bytes))) {
-                self.line(&mut reader, number, row.as_bytes(), &mut found);
+                self.line(&mut reader, number, row.as_bytes());
             }
         } else {
-            self.line(&mut reader, 0, &bytes, &mut found);
+            self.line(&mut reader, 0, &bytes);
         }
         // Half a document yields nothing; the client finishes it, and then its place changes.
         Ok(Some(Cursor::at(0, &mut file, place, self.reading.client.reader_version(), &reader)?))
@@ -229,11 +238,11 @@ impl One<'_, '_, '_> {
     }
 
     fn rows(&mut self, reader: &mut Reader, after: i64) -> Result<i64, Stop> {
-        let (mut found, queries) = (Vec::new(), places::queries(self.reading.client));
+        let queries = places::queries(self.reading.client);
         let path = self.path;
         let mut take = |number: i64, bytes: &[u8]| {
             self.bytes_read += bytes.len() as u64;
-            self.line(reader, u64::try_from(number).unwrap_or(0), bytes, &mut found);
+            self.line(reader, u64::try_from(number).unwrap_or(0), bytes);
             if self.is_full() {
                 let piece = self.piece();
                 return (self.give)(piece);
@@ -248,11 +257,13 @@ impl One<'_, '_, '_> {
         }
     }
 
-    fn line(&mut self, reader: &mut Reader, offset: u64, bytes: &[u8], found: &mut Vec<Sighting>) {
+    fn line(&mut self, reader: &mut Reader, offset: u64, bytes: &[u8]) {
         let projects = &self.reading.projects;
         let mut project = |cwd: &str| projects.lock().expect("nobody panics while holding it").of_folder(cwd);
-        line_of(reader, self.path, self.reading.kin, &mut project, (offset, bytes), found);
-        found.drain(..).for_each(|sighting| self.batch.add(sighting));
+        let line = Line { bytes, file: &self.name, offset };
+        line_of(reader, self.path, self.reading.kin, &mut project, line, &mut self.found);
+        let before_last = self.found.len().saturating_sub(1);
+        self.found.drain(..before_last).for_each(|sighting| self.batch.add(sighting));
     }
 
     fn tell_long<R: Read>(&mut self, lines: &Lines<R>) {
@@ -270,10 +281,9 @@ fn line_of(
     path: &Path,
     kin: &Kin,
     projects: &mut dyn FnMut(&str) -> Option<Project>,
-    (offset, bytes): (u64, &[u8]),
+    line: Line<'_>,
     found: &mut Vec<Sighting>,
 ) {
-    let name = path.file_stem().map(|stem| stem.to_string_lossy()).unwrap_or_default();
     let mut around = Around {
         path,
         projects,
@@ -281,7 +291,7 @@ fn line_of(
         covered: &|session, at| kin.covers(session, at),
         near: &|steps, name| kin::near(path, steps, name),
     };
-    reader.line(Line { bytes, file: &name, offset }, &mut around, found);
+    reader.line(line, &mut around, found);
 }
 
 /// Where lines are to be read on. What stands before is remembered as it was read: the file may have become another one since.

@@ -85,7 +85,7 @@ pub(super) fn call(client: Client, provider: &str, id: String, at: Timestamp, to
 
 /// With the usage object in the client's words, by which the call can be counted again.
 pub(super) fn sighting(client: Client, usage: Usage, said: Json<'_>) -> Sighting {
-    Sighting { usage, said: kept::of(client.name(), said) }
+    Sighting { usage: usage.into(), said: kept::of(client.name(), said) }
 }
 
 /// The API that a provider speaks, by what clients call it. Most speak OpenAI's.

@@ -11,7 +11,7 @@ pub(super) type Ledger = BTreeMap<String, Usage>;
 fn record(ledger: &mut Ledger, sightings: Vec<Sighting>) {
     for Sighting { usage, .. } in sightings {
         let id = usage.call_id.clone().expect("every sighting has an id");
-        let merged = ledger.get(&id).map_or_else(|| usage.clone(), |known| known.merged(&usage));
+        let merged = ledger.get(&id).map_or_else(|| Usage::clone(&usage), |known| known.merged(&usage));
         ledger.insert(id, merged);
     }
 }
@@ -405,6 +405,35 @@ proptest! {
         house.write("slug/session.jsonl", &text);
         house.import();
         prop_assert_eq!(house.ledger, read(&text));
+    }
+
+    #[test]
+    fn lines_read_together_say_what_each_says_alone(
+        rows in proptest::collection::vec((0..2u8, 0..3u8, 0..3u8, any::<bool>(), any::<bool>(), 0..3u8), 1..8),
+    ) {
+        let line = |(id, output, session, is_priority, is_error, second): &(u8, u8, u8, bool, bool, u8)| {
+            let tier = if *is_priority { r#","service_tier":"priority""# } else { "" };
+            // Not many, so that most lines tell of a call.
+            let error = if *is_error && *session == 0 { r#","isApiErrorMessage":true"# } else { "" };
+            format!(
+                r#"{{"timestamp":"2026-01-12T09:00:0{second}Z","sessionId":"s{session}"{error},"message":{{"id":"msg_{id}","usage":{{"input_tokens":3,"output_tokens":{output}{tier}}}}}}}"#
+            )
+        };
+        let mut reader = claude_code::Reader::default();
+        let (mut together, mut found, mut alone) = (Ledger::new(), Vec::new(), Ledger::new());
+        for text in rows.iter().map(line) {
+            let line = Line { bytes: text.as_bytes(), file: "f", offset: 0 };
+            reader.line(line, &mut |_| None, &mut found);
+            let mut own = Vec::new();
+            claude_code::Reader::default().line(line, &mut |_| None, &mut own);
+            record(&mut alone, own);
+        }
+        for Sighting { usage, said } in &found {
+            let again = said.as_ref().and_then(|said| claude_code::again(usage, said));
+            prop_assert_eq!(again.map(|again| again.tokens), Some(usage.tokens), "what was said stands with the tokens that it was read from");
+        }
+        record(&mut together, found);
+        prop_assert_eq!(together, alone);
     }
 
     #[test]

@@ -29,8 +29,8 @@ use std::{
 
 /// How many sightings of one file are given on at once, at most.
 pub(super) const PIECE_SIGHTINGS_MAX: usize = 512;
-/// How many pieces may wait behind each reader.
-const PIECES_WAITING_MAX: usize = 16;
+/// How many pieces may wait behind each reader. What waits when all is read is written while no reader is left to use the other core.
+const PIECES_WAITING_MAX: usize = 8;
 /// How many parcels may wait for the sink.
 const PARCELS_WAITING_MAX: usize = 1;
 /// How many files may wait for one parcel to fill; keeps short what an interruption reads again.

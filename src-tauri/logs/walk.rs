@@ -15,28 +15,37 @@ const FILES_MAX: usize = 1_000_000;
 
 /// The client's log files below the roots, in the order of their names; each folder once, however many roots and links lead to it.
 pub fn files(client: Client, roots: &[PathBuf]) -> Vec<PathBuf> {
-    files_and_faults(client, roots).0
+    find(client, roots).files
 }
 
-/// The same, with the folders that cannot be read, and why.
-pub(super) fn files_and_faults(client: Client, roots: &[PathBuf]) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
+/// What was found of a client's logs.
+#[derive(Clone, Debug, Default)]
+pub struct Found {
+    /// In the order of their names.
+    pub(super) files: Vec<PathBuf>,
+    /// The folders that cannot be read, and why.
+    pub(super) faults: Vec<(PathBuf, String)>,
+}
+
+/// Finds the client's log files below the roots, as [`files`] does.
+pub fn find(client: Client, roots: &[PathBuf]) -> Found {
     let folders = roots.iter().flat_map(|root| log_folders(client, root)).collect::<Vec<_>>();
-    files_below(client, folders)
+    let (files, faults) = files_below(client, folders);
+    Found { files, faults }
 }
 
 pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {
     let (mut files, mut faults) = (Vec::new(), Vec::new());
     let mut visited = HashSet::new();
-    let mut open: Vec<(PathBuf, usize)> = folders.into_iter().map(|folder| (folder.path, folder.depth_max)).collect();
-    while let Some((folder, depth_left)) = open.pop() {
-        // By its true path, so that links that lead in a circle end.
-        match fs::canonicalize(&folder) {
-            Ok(canonical) => {
-                if leads_back(&folder, &canonical) {
+    let mut open: Vec<(PathBuf, usize, bool)> = folders.into_iter().map(|folder| (folder.path, folder.depth_max, true)).collect();
+    while let Some((folder, depth_left, may_be_link)) = open.pop() {
+        match identity(&folder) {
+            Ok(identity) => {
+                if may_be_link && leads_back(&folder) {
                     faults.push((folder, "a link that leads back to a folder above it, and is not followed again".to_owned()));
                     continue;
                 }
-                if !visited.insert(canonical) {
+                if !visited.insert(identity) {
                     continue;
                 }
             }
@@ -55,10 +64,9 @@ pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>
         for entry in entries.flatten() {
             let path = entry.path();
             // The kind without a look at the file, but for links, which are followed.
-            let kind = match entry.file_type() {
-                Ok(kind) if kind.is_symlink() => fs::metadata(&path).map(|followed| followed.file_type()),
-                kind => kind,
-            };
+            let kind = entry.file_type();
+            let is_link = kind.as_ref().is_ok_and(|kind| kind.is_symlink());
+            let kind = if is_link { fs::metadata(&path).map(|followed| followed.file_type()) } else { kind };
             let kind = match kind {
                 Ok(kind) => kind,
                 Err(error) => {
@@ -67,13 +75,14 @@ pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>
                 }
             };
             if kind.is_dir() && depth_left > 0 {
-                open.push((path, depth_left - 1));
+                open.push((path, depth_left - 1, is_link));
             } else if kind.is_file() && form(client, &path).is_some() && files.len() < FILES_MAX {
                 files.push(path);
             }
         }
     }
-    files.sort_unstable();
+    // By their bytes: comparing part by part takes as long as finding them.
+    files.sort_unstable_by(|one, other| one.as_os_str().cmp(other.as_os_str()));
     (files, faults)
 }
 
@@ -84,9 +93,24 @@ fn fault(faults: &mut Vec<(PathBuf, String)>, path: PathBuf, error: &io::Error) 
     }
 }
 
-/// Whether a folder is one of those that it lies in.
-fn leads_back(folder: &Path, canonical: &Path) -> bool {
-    folder.is_symlink() && folder.parent().and_then(|above| fs::canonicalize(above).ok()).is_some_and(|above| above.starts_with(canonical))
+/// Which folder it is, whatever leads to it, so that links that lead in a circle end.
+#[cfg(unix)]
+fn identity(folder: &Path) -> io::Result<(u64, u64)> {
+    use std::os::unix::fs::MetadataExt;
+    fs::metadata(folder).map(|folder| (folder.dev(), folder.ino()))
+}
+
+/// Which folder it is, whatever leads to it, so that links that lead in a circle end.
+#[cfg(not(unix))]
+fn identity(folder: &Path) -> io::Result<PathBuf> {
+    fs::canonicalize(folder)
+}
+
+/// Whether a folder is a link to one of those that it lies in.
+fn leads_back(folder: &Path) -> bool {
+    let true_path = |path: &Path| fs::canonicalize(path).ok();
+    let leads_back = || Some(true_path(folder.parent()?)?.starts_with(true_path(folder)?));
+    folder.is_symlink() && leads_back().unwrap_or(false)
 }
 
 #[cfg(test)]
@@ -103,7 +127,7 @@ mod tests {
         }
         let found = files(Client::ClaudeCode, &[root.path().to_owned()]);
         let names: Vec<_> = found.iter().filter_map(|path| path.file_name()?.to_str()).collect();
-        assert_eq!(names, ["agent-1.jsonl", "agent-2.jsonl", "session.jsonl"]);
+        assert_eq!(names, ["session.jsonl", "agent-1.jsonl", "agent-2.jsonl"]);
     }
 
     #[test]
@@ -127,7 +151,7 @@ mod tests {
         std::os::unix::fs::symlink(".", root.path().join("projects/back")).expect("a link");
         std::os::unix::fs::symlink("two.jsonl", root.path().join("projects/one.jsonl")).expect("a link");
         std::os::unix::fs::symlink("one.jsonl", root.path().join("projects/two.jsonl")).expect("a link");
-        let (found, faults) = files_and_faults(Client::ClaudeCode, &[root.path().to_owned()]);
+        let Found { files: found, faults } = find(Client::ClaudeCode, &[root.path().to_owned()]);
         let names = |paths: &[&PathBuf]| paths.iter().filter_map(|path| path.file_name()?.to_str().map(str::to_owned)).collect::<Vec<_>>();
         assert_eq!(names(&found.iter().collect::<Vec<_>>()), ["a.jsonl"]);
         let mut told = names(&faults.iter().map(|(path, _)| path).collect::<Vec<_>>());

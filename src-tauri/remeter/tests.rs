@@ -58,7 +58,7 @@ struct Journal(Vec<(Usage, Option<Said>)>);
 
 impl Journal {
     fn record(&mut self, seen: &Sighting) {
-        let after = self.0.last().map_or_else(|| seen.usage.clone(), |(before, _)| before.merged(&seen.usage));
+        let after = self.0.last().map_or_else(|| Usage::clone(&seen.usage), |(before, _)| before.merged(&seen.usage));
         if self.0.last().is_none_or(|(before, _)| *before != after) {
             self.0.push((after, seen.said.clone()));
         }
@@ -91,14 +91,14 @@ impl Journal {
 fn wrong(seen: &Sighting) -> Sighting {
     let tokens = Tokens { input: seen.usage.tokens.input + seen.usage.tokens.cache_read, ..seen.usage.tokens };
     let fees = Fees { web_search: seen.usage.fees.web_search * 3 };
-    let usage = Usage { tokens, fees, tier: seen.usage.tier.as_ref().map(|tier| format!("{tier}?")), ..seen.usage.clone() };
-    Sighting { usage, said: seen.said.clone() }
+    let usage = Usage { tokens, fees, tier: seen.usage.tier.as_ref().map(|tier| format!("{tier}?")), ..Usage::clone(&seen.usage) };
+    Sighting { usage: usage.into(), said: seen.said.clone() }
 }
 
 #[test]
 fn a_call_that_was_counted_twice_is_corrected_and_stays_corrected() {
     let (proxied, logged) = (message(90, r#","service_tier":"priority""#, true), row(90, ""));
-    assert_eq!(again(&wrong(&proxied).usage, proxied.said.as_ref().expect("said")), Some(proxied.usage.clone()));
+    assert_eq!(again(&wrong(&proxied).usage, proxied.said.as_ref().expect("said")), Some(*proxied.usage.clone()));
     for sightings in [[&proxied, &logged], [&logged, &proxied]] {
         let mut journal = Journal::of(&sightings.map(wrong));
         assert_ne!(journal.last().map(|usage| usage.tokens), Some(proxied.usage.tokens));
@@ -129,12 +129,12 @@ fn a_call_within_a_call_is_read_as_the_part_that_it_is() {
     assert_eq!(found.len(), 3);
     for Sighting { usage, said } in &found {
         let said = said.as_ref().expect("said");
-        assert_eq!(again(usage, said).as_ref(), Some(usage));
-        let wrong = Usage { tokens: Tokens::default(), tier: None, geo: None, ..usage.clone() };
-        assert_eq!(again(&wrong, said).as_ref(), Some(usage));
+        assert_eq!(again(usage, said).as_ref(), Some(&**usage));
+        let wrong = Usage { tokens: Tokens::default(), tier: None, geo: None, ..Usage::clone(usage) };
+        assert_eq!(again(&wrong, said).as_ref(), Some(&**usage));
     }
-    let unnamed = Usage { model: None, ..found[0].usage.clone() };
-    assert_eq!(again(&unnamed, found[0].said.as_ref().expect("said")).as_ref(), Some(&found[0].usage));
+    let unnamed = Usage { model: None, ..Usage::clone(&found[0].usage) };
+    assert_eq!(again(&unnamed, found[0].said.as_ref().expect("said")).as_ref(), Some(&*found[0].usage));
 }
 
 #[test]
@@ -160,11 +160,11 @@ fn of(json: &str) -> Said {
 fn what_does_not_show_how_to_read_it_changes_nothing() {
     let (proxied, logged) = (message(90, "", true), row(90, ""));
     let (reply, object) = (proxied.said.expect("said"), logged.said.expect("said"));
-    let elsewhere = Usage { family: "openai".to_owned(), ..proxied.usage.clone() };
+    let elsewhere = Usage { family: "openai".to_owned(), ..Usage::clone(&proxied.usage) };
     assert_eq!(again(&elsewhere, &reply), None, "a reply of another family");
-    assert_eq!(again(&Usage { family: "openai".to_owned(), ..logged.usage.clone() }, &object), None);
-    assert_eq!(again(&Usage { client: Some("other".to_owned()), ..logged.usage.clone() }, &object), None, "another client's log");
-    assert_eq!(again(&Usage { sources: Source::Manual.into(), ..logged.usage.clone() }, &object), None);
+    assert_eq!(again(&Usage { family: "openai".to_owned(), ..Usage::clone(&logged.usage) }, &object), None);
+    assert_eq!(again(&Usage { client: Some("other".to_owned()), ..Usage::clone(&logged.usage) }, &object), None, "another client's log");
+    assert_eq!(again(&Usage { sources: Source::Manual.into(), ..Usage::clone(&logged.usage) }, &object), None);
     for said in ["[]", "7", "{}", r#"{"surface":7}"#, r#"{"surface":"anthropic"}"#, r#"{"surface":"telex","usage":{"input_tokens":1}}"#] {
         assert_eq!((again(&proxied.usage, &of(said)), again(&logged.usage, &of(said))), (None, None), "{said}");
     }
@@ -174,7 +174,7 @@ fn what_does_not_show_how_to_read_it_changes_nothing() {
 
 #[test]
 fn what_nobody_put_into_words_stands_as_it_was_recorded() {
-    let by_hand = Sighting::from(Usage { sources: Source::Manual.into(), ..row(500, "").usage });
+    let by_hand = Sighting::from(Usage { sources: Source::Manual.into(), ..*row(500, "").usage });
     let proxied = message(90, "", true);
     let mut journal = Journal::of([&wrong(&proxied), &by_hand]);
     assert!(journal.remeter(), "the searches");
@@ -188,7 +188,7 @@ fn sighting() -> impl Strategy<Value = Sighting> {
     prop_oneof![
         (0u64..4, tier(), any::<bool>()).prop_map(|(output, tier, is_whole)| message(output, tier, is_whole)),
         (0u64..4, tier()).prop_map(|(output, tier)| row(output, tier)),
-        (0u64..4).prop_map(|output| Sighting::from(Usage { sources: Source::Otlp.into(), ..row(output, "").usage })),
+        (0u64..4).prop_map(|output| Sighting::from(Usage { sources: Source::Otlp.into(), ..*row(output, "").usage })),
     ]
 }
 
@@ -216,7 +216,7 @@ proptest! {
         journal.remeter();
         let told = if seen.said.is_some() { seen } else { wrong(&seen) };
         // A tier that a row does not name may be that of an earlier row; one that it names is today's.
-        prop_assert_eq!(journal.last(), Some(told.usage));
+        prop_assert_eq!(journal.last(), Some(*told.usage));
     }
 
     #[test]

@@ -51,7 +51,7 @@ impl Read {
     fn read(&mut self, client: Client, path: &Path) {
         let mut sink = |sightings: Vec<events::Sighting>| {
             for sighting in sightings {
-                let usage = sighting.usage;
+                let usage = *sighting.usage;
                 let Some(key) = usage.key() else {
                     self.nameless.push(usage);
                     continue;

@@ -128,6 +128,6 @@ impl Session {
             sources: Sources::only(Source::Log),
             ..Usage::default()
         };
-        Sighting { usage, said: Some(Said::from(&said)) }
+        Sighting { usage: usage.into(), said: Some(Said::from(&said)) }
     }
 }

@@ -16,6 +16,8 @@ pub(super) enum Known {
 /// What the log holds, before a batch, of the call that a fact speaks of.
 #[derive(Default)]
 pub(super) struct Held {
+    /// The key that a sighting's usage gives.
+    own: Option<RequestKey>,
     /// The key of the call, by which it is known: another than its own where it was matched.
     key: Option<(RequestKey, Known)>,
     /// The key that it has if another call was given the same id; looked up where there may be another.
@@ -36,7 +38,7 @@ impl Held {
             Fact::Remetered { key, .. } => Ok(Held { key: Some(known(*key)?), ..Held::default() }),
             Fact::Matched { key, call, by: _ } => {
                 met.extend([*key, *call]);
-                Ok(Held { key: Some(known(*key)?), call: Some(known(*call)?), apart: None })
+                Ok(Held { key: Some(known(*key)?), call: Some(known(*call)?), ..Held::default() })
             }
             Fact::Seen(sighting) => {
                 let Some(key) = sighting.usage.key() else { return Ok(Held::default()) };
@@ -44,7 +46,7 @@ impl Held {
                 let is_new = met.insert(key) && matches!(held.1, Known::Not);
                 let carried: Option<CallUuid> = sighting.usage.carried.filter(|_| !is_new && sighting.usage.call_id.is_some());
                 let apart = carried.map(|carried| known(key.carried_by(carried))).transpose()?;
-                Ok(Held { key: Some(held), apart, call: None })
+                Ok(Held { own: Some(key), key: Some(held), apart, call: None })
             }
         }
     }
@@ -65,7 +67,7 @@ impl Line {
         match (event, key, self.said) {
             (Event::Restated { after, .. }, Some(key), Some(said)) if self.remetered => Fact::Remetered { key, after, said },
             (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => {
-                Fact::Seen(Box::new(Sighting { usage: *usage, said }))
+                Fact::Seen(Box::new(Sighting { usage, said }))
             }
             (Event::Matched { call, by, .. }, Some(key), _) => Fact::Matched { key, call, by },
             (
@@ -207,7 +209,7 @@ impl Batch<'_> {
         let found = self.begin_to_match().and_then(|()| half.map(|half| self.counterpart(half, &now)).transpose());
         let found = match found {
             Ok(found) => found.flatten(),
-            Err(error) => return Err(Box::new(Stopped { error, undone: Fact::Seen(Box::new(Sighting { usage: *now, said })) })),
+            Err(error) => return Err(Box::new(Stopped { error, undone: Fact::Seen(Box::new(Sighting { usage: now, said })) })),
         };
         match (half, found) {
             (Some(Half::Row), Some((call, carried, by))) => {
@@ -307,12 +309,11 @@ impl Batch<'_> {
     }
 
     /// What a sighting adds to what is known of its call: the event to write; `None` for nothing new.
-    fn state(&mut self, seen: Usage, held: Held) -> Option<(RequestKey, Event)> {
+    fn state(&mut self, seen: Box<Usage>, held: Held) -> Option<(RequestKey, Event)> {
         let mut seen = seen;
-        let own = seen.key();
         let (mut key, mut before) = self.known(held.key)?;
-        if let (true, Known::As(call)) = (own != Some(key), &before) {
-            seen = seen.into_sighting_of(call);
+        if let (true, Known::As(call)) = (held.own != Some(key), &before) {
+            seen = Box::new(seen.into_sighting_of(call));
         } else if matches!(&before, Known::As(other) if is_another_call(other, &seen))
             && let Some(apart) = self.known(held.apart)
         {
@@ -324,12 +325,12 @@ impl Batch<'_> {
                 self.refused += 1;
                 return None;
             }
-            Known::Not => return Some((key, Event::Used { usage: Box::new(seen) })),
+            Known::Not => return Some((key, Event::Used { usage: seen })),
             Known::Lost => return None,
             Known::As(before) => before,
         };
         // Nearly every sighting of a known call is the very same one, told again.
-        if *before == seen {
+        if before == seen {
             return None;
         }
         let after = Box::new(before.merged(&seen));

@@ -207,7 +207,7 @@ fn of_reply(base: &str) -> Option<Usage> {
     let mut meter = Meter::start(&call)?;
     meter.head(200, |name| (name == "content-type").then_some("application/json"));
     meter.reply(body.to_string().as_bytes());
-    let usage = meter.finish(Ending::Complete, Timestamp::default()).into_iter().next()?.usage;
+    let usage = *meter.finish(Ending::Complete, Timestamp::default()).into_iter().next()?.usage;
     if usage.tokens.total() == 0 {
         return None;
     }

@@ -8,7 +8,7 @@ fn read_text(text: &str, format: Format, map: &[&str], within: Option<bool>) -> 
     let map = Map { places, input_includes_cache: within, reasoning_is_beside: None };
     let mut usages = Vec::new();
     let mut sink = |sightings: Vec<Sighting>| -> Result<(), Fault> {
-        usages.extend(sightings.into_iter().map(|sighting| sighting.usage));
+        usages.extend(sightings.into_iter().map(|sighting| *sighting.usage));
         Ok(())
     };
     let found = read(file.path(), format, Some(&map).filter(|map| !map.places.is_empty()), &mut sink).expect("reads");

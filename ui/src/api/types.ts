@@ -1807,7 +1807,7 @@ export type Seq = number;
  */
 export type Sighting = { 
 /**
- * What was seen.
+ * What was seen. In a place of its own, which it keeps on its way from hand to hand.
  */
 usage: Usage, 
 /**

@@ -326,7 +326,7 @@ enum TimeText {
 
 impl TimeText {
     fn of(at: Timestamp) -> TimeText {
-        let utc = at.utc();
+        let utc = at.utc().naive_utc();
         let Ok(year @ 0..=9999) = u32::try_from(utc.year()) else { return TimeText::Long(at.to_string()) };
         let mut text = *b"0000-00-00T00:00:00.000000Z";
         let mut put = |end: usize, digits: usize, mut number: u32| {
@@ -341,7 +341,7 @@ impl TimeText {
         put(13, 2, utc.hour());
         put(16, 2, utc.minute());
         put(19, 2, utc.second());
-        put(26, 6, utc.timestamp_subsec_micros());
+        put(26, 6, utc.nanosecond() / 1_000);
         TimeText::Fixed(text)
     }
 

@@ -45,8 +45,13 @@ pub(super) fn classes(tokens: &Tokens) -> [(&'static str, u64); 13] {
 pub(super) fn write_in_tokens(text: &str, tokens: &Tokens, out: &mut Vec<u8>) -> bool {
     let mut classes = classes(tokens);
     // Few calls have more than four, and every number is looked up.
-    let counted = classes.iter().filter(|(_, count)| *count > 0).count();
-    classes.sort_by_key(|(_, count)| *count == 0);
+    let mut counted = 0;
+    for place in 0..classes.len() {
+        if classes[place].1 > 0 {
+            classes.swap(counted, place);
+            counted += 1;
+        }
+    }
     let classes = &classes[..counted];
     let text = text.as_bytes();
     // What is copied as it stands is copied at once.

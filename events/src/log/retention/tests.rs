@@ -45,7 +45,7 @@ fn call(id: &str, at: Timestamp) -> Usage {
 
 fn seen(usage: &Usage) -> Fact {
     let said = Said::from(&serde_json::json!({"n": usage.tokens.input, "id": usage.call_id}));
-    Fact::Seen(Box::new(Sighting { usage: usage.clone(), said: Some(said) }))
+    Fact::Seen(Box::new(Sighting { usage: usage.clone().into(), said: Some(said) }))
 }
 
 fn append(log: &mut Log, usages: &[Usage]) -> usize {
@@ -357,7 +357,7 @@ fn an_archived_log_is_told_to_a_folded_one_in_vain() {
     let again = super::super::JournalReader::open(&kept.path().join("journal").join(DEVICE)).expect("opens");
     let mut facts: Vec<Fact> = again
         .filter_map(|line| match line.expect("a line") {
-            (Entry { event: Event::Used { usage }, .. }, said) => Some(Fact::Seen(Box::new(Sighting { usage: *usage, said }))),
+            (Entry { event: Event::Used { usage }, .. }, said) => Some(Fact::Seen(Box::new(Sighting { usage, said }))),
             _ => None,
         })
         .collect();
