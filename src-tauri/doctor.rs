@@ -5,14 +5,15 @@
 use crate::{
     attribution::Projects,
     connect::check,
-    engine::Ledger,
-    logs::{self, Client, Cursors},
+    engine::{Ledger, unreadable},
+    logs::{self, Client, Cursors, codex::threads::threads},
     service,
 };
 use events::query::{EngineFacts, Fault, Missing, Sought};
 use serde::Serialize;
 use serde_json::Value;
 use std::{
+    collections::HashSet,
     fs::File,
     io::Read,
     path::{Path, PathBuf},
@@ -104,7 +105,11 @@ pub fn history(client: Client, ledger: &Ledger, env: &dyn Fn(&str) -> Option<Str
     };
     let mut projects = Projects::new(std::env::home_dir());
     let report = logs::import(client, &roots, &mut cursors, &mut projects, &mut sink, &mut |_| {})?;
-    if report.files == 0 && report.skipped.is_empty() {
+    let mut skipped = report.skipped;
+    if client == Client::Codex {
+        skipped.extend(threads(&roots).skipped);
+    }
+    if report.files == 0 && skipped.is_empty() {
         return Ok(None);
     }
     let (deleted_after_days, deletes) = retention(client, &roots);
@@ -113,8 +118,8 @@ pub fn history(client: Client, ledger: &Ledger, env: &dyn Fn(&str) -> Option<Str
         roots,
         files: report.files,
         calls_missing,
-        safe_to_delete: calls_missing == 0 && report.skipped.is_empty(),
-        unreadable: report.skipped.into_iter().map(|(path, reason)| Unreadable { path, reason }).collect(),
+        safe_to_delete: calls_missing == 0 && skipped.is_empty(),
+        unreadable: skipped.into_iter().map(|(path, reason)| Unreadable { path, reason }).collect(),
         deleted_after_days,
         deletes,
     }))
@@ -166,13 +171,19 @@ pub fn findings(patient: &Patient<'_>) -> Vec<Finding> {
     for history in patient.clients {
         findings.extend(findings_of(history));
     }
+    // A file that two clients' places have in common is one.
+    let mut told = HashSet::new();
+    findings.retain(|finding: &Finding| told.insert(finding.what.clone()));
     if let Some(proxy) = patient.engine.and_then(|engine| engine.proxy.as_ref()).filter(|proxy| proxy.unobserved > 0) {
         let what = format!("{} calls passed the proxy but could not be recorded since it started", proxy.unobserved);
         findings.push(todo(what, "see `tollbar status`; make room on the disk and for the processor, then restart the engine"));
     }
-    // What an engine cannot read stands in its warnings, and above with what was read just now.
+    // What an engine cannot read stands in its warnings too, and above as it was read just now.
+    let sources: Vec<String> =
+        patient.clients.iter().flat_map(|history| &history.unreadable).map(|source| unreadable(&source.path, "")).collect();
+    let is_told = |warning: &&String| sources.iter().any(|source| warning.starts_with(source.as_str()));
     let warnings = patient.engine.map_or(patient.mended, |engine| &engine.warnings);
-    findings.extend(warnings.iter().map(|warning| note(warning.clone(), "see `tollbar status`")));
+    findings.extend(warnings.iter().filter(|warning| !is_told(warning)).map(|warning| note(warning.clone(), "see `tollbar status`")));
     match (patient.engine, patient.service) {
         (None, service::Standing { installed: true, .. }) => {
             findings.push(todo(
@@ -195,7 +206,7 @@ pub fn findings(patient: &Patient<'_>) -> Vec<Finding> {
 }
 
 fn findings_of(history: &History) -> Vec<Finding> {
-    let History { client, calls_missing, unreadable, deleted_after_days, safe_to_delete, .. } = history;
+    let History { client, calls_missing, unreadable: sources, deleted_after_days, safe_to_delete, .. } = history;
     let mut findings = Vec::new();
     if *calls_missing > 0 {
         let gone = deleted_after_days.map_or(String::new(), |days| format!("; {client} deletes them after {days} days"));
@@ -205,14 +216,14 @@ fn findings_of(history: &History) -> Vec<Finding> {
             way_out: format!("`tollbar import --client {client}` reads them"),
         });
     }
-    for Unreadable { path, reason } in unreadable.iter().take(UNREADABLE_TOLD_MAX) {
+    for Unreadable { path, reason } in sources.iter().take(UNREADABLE_TOLD_MAX) {
         findings.push(Finding {
             level: Level::Todo,
-            what: format!("{}: {reason}", path.display()),
+            what: unreadable(path, reason),
             way_out: "make it readable, or remove it if you do not need what is in it; it costs the other files nothing".to_owned(),
         });
     }
-    if let Some(more) = unreadable.len().checked_sub(UNREADABLE_TOLD_MAX).filter(|more| *more > 0) {
+    if let Some(more) = sources.len().checked_sub(UNREADABLE_TOLD_MAX).filter(|more| *more > 0) {
         findings.push(Finding {
             level: Level::Todo,
             what: format!("{more} more files of {client} cannot be read"),
@@ -259,7 +270,7 @@ mod tests {
 
     #[test]
     fn what_would_be_lost_stands_first_with_its_way_out() {
-        let unreadable = vec![Unreadable { path: "/x".into(), reason: "cannot read: denied".into() }; 30];
+        let unreadable = (0..30).map(|n| Unreadable { path: format!("/x{n}").into(), reason: "cannot read: denied".into() }).collect();
         let claude =
             History { client: "claude-code".into(), calls_missing: 7, unreadable, deleted_after_days: Some(30), ..History::default() };
         let service = service(true);
@@ -269,6 +280,18 @@ mod tests {
         assert!(found.iter().all(|finding| finding.level == Level::Todo && !finding.way_out.is_empty()));
         assert_eq!(found.len(), 1 + 1 + UNREADABLE_TOLD_MAX + 1 + 1);
         assert!(found[1].what.contains("7 calls") && found[1].what.contains("30 days"));
+    }
+
+    #[test]
+    fn a_source_that_the_engine_could_not_read_either_is_told_once() {
+        let fault = |reason: &str| vec![Unreadable { path: "/x/a.jsonl".into(), reason: reason.into() }];
+        let of = |client: &str| History { client: client.into(), unreadable: fault("2 lines longer than 64 MiB"), ..History::default() };
+        let warnings = ["/x/a.jsonl: 1 lines longer than 64 MiB", "/x/b.jsonl: cannot read: gone since", "the disk is full"];
+        let engine = EngineFacts { warnings: warnings.map(str::to_owned).to_vec(), ..EngineFacts::default() };
+        let (service, clients) = (service(true), [of("cline"), of("pi")]);
+        let found = findings(&patient(Some(&engine), &service, &clients));
+        let what: Vec<&str> = found.iter().map(|finding| finding.what.as_str()).collect();
+        assert_eq!(what, ["/x/a.jsonl: 2 lines longer than 64 MiB", warnings[1], warnings[2]]);
     }
 
     #[test]

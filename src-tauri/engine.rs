@@ -1,15 +1,18 @@
 //! What runs: one thread owns the log, everybody else asks and tells it.
 
+mod asking;
 pub mod control;
 mod folding;
 mod importing;
 mod ledger;
 mod pricing;
+pub(crate) mod remainder;
 mod run;
 mod writer;
 
 pub use control::{ControlClient, announced_proxy};
 pub use folding::ToFold;
+pub(crate) use importing::unreadable;
 pub use ledger::Ledger;
 pub(crate) use ledger::write_private;
 pub use run::{Engine, Running};

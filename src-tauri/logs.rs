@@ -29,7 +29,7 @@ mod aider;
 mod amp;
 pub mod claude_code;
 mod cline;
-mod codex;
+pub mod codex;
 mod copilot;
 mod crush;
 mod cursor_csv;

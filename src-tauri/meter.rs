@@ -109,6 +109,8 @@ pub struct Meter {
     uuid: CallUuid,
     source: Source,
     retrieval: bool,
+    /// What is fetched again, where the path names it.
+    fetched: Option<String>,
     websocket: bool,
     /// How many calls of a conversation were told.
     told: u64,
@@ -137,6 +139,7 @@ impl Meter {
             uuid: call.uuid,
             source: call.source,
             retrieval: route.retrieval,
+            fetched: route.id,
             websocket: call.websocket,
             told: 0,
             page: false,
@@ -278,6 +281,7 @@ impl Meter {
 
     fn sightings(&mut self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let at = heard.begun.unwrap_or(self.at);
+        heard.id = heard.id.take().or_else(|| self.fetched.clone());
         let latency_ms = u32::try_from(ended_at.micros().saturating_sub(at.micros()) / 1000).ok();
         openai::note_kind(self.kind, &mut heard.said);
         let reading = read(surface, &heard.said, &self.provider);
@@ -339,8 +343,7 @@ impl Meter {
         // A page, or an error in words of its own, is no answer of a model.
         let in_words = self.kind == Kind::Words && self.status.is_some();
         let answered = !in_words && !heard.erred && !self.page || heard.id.is_some() || heard.answered || !heard.prose.is_empty();
-        // Pictures are billed by the piece, and some sound by its seconds, which were counted.
-        let by_other_measure = self.kind == Kind::Pictures || heard.said.get("usage").is_some_and(openai::counts_seconds);
+        let by_other_measure = self.kind == Kind::Pictures || heard.said.get("usage").is_some_and(said::counts_other_than_tokens);
         if !served || !answered || by_other_measure {
             return (certainty, reading);
         }

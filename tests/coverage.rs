@@ -298,3 +298,34 @@ fn logs_of_another_make_are_imported_once_by_their_shape_or_by_a_map() {
     assert_eq!(house.run(&["import", own, "--map", "tokens=x"]).status, 2);
     assert_eq!(house.run(&["import", "/nowhere.jsonl"]).status, 1);
 }
+
+#[cfg(target_os = "linux")]
+#[test]
+fn each_fault_of_a_source_is_told_once_also_where_the_engine_met_it() {
+    let mut house = House::new("");
+    fs::write(house.path("config.toml"), "dashboard.port = 0\n").unwrap();
+    let sessions = house.path("user/.claude/projects/-home-dev-shop");
+    let rollouts = house.path("user/.codex/sessions");
+    fs::create_dir_all(&sessions).unwrap();
+    fs::create_dir_all(&rollouts).unwrap();
+    // Damaged, in a circle, and opened for everybody but read by nobody, root included.
+    fs::write(rollouts.join("rollout-1.jsonl.zst"), [0x28, 0xB5, 0x2F, 0xFD, 1, 2, 3]).unwrap();
+    fs::write(house.path("user/.codex/state_5.sqlite"), [7; 5000]).unwrap();
+    std::os::unix::fs::symlink(".", sessions.join("circle")).unwrap();
+    std::os::unix::fs::symlink("/proc/self/mem", sessions.join("closed.jsonl")).unwrap();
+    // What costs no call is no fault: bytes that are no text, and half a line.
+    let half = claude_line("3");
+    let noise = [claude_line("1").as_bytes(), b"\xff\xfe\n", claude_line("2").as_bytes(), &half.as_bytes()[..half.len() / 2]].concat();
+    fs::write(sessions.join("a.jsonl"), noise).unwrap();
+    house.start();
+    let faulty = ["rollout-1.jsonl.zst", "state_5.sqlite", "circle", "closed.jsonl"];
+    let warned = || house.json(&["status"])["engine"]["warnings"].as_array().cloned().unwrap_or_default();
+    eventually(|| Some(warned()).filter(|warnings| warnings.len() == faulty.len()), || format!("{:?}", warned()));
+    let ran = house.run(&["doctor", "--json"]);
+    let told: Value = serde_json::from_str(&ran.out).unwrap();
+    let findings: Vec<&str> = told["findings"].as_array().unwrap().iter().map(|finding| finding["what"].as_str().unwrap()).collect();
+    for name in faulty {
+        assert_eq!(findings.iter().filter(|what| what.contains(name)).count(), 1, "{name}: {findings:#?}");
+    }
+    assert_eq!(house.rows().len(), 2, "and nothing else is lost");
+}

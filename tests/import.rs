@@ -223,3 +223,86 @@ fn the_engine_reads_new_lines_of_a_log_by_itself() {
     let rows = eventually(|| Some(house.rows()).filter(|rows| rows.len() == 2), || "the new line".into());
     assert_eq!(totals(&rows), [30, 0, 0, 3]);
 }
+
+/// A rollout of a thread: its head, and a call for each of the ids, of ten tokens in and one out.
+fn rollout(thread: &str, calls: &[&str]) -> String {
+    let head = format!(
+        r#"{{"timestamp":"2026-11-20T10:00:00Z","type":"session_meta","payload":{{"id":"{thread}","cwd":"/gone/shop","model_provider":"openai"}}}}"#
+    );
+    let call = |id: &&str| {
+        format!(
+            r#"{{"timestamp":"2026-11-20T10:00:01Z","type":"token_usage_record","payload":{{"response_id":"{id}","usage":{{"input_tokens":10,"cached_input_tokens":4,"output_tokens":1,"total_tokens":11}}}}}}"#
+        )
+    };
+    [head].into_iter().chain(calls.iter().map(call)).map(|line| line + "\n").collect()
+}
+
+/// The table of Codex's threads, with what each used.
+fn threads(house: &House, used: &[(&str, u64)]) {
+    let day = house.path("user/.codex/sessions/2026/11/20");
+    fs::create_dir_all(&day).unwrap();
+    let table = rusqlite::Connection::open(house.path("user/.codex/state_5.sqlite")).unwrap();
+    let schema = "CREATE TABLE threads(id TEXT PRIMARY KEY, rollout_path TEXT, tokens_used INTEGER, history_mode TEXT, \
+        created_at_ms INTEGER, recency_at_ms INTEGER, model_provider TEXT, cwd TEXT)";
+    table.execute_batch(schema).unwrap();
+    for (thread, used) in used {
+        let path = day.join(format!("rollout-{thread}.jsonl")).display().to_string();
+        let insert = format!(
+            "INSERT INTO threads VALUES ('{thread}', '{path}', {used}, 'legacy', 1763628000000, 1763632800000, 'openai', '/gone/shop')"
+        );
+        table.execute_batch(&insert).unwrap();
+    }
+}
+
+#[test]
+fn the_engine_tells_by_itself_what_is_left_of_threads_without_a_rollout() {
+    let mut house = House::new("");
+    fs::write(house.path("config.toml"), "dashboard.port = 0\n").unwrap();
+    threads(&house, &[("t1", 40), ("t2", 0)]);
+    house.start();
+    let rows = house.rows_when(1);
+    assert_eq!((rows.len(), &rows[0]["session"], &rows[0]["input"]), (1, &"t1".into(), &40.into()));
+}
+
+#[test]
+fn what_codex_counted_in_threads_whose_rollouts_are_gone_is_told_as_their_rest_and_taken_back_when_they_return() {
+    let house = House::new("");
+    let day = house.path("user/.codex/sessions/2026/11/20");
+    threads(&house, &[("t1", 40), ("t2", 30), ("t3", 50)]);
+    let write = |thread: &str, calls: &[&str]| fs::write(day.join(format!("rollout-{thread}.jsonl")), rollout(thread, calls)).unwrap();
+    // Thread, tokens, and how sure they are.
+    let rests = |house: &House| -> Vec<(String, u64, String)> {
+        let rows = house.rows();
+        let rests = rows.iter().filter(|row| row["call_id"].as_str().unwrap().starts_with("codex:remainder:"));
+        let mut rests: Vec<_> = rests
+            .map(|row| {
+                (row["session"].as_str().unwrap().to_owned(), row["input"].as_u64().unwrap(), row["certainty"].as_str().unwrap().to_owned())
+            })
+            .collect();
+        rests.sort();
+        rests
+    };
+    let rest = |thread: &str, tokens: u64| (thread.to_owned(), tokens, "estimated".to_owned());
+    write("t1", &["resp_1"]);
+    write("t2", &["resp_2"]);
+    house.json(&["import"]);
+    assert_eq!(rests(&house), [rest("t3", 50)], "a thread with a rollout has no rest");
+    let row = house.rows().into_iter().find(|row| row["session"] == "t3").unwrap();
+    assert_eq!((&row["project"], &row["cost_usd"]), (&"shop".into(), &Value::Null), "nothing says what it cost");
+    fs::remove_file(day.join("rollout-t2.jsonl")).unwrap();
+    house.json(&["import"]);
+    assert_eq!(rests(&house), [rest("t2", 30 - 11), rest("t3", 50)]);
+    assert_eq!(house.json(&["import"])["entries"], 0);
+    fs::remove_file(house.path("data/log/cursors-codex.json")).unwrap();
+    assert_eq!(house.json(&["import"])["entries"], 0, "the ledger knows what it has");
+    // One returns, and of another somebody kept more.
+    write("t3", &["resp_3", "resp_4"]);
+    let kept = house.path("kept/sessions");
+    fs::create_dir_all(&kept).unwrap();
+    fs::write(kept.join("rollout-t2.jsonl"), rollout("t2", &["resp_2", "resp_5"])).unwrap();
+    house.json(&["import", "--client", "codex", "--root", house.path("kept").to_str().unwrap()]);
+    house.json(&["import"]);
+    assert_eq!(rests(&house), [rest("t2", 30 - 22), rest("t3", 0)]);
+    assert_eq!(house.json(&["import"])["entries"], 0);
+    assert_eq!(totals(&house.rows()), [5 * 6 + 8, 0, 5 * 4, 5]);
+}

@@ -131,8 +131,8 @@ impl Exchange {
             return Some(format!("model: {:?}, not {model:?}", usage.model));
         }
         // Pages are billed, not tokens, and the ledger has no price for them: what it cost is not known, rather than nothing.
-        // So are seconds.
-        let by_other_measure = ["pages_processed", "seconds"].iter().any(|measure| expected["extras"][measure].is_number());
+        // So are seconds and searches.
+        let by_other_measure = ["pages_processed", "seconds", "search_units"].iter().any(|measure| expected["extras"][measure].is_number());
         if by_other_measure && usage.certainty == Certainty::Unknown {
             return None;
         }

@@ -11,7 +11,7 @@ mod lifelike;
 use events::{
     Fact, Log, PriceBook, Projections, Timestamp, Zone,
     log::BATCH_FACTS_MAX,
-    query::{Dimension, ModelSwap, Query, Reprice, RepriceAsOf, Today, View},
+    query::{Advice, Dimension, ModelSwap, Query, Reprice, RepriceAsOf, Today, View},
 };
 use std::{
     fs,
@@ -71,7 +71,7 @@ fn append(folder: &Path, events: u64) {
         log.checkpoint(&mut projections).expect("written");
     });
     spent.tell(&format!("append {done} events, durable and folded"), done);
-    let size = log.size();
+    let size = log.snapshot().size();
     let parts =
         [("journal", size.journal_bytes), ("store", size.store_bytes), ("keys", size.keys_bytes), ("checkpoint", size.checkpoint_bytes)];
     let all: u64 = parts.iter().map(|(_, bytes)| bytes).sum();
@@ -98,7 +98,7 @@ fn open(folder: &Path) {
     for round in 1..=3 {
         let begun = Instant::now();
         let (log, projections) = Log::open_folded(folder, "bench", PriceBook::bundled()).expect("opens");
-        let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
+        let view = View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
         Today::default().answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers");
         println!(
             "open to the first answer, round {round}: {:.0} ms, {} entries, {} MB resident",
@@ -116,7 +116,7 @@ fn replay(folder: &Path, events: u64) {
     spent.measure(|| projections = Some(log.fold_all(PriceBook::bundled()).expect("folds")));
     spent.tell("replay into all projections, all cores", events);
     let projections: Projections = projections.expect("folded");
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
+    let view = View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let by = vec![Dimension::Day, Dimension::Model, Dimension::Project];
     let today = Reprice { as_of: RepriceAsOf::Today, by, ..Reprice::default() };
     // The same prices under another name: another book is read, found out about and asked.
@@ -133,6 +133,13 @@ fn replay(folder: &Path, events: u64) {
         spent.measure(|| question.answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers"));
         spent.tell(&format!("re-price by day, model and project {what}"), events);
     }
+    let step = Reprice { by: vec![Dimension::Day], also_by: vec![vec![Dimension::Model], vec![Dimension::Project]], ..call };
+    let mut spent = Spent::default();
+    spent.measure(|| step.answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers"));
+    spent.tell("a step of What if: by day, by model and by project", events);
+    let (mut spent, mut ideas) = (Spent::default(), 0);
+    spent.measure(|| ideas = Advice::default().answer(&view, Timestamp::from_secs(NOW_SECS)).expect("answers").ideas.len());
+    spent.tell(&format!("advice, {ideas} ideas"), events);
 }
 
 fn calls_one_by_one() {

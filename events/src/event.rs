@@ -195,7 +195,8 @@ impl Said {
 
 impl From<&Value> for Said {
     fn from(value: &Value) -> Said {
-        Said(value.to_string().into())
+        // Not `to_string`, which writes through a formatter, a few bytes at a time.
+        Said(serde_json::to_string(value).expect("the keys of a JSON value are texts").into())
     }
 }
 

@@ -3,6 +3,7 @@
 //! A batch is written to the journal and fsynced; then it is acknowledged; then it goes to the store. What the store lacks
 //! is replayed from the journal when the log is opened. One process opens a log; an entry, once written, is never changed.
 
+mod at;
 mod draft;
 mod folder;
 mod journal;
@@ -10,25 +11,23 @@ mod keys;
 mod recover;
 mod retention;
 pub(crate) mod segment;
+mod snapshot;
 mod store;
 mod unmatched;
 mod upkeep;
 
-use crate::{
-    Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Tokens, Usage, wire,
-};
+use crate::{Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage, wire};
 use folder::{make_private_folder, private_options, take_lock, write_whole};
-use journal::{Encoder, Journal, Line, LineRef, Lines};
+use journal::{Encoder, Journal, LineRef};
 use keys::KeyIndex;
 use rustc_hash::FxHashSet;
-use segment::Columns;
+use snapshot::Opened;
 use std::{
-    collections::{BTreeMap, VecDeque},
+    collections::BTreeMap,
     fs::File,
     io::{self, Read},
-    iter::Peekable,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex},
 };
 use store::{SEGMENT_ENTRIES, Store, WHOLE_SEGMENTS};
 use unmatched::Unmatched;
@@ -36,18 +35,15 @@ use unmatched::Unmatched;
 pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
 pub use retention::{FoldedLog, Folding};
+pub use snapshot::Snapshot;
 pub use store::StoreError;
 pub use upkeep::{JournalReader, LogSize, Verified, archive, backup, devices};
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.
 pub const BATCH_FACTS_MAX: usize = 4096;
-/// Fewer segments are folded before a second thread is up.
-const SEGMENTS_FOR_TWO_THREADS: u64 = 32;
 /// Smaller batches are written on one thread.
 const LINES_FOR_TWO_THREADS: usize = 1024;
 const DIGEST_BYTES: usize = 16;
-/// Segments that are kept read whole.
-const OPENED_SEGMENTS_MAX: usize = 4;
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -105,6 +101,9 @@ pub enum LogError {
     /// The store cannot be read or written, and rebuilding it did not help.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// The asker is gone, so that nothing more was read for it.
+    #[error("nobody waits for the answer any more")]
+    Unwanted,
     /// What was made of the log comes to other totals, and was thrown away.
     #[error("the log in {folder} does not come to the same totals when it is folded, and stays as it is")]
     Unequal {
@@ -124,6 +123,7 @@ impl LogError {
             LogError::Store(error) if error.is_no_room() => {
                 "make room on the disk that holds it; nothing that was acknowledged is lost".into()
             }
+            LogError::Unwanted => String::new(),
             LogError::Unequal { .. } => {
                 "run `tollbar ledger verify`, then `tollbar ledger rebuild`: journal and store may not agree".into()
             }
@@ -141,7 +141,7 @@ pub struct Log {
     store: Store,
     keys: KeyIndex,
     /// For calls that are told again in the order in which they came.
-    opened: Mutex<Opened>,
+    opened: Arc<Mutex<Opened>>,
     /// Made when it is first needed.
     unmatched: Option<Unmatched>,
     last: Seq,
@@ -149,32 +149,16 @@ pub struct Log {
     folded_before: Option<Timestamp>,
     /// How many sightings of them were refused since the log was opened.
     refused: u64,
-    mended: Vec<String>,
+    mended: Arc<Vec<String>>,
+    /// How often the store was made anew since the log was opened.
+    stores: u32,
     /// While the store is made anew: what the old one had of entries that the journal lost.
     rescued: BTreeMap<Seq, Entry>,
     healings: u32,
     /// Up to where the checkpoint on the disk goes.
     checkpointed: Seq,
-    /// Held for as long as the log is open; the system lets go of it even if we are killed.
-    _lock: File,
-}
-
-/// What was read whole, for what is asked next.
-#[derive(Default)]
-struct Opened {
-    segments: VecDeque<(u64, Arc<Vec<Entry>>)>,
-    /// The journal, read up to where this segment begins.
-    reading: Option<(u64, Peekable<Lines>)>,
-}
-
-/// What the log has under a key.
-struct Found {
-    /// The newest entry about the call.
-    seq: Seq,
-    /// The key of the call: another one where a client's id leads to it.
-    call: RequestKey,
-    /// How it stands; nothing where the journal lost it.
-    usage: Option<Box<Usage>>,
+    /// Held for as long as the log is open or anybody reads of it; the system lets go of it even if we are killed.
+    lock: Arc<File>,
 }
 
 impl Log {
@@ -191,7 +175,7 @@ impl Log {
         }
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
         let store = recover::open_store(&folder.join("store"), &mut mended)?;
-        let keys = KeyIndex::open(&folder.join("keys"), journal.last().max(store.last()))?;
+        let keys = KeyIndex::open(&folder.join("keys"), journal.last().max(store.now().last()))?;
         let mut log = Log {
             folder: folder.to_owned(),
             device: device.to_owned(),
@@ -199,16 +183,17 @@ impl Log {
             encoder: Encoder::default(),
             store,
             keys,
-            opened: Mutex::default(),
+            opened: Arc::default(),
             unmatched: None,
             last: Seq(0),
             folded_before: None,
             refused: 0,
-            mended,
+            mended: Arc::new(mended),
+            stores: 0,
             rescued: BTreeMap::new(),
             healings: 0,
             checkpointed: Seq(0),
-            _lock: lock,
+            lock: Arc::new(lock),
         };
         log.catch_up()?;
         log.folded_before = log.read_folded_before()?;
@@ -217,11 +202,11 @@ impl Log {
 
     /// What the first entry says, if it speaks of that.
     fn read_folded_before(&mut self) -> Result<Option<Timestamp>, LogError> {
-        let first = match self.store.first() {
+        let first = match self.store.now().first() {
             Ok(first) => first,
             Err(_) => {
                 self.rebuild()?;
-                self.store.first()?
+                self.store.now().first()?
             }
         };
         Ok(match first.map(|entry| entry.event) {
@@ -286,8 +271,37 @@ impl Log {
     }
 
     /// Closes the log, and stays the one who may open it.
-    fn into_lock(self) -> File {
-        self._lock
+    fn into_lock(self) -> Arc<File> {
+        self.lock
+    }
+
+    /// The log as it stands, for whoever asks: in some microseconds, and to be read beside the writing.
+    pub fn snapshot(&self) -> Snapshot {
+        // Of its own, so that nobody who writes waits for somebody who reads.
+        Snapshot { opened: Arc::default(), ..self.now() }
+    }
+
+    /// The log as it stands, for its owner.
+    fn now(&self) -> Snapshot {
+        Snapshot {
+            folder: self.folder.clone(),
+            device: self.device.clone(),
+            journal: self.journal.clone(),
+            store: self.store.now().clone(),
+            keys: self.keys.clone(),
+            opened: self.opened.clone(),
+            last: self.last,
+            folded_before: self.folded_before,
+            mended: self.mended.clone(),
+            stores: self.stores,
+            asker: None,
+            _lock: self.lock.clone(),
+        }
+    }
+
+    /// Notes what was mended, in a sentence.
+    fn mend(&mut self, sentence: String) {
+        Arc::make_mut(&mut self.mended).push(sentence);
     }
 
     /// The bytes of the journal on disk.
@@ -309,7 +323,7 @@ impl Log {
                 self.draft(facts, now)?
             }
             Err(LogError::Store(error)) if self.store.works() => {
-                self.mended.push(error.to_string());
+                self.mend(error.to_string());
                 self.rebuild()?;
                 self.draft(facts, now)?
             }
@@ -363,198 +377,14 @@ impl Log {
         Ok(())
     }
 
-    /// Every entry, oldest first, from the journal; where that is damaged, from the store if it has them whole. After an error that says
-    /// where the journal is damaged it goes on.
-    pub fn replay(&self) -> impl Iterator<Item = Result<Entry, LogError>> + '_ {
-        let (lines, error) = match self.journal.lines_after(Seq(0)) {
-            Ok(lines) => (Some(lines), None),
-            Err(error) => (None, Some(Err(error.into()))),
-        };
-        let entries = lines.into_iter().flatten().flat_map(|line| match line {
-            Ok(line) => vec![Ok(line.entry)],
-            Err(error @ JournalError::Damaged { .. }) => {
-                let (kept, is_all) = self.kept(&error);
-                let error = (!is_all).then_some(Err(error.into()));
-                kept.into_iter().map(Ok).chain(error).collect()
-            }
-            Err(error) => vec![Err(error.into())],
-        });
-        entries.chain(error)
-    }
-
-    /// What the store has whole of the entries that damage took from the journal, and whether that is all of them.
-    fn kept(&self, damage: &JournalError) -> (Vec<Entry>, bool) {
-        let JournalError::Damaged { after, next, .. } = damage else { return (Vec::new(), false) };
-        let until = next.unwrap_or(self.last.next());
-        let found = self.store.entries_after(*after).map_while(Result::ok);
-        let kept: Vec<Entry> = found.take_while(|entry| entry.seq < until).collect();
-        let is_all = until.0.checked_sub(after.0 + 1) == Some(kept.len() as u64);
-        (kept, is_all)
-    }
-
-    /// Calls `visit` with the columns of all entries whose calls may lie in the span: those of others may be among them.
-    pub(crate) fn fold_columns(&self, span: Span, visit: &mut dyn FnMut(&Columns<'_>)) -> Result<(), LogError> {
-        Ok(self.store.columns(span, Seq(0), (0, 1), &mut |columns| visit(columns))?)
-    }
-
-    /// One of several parts of that: `(part, parts)`.
-    pub(crate) fn fold_share(&self, span: Span, share: (u64, usize), visit: &mut dyn FnMut(&Columns<'_>)) -> Result<(), LogError> {
-        Ok(self.store.columns(span, Seq(0), share, &mut |columns| visit(columns))?)
-    }
-
-    /// Both parts of some work on two threads where there is enough of it; else all of it.
-    pub(crate) fn on_two_threads<T: Send, E: Send>(&self, work: &(impl Fn((u64, usize)) -> Result<T, E> + Sync)) -> Result<Vec<T>, E> {
-        if self.store.segments() < SEGMENTS_FOR_TWO_THREADS {
-            return Ok(vec![work((0, 1))?]);
-        }
-        let (one, other) = std::thread::scope(|scope| {
-            let other = scope.spawn(|| work((1, 2)));
-            (work((0, 2)), other.join().unwrap_or_else(|panic| std::panic::resume_unwind(panic)))
-        });
-        Ok(vec![one?, other?])
-    }
-
-    /// The first `limit` calls that entries speak of, as they stand, in the order asked; without those that a later entry says otherwise.
-    ///
-    /// Each may stand in a part of the journal that must be read, so that no more are looked at than are wanted.
-    pub(crate) fn calls_at(&self, seqs: &[Seq], limit: usize) -> Result<Vec<(RequestKey, Usage)>, LogError> {
-        let mut calls = Vec::new();
-        for seq in seqs {
-            if calls.len() >= limit {
-                break;
-            }
-            let Some(Entry { key: Some(key), .. }) = self.entry(*seq)? else { continue };
-            if let Some(Found { seq: newest, usage: Some(usage), .. }) = self.known(&key)?
-                && newest == *seq
-            {
-                calls.push((key, *usage));
-            }
-        }
-        Ok(calls)
-    }
-
-    /// A call as it stands; `None` where the log does not know it.
-    pub(crate) fn call(&self, key: &RequestKey) -> Result<Option<(RequestKey, Usage)>, LogError> {
-        Ok(self.known(key)?.and_then(|found| Some((found.call, *found.usage?))))
-    }
-
-    /// Every entry that speaks of a call, oldest first.
-    pub(crate) fn entries_about(&self, key: &RequestKey) -> Result<Vec<Entry>, LogError> {
-        let mut entries = Vec::new();
-        for seq in self.keys.candidates(key) {
-            entries.extend(self.entry(seq?)?.filter(|entry| entry.key == Some(*key)));
-        }
-        entries.sort_by_key(|entry| entry.seq);
-        Ok(entries)
-    }
-
-    /// What is counted of a call that was made at an instant: no tokens where nobody can tell them any more, as in a summary. `None` where
-    /// nothing is counted of it.
-    pub(crate) fn counted(&self, key: &RequestKey, at: Timestamp) -> Result<Option<Option<Tokens>>, LogError> {
-        let may_be_summed = self.folded_before.is_some_and(|before| at < before);
-        Ok(match self.known(key)? {
-            Some(found) => Some(found.usage.map(|usage| usage.tokens)),
-            None => may_be_summed.then_some(None),
-        })
-    }
-
-    /// One entry, whole; `None` where the journal lost it.
-    fn entry(&self, seq: Seq) -> Result<Option<Entry>, LogError> {
-        if let Some(entry) = self.store.fresh(seq) {
-            return Ok(Some(Entry::clone(entry)));
-        }
-        let Some(number) = self.store.segment_of(seq) else { return Ok(None) };
-        let entries = self.segment(number)?;
-        Ok(entries.binary_search_by_key(&seq, |entry| entry.seq).ok().map(|place| entries[place].clone()))
-    }
-
-    /// The entries of a sealed segment: from the store where it has them whole, else from the journal.
-    fn segment(&self, number: u64) -> Result<Arc<Vec<Entry>>, LogError> {
-        let mut opened = self.opened.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((_, entries)) = opened.segments.iter().find(|(found, _)| *found == number) {
-            return Ok(entries.clone());
-        }
-        let entries = match self.store.segment(number)? {
-            Some(entries) => entries,
-            None => self.journaled_segment(number, &mut opened.reading)?,
-        };
-        let entries = Arc::new(entries);
-        opened.segments.truncate(OPENED_SEGMENTS_MAX - 1);
-        opened.segments.push_front((number, entries.clone()));
-        Ok(entries)
-    }
-
-    /// Reads on where the segment before was read: what is told again comes in the order in which it came first.
-    fn journaled_segment(&self, number: u64, reading: &mut Option<(u64, Peekable<Lines>)>) -> Result<Vec<Entry>, LogError> {
-        let first = number * SEGMENT_ENTRIES as u64 + 1;
-        let mut lines = match reading.take() {
-            Some((next, lines)) if next == number => lines,
-            Some(_) | None => self.journal.lines_after(Seq(first - 1))?.peekable(),
-        };
-        let mut entries = Vec::with_capacity(SEGMENT_ENTRIES);
-        let is_behind =
-            |line: &Result<Line, JournalError>| line.as_ref().is_ok_and(|line| line.entry.seq.0 >= first + SEGMENT_ENTRIES as u64);
-        while let Some(line) = lines.next_if(|line| !is_behind(line)) {
-            match line {
-                Ok(line) => entries.push(line.entry),
-                Err(JournalError::Damaged { .. }) => {}
-                Err(error) => return Err(error.into()),
-            }
-        }
-        *reading = Some((number + 1, lines));
-        Ok(entries)
-    }
-
-    /// What the newest entry about a call says of it.
-    fn known(&self, key: &RequestKey) -> Result<Option<Found>, LogError> {
-        let Some((seq, event)) = self.newest(key)? else { return Ok(None) };
-        let call = match event {
-            Some(Event::Used { usage } | Event::Restated { after: usage, .. }) => {
-                return Ok(Some(Found { seq, call: *key, usage: Some(usage) }));
-            }
-            Some(Event::Matched { call, .. }) => call,
-            Some(
-                Event::BudgetSet { .. }
-                | Event::BudgetRemoved { .. }
-                | Event::AlertRaised { .. }
-                | Event::PriceBookAdopted { .. }
-                | Event::PriceSet { .. }
-                | Event::PriceUnset { .. }
-                | Event::PricesMultiplied { .. }
-                | Event::Summarised { .. }
-                | Event::Folded { .. }
-                | Event::Lost
-                | Event::ProjectRenamed { .. },
-            )
-            | None => return Ok(Some(Found { seq, call: *key, usage: None })),
-        };
-        // A client's id leads to a call, and that to none further.
-        Ok(Some(match self.newest(&call)? {
-            Some((seq, Some(Event::Used { usage } | Event::Restated { after: usage, .. }))) => Found { seq, call, usage: Some(usage) },
-            Some((seq, _)) => Found { seq, call, usage: None },
-            None => Found { seq, call, usage: None },
-        }))
-    }
-
-    /// The newest entry with a key, and its event; no event where the journal lost it.
-    fn newest(&self, key: &RequestKey) -> Result<Option<(Seq, Option<Event>)>, LogError> {
-        for seq in self.keys.candidates(key) {
-            let seq = seq?;
-            match self.entry(seq)? {
-                // Two calls whose keys begin alike are rarer than a lost line, and counting one twice is worse than missing one.
-                None => return Ok(Some((seq, None))),
-                Some(Entry { key: Some(found), event, .. }) if found == *key => return Ok(Some((seq, Some(event)))),
-                Some(_) => {}
-            }
-        }
-        Ok(None)
-    }
-
     /// Folds the log: what the checkpoint lacks, or everything.
     pub fn fold(&mut self, book: &Arc<PriceBook>) -> Result<Projections, LogError> {
         if let Some(mut projections) = self.read_checkpoint(book) {
             let after = projections.up_to();
-            self.store.columns(Span::ALWAYS, after, (0, 1), &mut |columns| projections.apply_columns(columns))?;
+            self.store.now().columns(Span::ALWAYS, after, (0, 1), &mut |columns| {
+                projections.apply_columns(columns);
+                Ok::<_, StoreError>(())
+            })?;
             return Ok(self.refolded(&projections)?.unwrap_or(projections));
         }
         let mut projections = self.fold_all(book)?;
@@ -564,45 +394,21 @@ impl Log {
 
     /// Folds every entry.
     pub fn fold_all(&self, book: &Arc<PriceBook>) -> Result<Projections, LogError> {
-        let projections = self.fold_under(&Arc::new(Tariff::of(book.clone())))?;
+        let projections = self.now().fold_under(&Arc::new(Tariff::of(book.clone())))?;
         Ok(self.refolded(&projections)?.unwrap_or(projections))
     }
 
     /// Folds every entry again if some spoke of prices under which it was not folded; `None` where none did.
     pub fn refolded(&self, projections: &Projections) -> Result<Option<Projections>, LogError> {
         let Some(tariff) = projections.next_tariff() else { return Ok(None) };
-        let mut again = self.fold_under(&tariff)?;
+        let mut again = self.now().fold_under(&tariff)?;
         again.settle();
         Ok(Some(again))
     }
 
-    /// Folds every entry under a tariff, on two threads where there is enough of them.
-    fn fold_under(&self, tariff: &Arc<Tariff>) -> Result<Projections, LogError> {
-        let share = |part: (u64, usize)| -> Result<(Projections, Vec<Entry>), LogError> {
-            let mut projections = Projections::under(tariff.clone());
-            // Budgets are set and given up in an order that a share does not have.
-            let mut others = Vec::new();
-            self.store.columns(Span::ALWAYS, Seq(0), part, &mut |columns| {
-                others.append(&mut columns.others);
-                projections.apply_columns(columns);
-            })?;
-            Ok((projections, others))
-        };
-        let mut shares = self.on_two_threads(&share)?.into_iter();
-        let (mut projections, mut others) = shares.next().unwrap_or_else(|| (Projections::under(tariff.clone()), Vec::new()));
-        for (other, more) in shares {
-            projections.absorb(other);
-            others.extend(more);
-        }
-        others.sort_by_key(|entry| entry.seq);
-        others.iter().for_each(|entry| projections.apply(entry));
-        projections.folded_up_to(self.last);
-        Ok(projections)
-    }
-
     /// The checkpoint on the disk, if it is one of this very log under this very book.
     fn read_checkpoint(&mut self, book: &Arc<PriceBook>) -> Option<Projections> {
-        let mut file = File::open(self.checkpoint_path()).ok()?;
+        let mut file = File::open(checkpoint_path(&self.folder)).ok()?;
         let mut digest = [0; DIGEST_BYTES];
         file.read_exact(&mut digest).ok()?;
         let projections = Projections::from_checkpoint(book.clone(), file)?;
@@ -621,7 +427,7 @@ impl Log {
             return Ok(());
         }
         let Some(digest) = self.digest(self.last) else { return Ok(()) };
-        write_whole(&self.checkpoint_path(), &[&digest[..], &projections.to_checkpoint()].concat())?;
+        write_whole(&checkpoint_path(&self.folder), &[&digest[..], &projections.to_checkpoint()].concat())?;
         self.checkpointed = self.last;
         Ok(())
     }
@@ -631,13 +437,9 @@ impl Log {
         self.last.0 - self.checkpointed.0
     }
 
-    fn checkpoint_path(&self) -> PathBuf {
-        self.folder.join("checkpoint")
-    }
-
     /// What tells this log from any other whose numbers go as far.
     fn digest(&self, seq: Seq) -> Option<[u8; DIGEST_BYTES]> {
-        let entry = self.entry(seq).ok()??;
+        let entry = self.now().entry(seq).ok()??;
         Some(RequestKey::of_bytes(&wire::encode(&entry)).0)
     }
 
@@ -654,7 +456,7 @@ impl Log {
     /// Writes out what is held in memory, so that the next opening has nothing to catch up on.
     pub fn flush(&mut self) -> Result<(), LogError> {
         self.encoder.rest();
-        *self.opened.get_mut().unwrap_or_else(PoisonError::into_inner) = Opened::default();
+        self.opened = Arc::default();
         let Log { store, keys, .. } = self;
         // Each waits for the disk.
         let (flushed, settled) = std::thread::scope(|scope| {
@@ -667,8 +469,10 @@ impl Log {
 
     /// What entries the facts become. Takes the facts out of the list; on an error the list holds them again.
     fn draft(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<draft::Drafted, LogError> {
+        // Given back before the entries come, so that nothing is copied for it.
+        let as_it_stands = self.now();
         let mut met = FxHashSet::default();
-        let held = facts.iter().map(|fact| draft::Held::of(fact, &mut met, |key| self.held(key))).collect::<Result<Vec<_>, _>>()?;
+        let held = facts.iter().map(|fact| draft::Held::of(fact, &mut met, |key| as_it_stands.held(key))).collect::<Result<Vec<_>, _>>()?;
         let mut unmatched = self.unmatched.take();
         let drafting = draft::Drafting {
             device: &self.device,
@@ -677,7 +481,7 @@ impl Log {
             now,
             unmatched: &mut unmatched,
             newest_unmatched: &|| self.newest_unmatched(),
-            known: &|key| self.held(key),
+            known: &|key| as_it_stands.held(key),
         };
         match drafting.lines(facts.drain(..).zip(held)) {
             Ok(drafted) => {
@@ -691,29 +495,25 @@ impl Log {
         }
     }
 
-    /// What the log holds under a key, and the key of the call that it leads to.
-    fn held(&self, key: RequestKey) -> Result<(RequestKey, draft::Known), LogError> {
-        Ok(match self.known(&key)? {
-            None => (key, draft::Known::Not),
-            Some(Found { call, usage: None, .. }) => (call, draft::Known::Lost),
-            Some(Found { call, usage: Some(usage), .. }) => (call, draft::Known::As(usage)),
-        })
-    }
-
     /// The calls among the newest entries that lack their counterpart: among those that the store has whole.
     fn newest_unmatched(&self) -> Result<Unmatched, LogError> {
         let mut unmatched = Unmatched::default();
         let after = self.last.0.saturating_sub(WHOLE_SEGMENTS * SEGMENT_ENTRIES as u64);
-        for entry in self.store.entries_after(Seq(after)) {
+        for entry in self.store.now().entries_after(Seq(after)) {
             unmatched.see(&entry?);
         }
         Ok(unmatched)
     }
 }
 
+fn checkpoint_path(folder: &Path) -> PathBuf {
+    folder.join("checkpoint")
+}
+
 /// Shows entries that follow each other as the columns that folding reads.
 #[cfg(test)]
-pub(crate) fn with_columns<R>(entries: &[Entry], visit: impl FnOnce(&Columns<'_>) -> R) -> R {
+pub(crate) fn with_columns<R>(entries: &[Entry], visit: impl FnOnce(&segment::Columns<'_>) -> R) -> R {
+    use segment::Columns;
     if entries.is_empty() {
         return visit(&Columns::default());
     }

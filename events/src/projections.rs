@@ -41,8 +41,8 @@ pub struct Projections {
     last_call_at: Option<Timestamp>,
     pub(crate) spend: SpendFold,
     pub(crate) recent: RecentFold,
-    pub(crate) budgets: BudgetFold,
-    pub(crate) projects: ProjectNames,
+    pub(crate) budgets: Arc<BudgetFold>,
+    pub(crate) projects: Arc<ProjectNames>,
     /// Follows from the book and what was met; no fact of its own.
     known: KnownProfiles,
 }
@@ -62,8 +62,23 @@ impl Projections {
             last_call_at: None,
             spend: SpendFold::default(),
             recent: RecentFold::default(),
-            budgets: BudgetFold::default(),
-            projects: ProjectNames::default(),
+            budgets: Arc::default(),
+            projects: Arc::default(),
+            known: KnownProfiles::default(),
+        }
+    }
+
+    /// The same, to be asked by another thread while this goes on: in some microseconds, whatever is folded.
+    pub fn snapshot(&mut self) -> Projections {
+        Projections {
+            tariff: self.tariff.clone(),
+            price_news: self.price_news.clone(),
+            up_to: self.up_to,
+            last_call_at: self.last_call_at,
+            spend: self.spend.snapshot(),
+            recent: self.recent.clone(),
+            budgets: self.budgets.clone(),
+            projects: self.projects.clone(),
             known: KnownProfiles::default(),
         }
     }
@@ -77,9 +92,9 @@ impl Projections {
                 self.take_away(before);
                 self.add(entry.seq, after);
             }
-            Event::BudgetSet { budget } => self.budgets.set(budget),
-            Event::BudgetRemoved { name } => self.budgets.remove(name),
-            Event::AlertRaised { alert } => self.budgets.raised(alert),
+            Event::BudgetSet { budget } => Arc::make_mut(&mut self.budgets).set(budget),
+            Event::BudgetRemoved { name } => Arc::make_mut(&mut self.budgets).remove(name),
+            Event::AlertRaised { alert } => Arc::make_mut(&mut self.budgets).raised(alert),
             Event::PriceBookAdopted { .. } | Event::PriceSet { .. } | Event::PriceUnset { .. } | Event::PricesMultiplied { .. } => {
                 self.hear_of_prices(entry);
             }
@@ -89,7 +104,7 @@ impl Projections {
                     self.take_away(before);
                 }
             }
-            Event::ProjectRenamed { recorded, name } => self.projects.rename(recorded, name),
+            Event::ProjectRenamed { recorded, name } => Arc::make_mut(&mut self.projects).rename(recorded, name),
             Event::Folded { .. } | Event::Lost => {}
         }
     }
@@ -156,8 +171,8 @@ impl Projections {
         self.price_news.extend(other.price_news);
         self.spend.absorb(other.spend);
         other.recent.newest().into_iter().for_each(|(at, seq)| self.recent.insert(at, seq));
-        self.budgets.absorb(other.budgets);
-        self.projects.absorb(other.projects);
+        Arc::make_mut(&mut self.budgets).absorb(Arc::unwrap_or_clone(other.budgets));
+        Arc::make_mut(&mut self.projects).absorb(Arc::unwrap_or_clone(other.projects));
         self.last_call_at = self.last_call_at.max(other.last_call_at);
         self.up_to = self.up_to.max(other.up_to);
     }

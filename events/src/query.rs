@@ -21,7 +21,7 @@ mod spend_by;
 mod today;
 mod upkeep;
 
-use crate::{Log, LogError, Projections, Timestamp, Zone, projections::Scope};
+use crate::{LogError, Projections, Timestamp, Zone, log::Snapshot, projections::Scope};
 use serde::{Serialize, de::DeserializeOwned};
 
 pub use crate::projections::Spend;
@@ -45,8 +45,8 @@ pub use upkeep::{Size, Verify};
 
 /// What a question is asked of.
 pub struct View<'a> {
-    /// The log, for questions that replay it.
-    pub log: &'a Log,
+    /// The log, for questions that read it.
+    pub log: &'a Snapshot,
     /// What is folded from it.
     pub projections: &'a Projections,
     /// The zone in which days begin and end.
@@ -68,6 +68,8 @@ impl<'a> View<'a> {
 pub trait Query: Serialize + DeserializeOwned + Send + 'static {
     /// Its name in `POST /ask/<name>`.
     const NAME: &'static str;
+    /// Whether it is answered from what is folded, in milliseconds. Others read the log, which takes seconds where that is long.
+    const IS_QUICK: bool = false;
     /// What comes back.
     type Answer: Serialize + DeserializeOwned + Send + 'static;
     /// The answer as things stand at `now`.
@@ -89,7 +91,8 @@ pub struct Fault {
 }
 
 fn storage_fault(error: &LogError) -> Fault {
-    Fault::new(FaultCode::Storage, error.to_string(), error.hint())
+    let code = if matches!(error, LogError::Unwanted) { FaultCode::Refused } else { FaultCode::Storage };
+    Fault::new(code, error.to_string(), error.hint())
 }
 
 /// Kinds of [`Fault`]; a new one only when some reader acts on it.

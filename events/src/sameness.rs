@@ -79,11 +79,12 @@ impl Usage {
     }
 }
 
-/// The tokens as any client tells them: not by modality, nor by the life of a cache, nor how many of them were reasoning.
-pub(crate) fn told(tokens: &Tokens) -> [u64; 4] {
+/// The tokens as any client tells them: not by modality, nor what of the input a cache took up, nor how many of them were reasoning. The
+/// library by which opencode calls servers of OpenAI's dialect knows of no writes: they are input in its log.
+pub(crate) fn told(tokens: &Tokens) -> [u64; 3] {
     let input = tokens.input.saturating_add(tokens.input_audio).saturating_add(tokens.input_image);
     let read = tokens.cache_read.saturating_add(tokens.cache_read_audio);
-    [input, read, tokens.cache_writes(), tokens.produced()]
+    [input.saturating_add(tokens.cache_writes()), read, tokens.produced()]
 }
 
 /// When a row may have been made that tells of a call at an instant, or the other way round.

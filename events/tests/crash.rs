@@ -178,7 +178,7 @@ fn learn(right: &mut HashMap<RequestKey, u64>, number: u64) {
 fn check(folder: &Path, right: &HashMap<RequestKey, u64>, next: u64, place: &str) -> HashMap<RequestKey, u64> {
     let (log, projections) = open(folder);
     let mut found = HashMap::new();
-    for entry in log.replay() {
+    for entry in log.snapshot().replay() {
         let entry = entry.unwrap_or_else(|error| panic!("{place}: {error}"));
         match entry.event {
             Event::Used { usage } => {
@@ -213,7 +213,7 @@ fn check(folder: &Path, right: &HashMap<RequestKey, u64>, next: u64, place: &str
     }
     assert!(found.keys().all(|key| with_next.contains_key(key)), "{place}: a call that nobody made");
     let question = SpendBy { by: vec![Dimension::Model], ..SpendBy::default() };
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
+    let view = View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let spend = question.answer(&view, Timestamp::from_secs(START_SECS + 200 * 86_400)).expect("answers").total;
     assert_eq!(spend.calls, found.len() as u64, "{place}: what is folded is what is there");
     assert_eq!(spend.tokens_out, found.values().sum::<u64>(), "{place}: token for token");

@@ -57,12 +57,12 @@ fn fill(folder: &Path) -> Vec<Entry> {
         }
     }
     log.flush().expect("flushes");
-    log.replay().collect::<Result<_, _>>().expect("replays")
+    log.snapshot().replay().collect::<Result<_, _>>().expect("replays")
 }
 
 /// Everything that the log says, read the long way; a store that cannot be read is made again, as the writer does.
 fn everything(log: &mut Log, place: &str) -> Vec<Entry> {
-    let read = |log: &Log| log.replay().collect::<Result<Vec<_>, _>>();
+    let read = |log: &Log| log.snapshot().replay().collect::<Result<Vec<_>, _>>();
     read(log).or_else(|_| log.rebuild().and_then(|()| read(log))).unwrap_or_else(|error| panic!("{place}: {error}"))
 }
 
@@ -95,7 +95,7 @@ fn survive(whole: &Path, entries: &[Entry], file: &Path, damage: &dyn Fn(&Path),
     assert_eq!(found.len(), entries.len(), "{place}: {:?}", log.mended());
     assert!(found == entries, "{place}: what is read is what was written");
     let question = SpendBy { by: vec![Dimension::Model], ..SpendBy::default() };
-    let view = View { log: &log, projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
+    let view = View { log: &log.snapshot(), projections: &projections, zone: Zone::default(), engine: None, plans: &[] };
     let total = question.answer(&view, at(99 * 86_400)).expect("answers").total;
     assert_eq!(total.calls, CALLS, "{place}: each call once");
     // And it goes on.

@@ -4,7 +4,7 @@ use super::{ledger, print, print_json, progress_bar};
 use crate::{
     attribution::Projects,
     config::Home,
-    engine::{Ledger, Told},
+    engine::{Ledger, Told, remainder},
     logs::{
         self, Client, Cursors, Progress, Report,
         generic::{self, Format, Map, Place},
@@ -19,7 +19,7 @@ use events::{
 use indicatif::ProgressBar;
 use serde::Serialize;
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::mpsc::{Receiver, SyncSender, sync_channel},
     thread,
 };
@@ -56,7 +56,7 @@ struct Generic {
     format: Option<Format>,
     /// Where in a row what stands, like model=model,input=usage.prompt_tokens,output=usage.completion_tokens,at=created; a name of a field
     /// twice gives a second place to look, and provider==openai says what is the same in every row. Fields: model, provider, input, output,
-    /// cache_read, cache_write, cache_write_1h, reasoning, cost, id, at, session, project, client, tier
+    /// cache_read, cache_write, cache_write_5m, cache_write_1h, reasoning, cost, id, at, session, project, client, tier
     #[arg(long, value_name = "FIELD=PATH", value_delimiter = ',', requires = "files")]
     map: Vec<Place>,
     /// Whether input includes what was read from and written to a cache; by the provider's rule if not said
@@ -98,7 +98,15 @@ enum Read {
     /// Something new.
     Batch(Vec<Sighting>),
     /// All there is of a client.
-    All(Report, Cursors, PathBuf),
+    All(Box<Whole>),
+}
+
+/// How the reading of a client's logs went, and how far, to be kept at a path.
+struct Whole {
+    client: Client,
+    report: Report,
+    cursors: Cursors,
+    path: PathBuf,
 }
 
 impl Reading {
@@ -120,7 +128,7 @@ impl Reading {
         let mut sink = |batch| give.send(Read::Batch(batch)).map_err(drop);
         let report = logs::import_found(self.client, &self.roots, found, &mut cursors, &mut projects, &mut sink, &mut progress);
         if let Ok(report) = report {
-            let _ = give.send(Read::All(report, cursors, self.cursors));
+            let _ = give.send(Read::All(Box::new(Whole { client: self.client, report, cursors, path: self.cursors })));
         }
     }
 }
@@ -177,8 +185,12 @@ impl Import {
             for read in reads {
                 match read {
                     Read::Batch(batch) => told = told.and(ledger.log_usage_at_once(batch)?),
-                    Read::All(report, mut cursors, path) => {
+                    Read::All(whole) => {
+                        let Whole { client, report, mut cursors, path } = *whole;
                         done.add(report);
+                        if client == Client::Codex {
+                            done.skipped.extend(self.settle_threads(&ledger, &log, &mut cursors, &mut told)?);
+                        }
                         // A running engine keeps its own.
                         if let Ledger::Local(_) = &ledger {
                             cursors.are_in_log(told.seq);
@@ -195,6 +207,16 @@ impl Import {
         done.tell(self.json)
     }
 
+    /// What Codex counted in threads whose rollouts are gone: those of its usual places too, of which another folder may have had rollouts.
+    fn settle_threads(&self, ledger: &Ledger, log: &Path, cursors: &mut Cursors, told: &mut Told) -> Result<Vec<Skipped>, Fault> {
+        let usual = logs::usual_roots(Client::Codex, &|name| std::env::var(name).ok());
+        let roots: Vec<PathBuf> = self.root.iter().cloned().chain(usual).collect();
+        let fresh = told.entries > 0 || self.again;
+        let mut tell = |command| ledger.tell(command).inspect(|more| *told = told.and(*more));
+        let skipped = remainder::settle(log, &roots, cursors, fresh, &mut tell)?;
+        Ok(skipped.into_iter().map(|(path, reason)| Skipped { path, reason }).collect())
+    }
+
     /// Reads files of another make.
     fn files(&self, ledger: &Ledger) -> Result<(), Fault> {
         let Generic { format, map, input_includes_cache, reasoning_is_beside } = &self.generic;
@@ -205,8 +227,15 @@ impl Import {
         });
         let mut done = Done::default();
         for path in &self.files {
-            let is_table = path.extension().is_some_and(|ending| ending.eq_ignore_ascii_case("csv"));
-            let format = format.unwrap_or(if is_table { Format::Csv } else { Format::Jsonl });
+            let is = |ending: &str| path.extension().is_some_and(|it| it.eq_ignore_ascii_case(ending));
+            let by_name = if is("csv") {
+                Format::Csv
+            } else if is("json") {
+                Format::Json
+            } else {
+                Format::Jsonl
+            };
+            let format = format.unwrap_or(by_name);
             let mut told = Told::default();
             let mut sink = |sightings| ledger.log_usage(sightings).map(|written| told = told.and(written));
             let found = generic::read(path, format, map.as_ref(), &mut sink)?;

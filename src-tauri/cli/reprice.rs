@@ -151,6 +151,7 @@ impl Reprice {
                 device: self.device.clone(),
             },
             by: self.by.iter().map(|by| by.dimension()).collect(),
+            also_by: Vec::new(),
         })
     }
 

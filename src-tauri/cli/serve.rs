@@ -28,7 +28,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Fault> {
-        crate::memory::give_back();
+        crate::memory::hold_little();
         let home = Home::find()?;
         let mut config = Config::read(&home)?;
         if let Some(port) = self.port {

@@ -41,7 +41,7 @@ struct Args {
 
 fn main() -> ExitCode {
     tollbar_app::keep_files_private();
-    tollbar_app::memory::give_back();
+    tollbar_app::memory::hold_little();
     let args = Args::parse();
     match run(&args) {
         Ok(()) => ExitCode::SUCCESS,

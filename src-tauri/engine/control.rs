@@ -17,14 +17,18 @@ use axum::{
     routing::{get, post},
 };
 use events::{
-    Command,
+    Command, Seq,
     query::{
         Advice, BookInForce, Budgets, Calls, Coverage, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models, Plans, Projects,
         Query, Recent, Reprice, Size, SpendBy, Today, Verify,
     },
 };
 use serde::Serialize;
-use std::{convert::Infallible, sync::Arc, time::Duration};
+use std::{
+    convert::Infallible,
+    sync::{Arc, Weak},
+    time::Duration,
+};
 use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
@@ -35,6 +39,8 @@ pub(super) use client::{Notice, notice_path, token_path};
 pub const PROTOCOL: u32 = 1;
 /// The header that carries it.
 pub const PROTOCOL_HEADER: &str = "x-tollbar-protocol";
+/// Says as of which entry of the log a question is answered.
+const SEQ_HEADER: &str = "x-tollbar-seq";
 /// A full batch of sightings with what the provider said is below this.
 const BODY_BYTES_MAX: usize = 64 << 20;
 /// A silent stream says so now and then, so that either side notices when the other is gone.
@@ -142,42 +148,58 @@ async fn hello() -> Json<Hello> {
 async fn ask(State(control): State<Control>, Path(name): Path<String>, body: Bytes) -> Response {
     (control.refresh_facts)();
     let writer = control.writer;
-    // The writer answers in its own time; a thread that may wait waits for it.
-    let answered = tokio::task::spawn_blocking(move || ask_by_name(&writer, &name, &body)).await;
-    answered.unwrap_or_else(|_| Err(Fault::new(FaultCode::Internal, "the question could not be answered", ""))).map_or_else(fault, json)
+    // With an asker who goes, so does this.
+    let here = Arc::new(());
+    let asker = Arc::downgrade(&here);
+    // It may read for seconds, on a thread that may.
+    let answered = tokio::task::spawn_blocking(move || ask_by_name(&writer, &asker, &name, &body)).await;
+    drop(here);
+    match answered.unwrap_or_else(|_| Err(Fault::new(FaultCode::Internal, "the question could not be answered", ""))) {
+        Ok((seq, answer)) => {
+            let mut response = json(answer);
+            response.headers_mut().insert(SEQ_HEADER, seq.0.into());
+            response
+        }
+        Err(refused) => fault(refused),
+    }
 }
 
 /// Asks the question of that name: JSON in, JSON out.
-fn ask_by_name(writer: &WriterHandle, name: &str, body: &[u8]) -> Result<Vec<u8>, Fault> {
-    fn asked<Q: Query>(writer: &WriterHandle, body: &[u8]) -> Result<Vec<u8>, Fault> {
+fn ask_by_name(writer: &WriterHandle, asker: &Weak<()>, name: &str, body: &[u8]) -> Result<(Seq, Vec<u8>), Fault> {
+    fn asked<Q: Query>((writer, asker): (&WriterHandle, &Weak<()>), body: &[u8]) -> Result<(Seq, Vec<u8>), Fault> {
         let body = if body.is_empty() { b"{}" } else { body };
         let query: Q = serde_json::from_slice(body).map_err(|error| {
             Fault::refused(format!("this is no question {:?}: {error}", Q::NAME), "see docs/CONTROL-API.md for its form")
         })?;
-        written(&writer.ask(query)?)
+        let (seq, answer) = writer.ask_for::<Q>(Some(asker), &query)?;
+        Ok((seq, written(&answer)?))
     }
     fn written(answer: &impl Serialize) -> Result<Vec<u8>, Fault> {
         serde_json::to_vec(answer).map_err(|error| Fault::new(FaultCode::Internal, format!("the answer cannot be written: {error}"), ""))
     }
+    let ask = (writer, asker);
     match name {
-        Today::NAME => asked::<Today>(writer, body),
-        SpendBy::NAME => asked::<SpendBy>(writer, body),
-        Budgets::NAME => asked::<Budgets>(writer, body),
-        Recent::NAME => asked::<Recent>(writer, body),
-        Health::NAME => written(&writer.health()?),
-        Reprice::NAME => asked::<Reprice>(writer, body),
-        Calls::NAME => asked::<Calls>(writer, body),
-        Models::NAME => asked::<Models>(writer, body),
-        MissingPrices::NAME => asked::<MissingPrices>(writer, body),
-        BookInForce::NAME => asked::<BookInForce>(writer, body),
-        Explain::NAME => asked::<Explain>(writer, body),
-        Advice::NAME => asked::<Advice>(writer, body),
-        Plans::NAME => asked::<Plans>(writer, body),
-        Coverage::NAME => asked::<Coverage>(writer, body),
-        Missing::NAME => asked::<Missing>(writer, body),
-        Projects::NAME => asked::<Projects>(writer, body),
-        Size::NAME => asked::<Size>(writer, body),
-        Verify::NAME => asked::<Verify>(writer, body),
+        Today::NAME => asked::<Today>(ask, body),
+        SpendBy::NAME => asked::<SpendBy>(ask, body),
+        Budgets::NAME => asked::<Budgets>(ask, body),
+        Recent::NAME => asked::<Recent>(ask, body),
+        Health::NAME => {
+            let health = writer.health()?;
+            Ok((Seq(health.entries), written(&health)?))
+        }
+        Reprice::NAME => asked::<Reprice>(ask, body),
+        Calls::NAME => asked::<Calls>(ask, body),
+        Models::NAME => asked::<Models>(ask, body),
+        MissingPrices::NAME => asked::<MissingPrices>(ask, body),
+        BookInForce::NAME => asked::<BookInForce>(ask, body),
+        Explain::NAME => asked::<Explain>(ask, body),
+        Advice::NAME => asked::<Advice>(ask, body),
+        Plans::NAME => asked::<Plans>(ask, body),
+        Coverage::NAME => asked::<Coverage>(ask, body),
+        Missing::NAME => asked::<Missing>(ask, body),
+        Projects::NAME => asked::<Projects>(ask, body),
+        Size::NAME => asked::<Size>(ask, body),
+        Verify::NAME => asked::<Verify>(ask, body),
         _ => Err(Fault::new(FaultCode::NotFound, format!("there is no question {name:?}"), "see docs/CONTROL-API.md for all of them")),
     }
 }

@@ -1,6 +1,6 @@
 //! Keeps the log up with AI clients' own logs: reads what is new at the start and whenever a file changed.
 
-use super::WriterHandle;
+use super::{WriterHandle, remainder};
 use crate::{
     attribution::Projects,
     config::Home,
@@ -9,9 +9,9 @@ use crate::{
         watch::{Change, Watch},
     },
 };
-use events::{Command, Sighting, query::Fault};
+use events::{Command, Seq, Sighting, query::Fault};
 use std::{
-    path::PathBuf,
+    path::{Path, PathBuf},
     sync::{Arc, Mutex},
 };
 
@@ -37,6 +37,7 @@ pub(super) fn watch_clients(home: &Home, writer: &WriterHandle, troubles: &Troub
 struct Importer {
     client: Client,
     roots: Vec<PathBuf>,
+    log: PathBuf,
     cursors_path: PathBuf,
     cursors: Cursors,
     projects: Projects,
@@ -52,7 +53,7 @@ impl Importer {
         // Only the writer knows how far its log goes.
         let cursors = writer.tell(Command::LogUsage { sightings: Vec::new() }).map(|told| cursors.for_log(told.seq)).unwrap_or_default();
         let projects = Projects::new(std::env::home_dir());
-        Importer { client, roots, cursors_path, cursors, projects, writer, troubles }
+        Importer { client, roots, log: home.log(), cursors_path, cursors, projects, writer, troubles }
     }
 
     fn read(&mut self, change: &Change) {
@@ -69,7 +70,10 @@ impl Importer {
         match report {
             Ok(report) => {
                 for (path, reason) in report.skipped {
-                    say(&self.troubles, format!("cannot read {}: {reason}", path.display()));
+                    say(&self.troubles, unreadable(&path, &reason));
+                }
+                if *change == Change::All && *client == Client::Codex {
+                    self.settle_threads(&mut last);
                 }
             }
             // What the log did not take is read again with the next change.
@@ -82,6 +86,23 @@ impl Importer {
             say(&self.troubles, format!("cannot keep how far the logs of {} were read: {error}", self.client.name()));
         }
     }
+}
+
+impl Importer {
+    /// What Codex counted in threads whose rollouts are gone.
+    fn settle_threads(&mut self, last: &mut Option<Seq>) {
+        let (writer, fresh) = (&self.writer, last.is_some());
+        let mut tell = |command| writer.tell(command).inspect(|told| *last = Some(told.seq));
+        match remainder::settle(&self.log, &self.roots, &mut self.cursors, fresh, &mut tell) {
+            Ok(skipped) => skipped.iter().for_each(|(path, reason)| say(&self.troubles, unreadable(path, reason))),
+            Err(fault) => say(&self.troubles, format!("the threads of codex without a log wait: {fault}")),
+        }
+    }
+}
+
+/// A source that cannot be read, as engine and doctor both say it.
+pub(crate) fn unreadable(path: &Path, reason: &str) -> String {
+    format!("{}: {reason}", path.display())
 }
 
 /// Notes a trouble once, and no more of them than a reader can take.

@@ -14,6 +14,7 @@ use crate::{
     engine::control::{Notice, notice_path, token_path},
     logs::watch::Watch,
     priceupdate::Daily,
+    priority,
     proxy::Proxy,
 };
 use events::query::{EngineFacts, Fault, FaultCode};
@@ -158,7 +159,9 @@ impl Drop for Running {
 fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<()>, Fault> {
     let failed = |error: io::Error| network_fault("the control API", &error);
     listener.set_nonblocking(true).map_err(failed)?;
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
+    let mut builder = tokio::runtime::Builder::new_current_thread();
+    // Who asks waits longer than who calls.
+    let runtime = builder.thread_name("tollbar-answer").on_thread_start(priority::step_back).enable_all().build().map_err(failed)?;
     let serve = move || {
         runtime.block_on(async move {
             let Ok(listener) = tokio::net::TcpListener::from_std(listener) else { return };

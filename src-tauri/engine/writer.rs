@@ -1,14 +1,17 @@
 //! The one thread that owns the log and the projections.
 //!
-//! It takes what is told in batches, appends, folds, raises the alerts that are due, and publishes what changed. Questions are
-//! answered between batches, so that an answer always shows whole ones.
+//! It takes what is told in batches, appends, folds, raises the alerts that are due, and publishes what changed. What questions are answered
+//! from it gives out between batches (`asking.rs`), so that an answer always shows whole ones.
 
-use super::ledger::storage_fault;
-use crate::{clock, priority};
+use super::{
+    asking::{Asking, State},
+    ledger::storage_fault,
+};
+use crate::{clock, memory, priority};
 use events::{
     Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
-    log::{BATCH_FACTS_MAX, Tidied},
-    query::{EngineFacts, Fault, FaultCode, Health, HealthAnswer, Plan, Query, View},
+    log::{BATCH_FACTS_MAX, Snapshot, Tidied},
+    query::{EngineFacts, Fault, FaultCode, Health, HealthAnswer, Plan},
 };
 use serde::{Deserialize, Serialize};
 use std::{
@@ -41,8 +44,7 @@ const FLUSH_AFTER: Duration = Duration::from_secs(2);
 const CHECKPOINT_ENTRIES: u64 = 8_192;
 
 /// What is said of a writer that does not answer.
-const HELD_UP: &str =
-    "the disk or a long question holds up the log: what it was last told stands here, calls pass, and those that cannot wait are counted";
+const HELD_UP: &str = "the disk holds up the log, or it counts all calls again: what it was last told stands here, calls pass, and those that cannot wait are counted";
 
 /// The log grew.
 #[derive(Clone, Debug)]
@@ -84,12 +86,10 @@ enum Message {
 }
 
 /// What the writer thread owns.
-struct Owner {
+pub(super) struct Owner {
     log: Log,
     projections: Projections,
     zone: Zone,
-    plans: Vec<Plan>,
-    facts: Arc<Mutex<Option<EngineFacts>>>,
     changes: broadcast::Sender<Change>,
     unrecorded: Arc<AtomicU64>,
     trouble: Arc<Mutex<Option<Fault>>>,
@@ -103,6 +103,7 @@ struct Owner {
 pub struct WriterHandle {
     sender: SyncSender<Message>,
     changes: broadcast::Sender<Change>,
+    pub(super) asking: Arc<Asking>,
     facts: Arc<Mutex<Option<EngineFacts>>>,
     unrecorded: Arc<AtomicU64>,
     trouble: Arc<Mutex<Option<Fault>>>,
@@ -128,20 +129,19 @@ impl Writer {
             log,
             projections,
             zone,
-            plans,
-            facts: facts.clone(),
             changes: changes.clone(),
             unrecorded: unrecorded.clone(),
             trouble: trouble.clone(),
             flushed: true,
             tidying: None,
         };
-        let health = Arc::new(Mutex::new(owner.answer(&Health {}).ok()));
+        let asking = Arc::new(Asking::new(zone, plans));
+        let health = Arc::new(Mutex::new(asking.answer(&Health {}, &owner.state(), None).ok()));
         let thread = std::thread::Builder::new()
             .name("tollbar-writer".into())
             .spawn(move || owner.run(&receiver))
             .expect("the system gives a thread to a program that starts");
-        Writer { handle: WriterHandle { sender, changes, facts, unrecorded, trouble, health }, thread: Some(thread) }
+        Writer { handle: WriterHandle { sender, changes, asking, facts, unrecorded, trouble, health }, thread: Some(thread) }
     }
 
     /// A way to it.
@@ -161,15 +161,10 @@ impl Drop for Writer {
 }
 
 impl WriterHandle {
-    /// Asks a question and waits for the answer.
-    pub fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Fault> {
-        self.with(move |owner| owner.answer(&query))?
-    }
-
-    /// Asks how everything is. Of a writer that is held up, by its disk or by a long question, the last answer is given, and that is said.
+    /// Asks how everything is. Of a writer that is held up the last answer is given, and that is said.
     pub fn health(&self) -> Result<HealthAnswer, Fault> {
         let (reply, answer) = sync_channel(1);
-        let mut message = Message::Ask(Box::new(move |owner| drop(reply.send(owner.answer(&Health {})))));
+        let mut message = Message::Ask(Box::new(move |owner| drop(reply.send(owner.state()))));
         let until = Instant::now() + HEALTH_WAIT;
         let mut last = self.health.lock().expect("nobody panics while holding it");
         while let Err(TrySendError::Full(back)) = self.sender.try_send(message) {
@@ -180,10 +175,13 @@ impl WriterHandle {
             std::thread::sleep(HEALTH_WAIT_STEP);
         }
         match answer.recv_timeout(until.saturating_duration_since(Instant::now())) {
-            Ok(health) => health.inspect(|health| *last = Some(health.clone())),
+            Ok(state) => {
+                let health = self.asking.answer(&Health {}, &state, self.engine_facts().as_ref());
+                health.inspect(|health| *last = Some(health.clone()))
+            }
             Err(RecvTimeoutError::Timeout) => {
                 let mut health = last.clone().ok_or_else(writer_gone)?;
-                health.engine = self.facts.lock().expect("nobody panics while holding it").clone();
+                health.engine = self.engine_facts();
                 if let Some(engine) = &mut health.engine {
                     engine.warnings.push(HELD_UP.to_owned());
                 }
@@ -232,7 +230,13 @@ impl WriterHandle {
         *self.facts.lock().expect("nobody panics while holding it") = Some(facts);
     }
 
-    fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Owner) -> T + Send + 'static) -> Result<T, Fault> {
+    /// What the engine says of itself.
+    pub(super) fn engine_facts(&self) -> Option<EngineFacts> {
+        self.facts.lock().expect("nobody panics while holding it").clone()
+    }
+
+    /// Has the writer do something between two batches, after all that waits is written.
+    pub(super) fn with<T: Send + 'static>(&self, job: impl FnOnce(&mut Owner) -> T + Send + 'static) -> Result<T, Fault> {
         let (reply, answer) = sync_channel(1);
         // The asker may have gone; then nobody misses the answer.
         let job: Answering = Box::new(move |owner| drop(reply.send(job(owner))));
@@ -355,20 +359,16 @@ impl Owner {
         self.write(&mut facts)
     }
 
-    fn answer<Q: Query>(&mut self, query: &Q) -> Result<Q::Answer, Fault> {
+    /// What questions are answered from, now.
+    pub(super) fn state(&mut self) -> State {
         // A store that cannot be opened now is said by the questions that need it.
         let _ = self.log.heal();
-        match self.ask(query) {
-            // The store is a copy: one that cannot be read is made again from the journal, and the question asked once more.
-            Err(fault) if fault.code == FaultCode::Storage && self.log.rebuild_if_damaged().unwrap_or(false) => self.ask(query),
-            answer => answer,
-        }
+        State { log: self.log.snapshot(), projections: self.projections.snapshot() }
     }
 
-    fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Fault> {
-        let facts = self.facts.lock().expect("nobody panics while holding it").clone();
-        let view = View { log: &self.log, projections: &self.projections, zone: self.zone, engine: facts.as_ref(), plans: &self.plans };
-        query.answer(&view, clock::now())
+    /// Makes the store anew that a question could not read. Whether it is another one now.
+    pub(super) fn rebuild_if_damaged(&mut self, read: &Snapshot, is_readable: bool) -> bool {
+        self.log.rebuild_if_damaged(read, is_readable).unwrap_or(false)
     }
 
     fn flush(&mut self) {
@@ -387,6 +387,7 @@ impl Owner {
             }
             self.tidy();
             self.flushed = true;
+            memory::give_back();
         }
     }
 

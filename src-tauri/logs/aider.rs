@@ -28,8 +28,8 @@ pub(super) fn line(line: Line<'_>, found: &mut Vec<Sighting>) {
         // Nothing stands for a price that it does not know.
         reported_cost: properties.get("cost").and_then(Json::usd).filter(|cost| *cost > events::Usd::default()),
         certainty: Certainty::Estimated,
-        // A line has no id but its place.
-        ..call(Client::Aider, provider, format!("aider:{}:{}", line.file, line.offset), at, tokens)
+        // A line has no id but what it says and its place, which another line has once the log was begun anew.
+        ..call(Client::Aider, provider, format!("aider:{}:{}-{}:{}", at.micros(), tokens.input, tokens.output, line.offset), at, tokens)
     };
     found.push(sighting(Client::Aider, usage, said));
 }

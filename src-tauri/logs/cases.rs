@@ -1,6 +1,8 @@
 //! The cases of `reference/log-formats.md`, section 19, that concern other clients than Claude Code, by their numbers; and what is true of
 //! every reader. Claude Code's are in `tests.rs`.
 
+mod codex;
+mod opencode;
 mod samples;
 
 use super::*;
@@ -103,7 +105,7 @@ fn record(id: &str, input: u64) -> String {
 
 const AT: &str = "2026-01-12T09:00:01Z";
 
-fn codex(lines: &[String]) -> House {
+fn rollout(lines: &[String]) -> House {
     let mut house = House::of(Client::Codex);
     house.write(ROLLOUT, lines.concat());
     house.import();
@@ -111,125 +113,11 @@ fn codex(lines: &[String]) -> House {
 }
 
 #[test]
-fn case_12_a_repeated_snapshot_of_codex_is_no_call() {
-    let house =
-        codex(&[meta("t", ""), turn("gpt-5"), count(AT, 10, 10, 1), count(AT, 10, 10, 1), count(AT, 5, 15, 2), count(AT, 5, 15, 2)]);
-    assert_eq!((house.sums(), house.ledger.len()), ([15, 0, 0, 2], 2));
-}
-
-#[test]
-fn case_13_what_a_fork_repeats_with_new_times_is_its_parents() {
-    let parent = [meta("p", ""), turn("gpt-5"), count("2026-01-12T09:00:01Z", 10, 10, 1), count("2026-01-12T09:00:09Z", 5, 15, 2)];
-    let fork = |id: &str, of: &str, last: &str| {
-        let rows = [count("2026-02-01T00:00:01Z", 10, 10, 1), count("2026-02-01T00:00:03Z", 5, 15, 2)].concat();
-        [meta(id, &format!(r#","forked_from_id":"{of}""#)), meta("p", ""), turn("gpt-5"), rows, last.to_owned()].concat()
-    };
-    let child = fork("c", "p", &count("2026-02-01T00:01:00Z", 7, 22, 3));
-    let grandchild = fork("g", "c", &[count(AT, 7, 22, 3), count("2026-02-02T00:00:00Z", 1, 23, 4)].concat());
-    let files = [("b", child), ("a", grandchild), ("c", parent.concat())];
-    // In whatever order and in however many imports.
-    for steps in [vec![vec![0, 1, 2]], vec![vec![2], vec![0], vec![1]], vec![vec![0, 2], vec![1]]] {
-        let mut house = House::of(Client::Codex);
-        for step in steps {
-            for at in step {
-                house.write(&format!("sessions/{}.jsonl", files[at].0), &files[at].1);
-            }
-            house.import();
-        }
-        assert_eq!((house.sums(), house.ledger.len()), ([23, 0, 0, 4], 4), "{:#?}", house.ledger.keys());
-        let first = house.ledger.values().map(|usage| usage.at).min();
-        assert_eq!(first, Timestamp::parse("2026-01-12T09:00:01Z"));
-    }
-}
-
-#[test]
-fn sessions_that_are_no_kin_may_have_like_counts() {
-    let mut house = House::of(Client::Codex);
-    house.write("sessions/a.jsonl", [meta("a", ""), count(AT, 10, 10, 1)].concat());
-    house.write("sessions/b.jsonl", [meta("b", ""), count(AT, 10, 10, 1)].concat());
-    house.import();
-    assert_eq!(house.sums(), [20, 0, 0, 2]);
-}
-
-#[test]
-fn case_14_two_interleaved_lineages_come_to_the_sum_of_both() {
-    let rows = [(10, 10, 1), (1000, 1000, 1), (5, 15, 2), (500, 1500, 2), (5, 20, 3), (5, 20, 3)];
-    let rows = rows.map(|(input, total, calls)| count(AT, input, total, calls));
-    assert_eq!(codex(&[meta("t", ""), rows.concat()]).sums(), [1520, 0, 0, 5]);
-}
-
-#[test]
-fn case_15_a_record_and_its_row_of_totals_are_one_call() {
-    let lines = [meta("t", ""), record("resp_1", 10), count(AT, 10, 10, 1), count(AT, 6, 16, 2), record("resp_2", 5), count(AT, 5, 21, 3)];
-    let house = codex(&lines);
-    assert_eq!((house.sums(), house.ledger.len()), ([21, 0, 0, 3], 3), "{:?}", house.ledger.keys());
-}
-
-#[test]
-fn case_16_a_compaction_that_the_totals_leave_out_counts() {
-    let compaction = r#"{"timestamp":"2026-01-12T09:00:02Z","type":"compacted","payload":{"compaction_response_id":"resp_c","latest_token_usage_record":{"response_id":"resp_c"}}}"#;
-    let lines =
-        [meta("t", ""), record("resp_1", 10), count(AT, 10, 10, 1), record("resp_c", 700), format!("{compaction}\n"), count(AT, 10, 10, 1)];
-    assert_eq!(codex(&lines).sums(), [710, 0, 0, 2]);
-}
-
-#[test]
-fn case_17_pages_of_one_session_all_count() {
-    let mut house = House::of(Client::Codex);
-    let page = r#","session_id":"t","history_mode":"paginated""#;
-    house.write("sessions/a.jsonl", [meta("t", page), count(AT, 10, 10, 1), count(AT, 5, 15, 2)].concat());
-    house.write("sessions/b.jsonl", [meta("t", page), count(AT, 7, 22, 3), count(AT, 1, 23, 4)].concat());
-    house.import();
-    assert_eq!(house.sums(), [23, 0, 0, 4]);
-}
-
-#[test]
-fn case_18_packed_rollouts_are_read_and_their_plain_siblings_not_twice() {
-    let text = [meta("t", ""), record("resp_1", 10), count(AT, 5, 15, 2)].concat();
-    let packed = zstd::encode_all(text.as_bytes(), 3).expect("packed");
-    let mut house = House::of(Client::Codex);
-    house.write(
-        "archived_sessions/rollout-a.jsonl.zst",
-        [&packed[..], &zstd::encode_all(record("resp_2", 3).as_bytes(), 3).expect("packed")].concat(),
-    );
-    assert_eq!(house.import().files, 1);
-    assert_eq!(house.sums(), [18, 0, 0, 3]);
-    assert_eq!(house.import().bytes_read, 0, "as it was");
-    house.write("archived_sessions/rollout-a.jsonl", &text);
-    assert_eq!(house.import().files, 1);
-    assert_eq!(house.sums(), [18, 0, 0, 3]);
-    house.write("archived_sessions/rollout-b.jsonl.zst", &packed[..packed.len() / 2]);
-    assert_eq!(house.import().skipped.len(), 1, "half a packed file is told");
-}
-
-#[test]
-fn case_19_a_tier_is_the_one_that_was_set_last_before_the_call() {
-    let tier = |tier: &str| {
-        format!(
-            r#"{{"timestamp":"2026-01-12T09:00:00Z","type":"event_msg","payload":{{"type":"thread_settings_applied","thread_settings":{{"service_tier":{tier}}}}}}}"#
-        ) + "\n"
-    };
-    let lines = [meta("t", ""), record("r1", 1), tier("\"priority\""), record("r2", 1), tier("null"), record("r3", 1)];
-    let house = codex(&lines);
-    let tiers: Vec<_> = house.ledger.values().map(|usage| usage.tier.as_deref()).collect();
-    assert_eq!(tiers, [None, Some("priority"), None]);
-}
-
-#[test]
-fn case_20_a_session_over_midnight_and_months_end_keeps_each_calls_own_time() {
-    let times = ["2026-03-31T23:59:59.999Z", "2026-04-01T00:00:00Z", "2026-10-25T01:30:00+02:00", "2026-10-25T01:30:00+01:00"];
-    let rows = times.iter().zip(1..).map(|(at, n)| count(at, 1, n, n));
-    let house = codex(&std::iter::once(meta("t", "")).chain(rows).collect::<Vec<_>>());
-    let at: Vec<_> = house.ledger.values().map(|usage| Some(usage.at)).collect();
-    assert_eq!(at, times.map(Timestamp::parse));
-}
-
-#[test]
 fn case_21_cached_input_is_part_of_input_for_openai_google_and_qwen() {
     let usage =
         r#"{"input_tokens":1000,"cached_input_tokens":600,"cache_write_input_tokens":100,"output_tokens":50,"reasoning_output_tokens":20}"#;
     let line = format!(r#"{{"timestamp":"{AT}","type":"token_usage_record","payload":{{"response_id":"r","usage":{usage}}}}}"#);
-    assert_eq!(codex(&[line]).sums(), [300, 600, 100, 50]);
+    assert_eq!(rollout(&[line]).sums(), [300, 600, 100, 50]);
 
     let mut house = House::of(Client::GeminiCli);
     let tokens = r#"{"input":4820,"output":361,"cached":3012,"thoughts":257,"tool":7,"total":5445}"#;
@@ -250,6 +138,31 @@ fn case_21_cached_input_is_part_of_input_for_openai_google_and_qwen() {
     house.write("projects/p/chats/a.jsonl", [chat, "\n", chat, "\n", &chat.replace("\"s\"", "\"only-here\"")].concat());
     house.import();
     assert_eq!(house.sums(), [200, 800, 0, 45], "a session that the book tells is not read again from its transcript");
+    // What it did before there was a book, only its transcript tells.
+    let before = chat.replace("u2", "u0").replace("2026-01-12T09:00:01Z", "2026-01-11T09:00:01Z");
+    house.write("projects/p/chats/a.jsonl", [before.as_str(), "\n", chat].concat());
+    house.import();
+    assert_eq!(house.sums(), [300, 1200, 0, 65]);
+}
+
+#[test]
+fn the_folder_of_a_gemini_chat_is_the_one_that_is_listed_under_its_name_or_hash() {
+    let mut house = House::of(Client::GeminiCli);
+    let message = |id: &str| {
+        format!(
+            r#"{{"id":"{id}","timestamp":"{AT}","type":"gemini","model":"gemini-2.5-pro","tokens":{{"input":1,"output":1,"total":2}}}}"#
+        )
+    };
+    // The hash of /gone/old.
+    let hash = "93935336a72c6ca31a9bcc7c74e5022e5e9e8b3f5104087012df669071d9275e";
+    house.write("projects.json", r#"{"projects":{"/gone/api":"api-2","/gone/old":"old"}}"#);
+    house.write("tmp/api-2/chats/session-a.jsonl", message("a"));
+    house.write(&format!("tmp/{hash}/chats/session-b.json"), message("b"));
+    house.write(&format!("tmp/{}/chats/session-c.json", "0".repeat(64)), message("c"));
+    house.write("tmp/unlisted/chats/session-d/agent.jsonl", message("d"));
+    house.import();
+    let projects: Vec<_> = house.ledger.values().map(|usage| usage.project.as_ref().map(|project| project.name.as_str())).collect();
+    assert_eq!(projects, [Some("unlisted"), Some("api"), Some("old"), None]);
 }
 
 const OPENCODE: &str =
@@ -259,32 +172,6 @@ fn message(output: u64) -> String {
     format!(
         r#"{{"role":"assistant","time":{{"created":1771083156415}},"modelID":"glm-5","providerID":"zai","cost":0.5,"tokens":{{"input":100,"output":{output},"reasoning":0,"cache":{{"read":10,"write":1}}}}}}"#
     )
-}
-
-#[test]
-fn case_22_opencodes_databases_and_its_tree_of_files_are_one() {
-    let mut house = House::of(Client::OpenCode);
-    let insert = |id: &str, output: u64| format!("INSERT INTO message VALUES ('{id}', 's', '{}');", message(output));
-    let one = house.database(
-        "opencode.db",
-        &[OPENCODE, "INSERT INTO session VALUES ('s', '/gone/api');", &insert("m1", 1), &insert("m2", 2)].concat(),
-    );
-    house.database(
-        "opencode-dev.db",
-        &["CREATE TABLE message(id TEXT PRIMARY KEY, session_id TEXT, data TEXT);", &insert("m3", 3)].concat(),
-    );
-    house.database("other.db", "CREATE TABLE kv(k, v)");
-    house.write("storage/message/s/m2.json", message(2).replacen('{', r#"{"id":"m2","sessionID":"s","#, 1));
-    house.write("storage/message/s/m4.json", message(4).replacen('{', r#"{"id":"m4","sessionID":"s","#, 1));
-    assert_eq!(house.import().skipped, []);
-    assert_eq!(house.sums(), [400, 40, 4, 1 + 2 + 3 + 4]);
-    let m1 = &house.ledger["opencode:m1"];
-    assert_eq!((m1.session.as_deref(), m1.project.as_ref().map(|it| it.name.as_str())), (Some("s"), Some("api")));
-    assert_eq!(house.import().bytes_read, 0, "as they were");
-    // A row is completed after it was written, and another comes; both stand in what is written ahead.
-    one.execute_batch(&format!("UPDATE message SET data = '{}' WHERE id = 'm2'; {}", message(20), insert("m5", 5))).expect("written");
-    house.import();
-    assert_eq!(house.outputs(), [1, 20, 3, 4, 5]);
 }
 
 fn settings(input: u64, output: u64) -> String {
@@ -330,13 +217,21 @@ fn case_24_what_copilot_counts_on_after_a_resume_counts_once_and_after_a_compact
     house.import();
     // 90 + 10 cached, 50 more, and after the compaction 150 + 10 cached; the last run has not ended.
     assert_eq!(house.sums(), [90 + 50 + 150, 20, 0, 20 + 30 + 4]);
+    // Of a version that counts each run by itself, the second of which used more than the first.
+    let mut house = House::of(Client::CopilotCli);
+    house.write(path, [reply(5), end(100, 5), reply(50), end(500, 50), reply(2), end(20, 3)].concat());
+    house.import();
+    assert_eq!(house.sums(), [90 + 490 + 10, 30, 0, 58]);
     // The database of calls tells a session better, and then its events are passed over.
     let mut house = House::of(Client::CopilotCli);
     house.write(path, lines.concat());
     house.database("session-store.db", "CREATE TABLE assistant_usage_events(id, session_id, model, input_tokens, output_tokens, cache_read_tokens, cache_write_tokens, reasoning_tokens, created_at, total_nano_aiu);
-        INSERT INTO assistant_usage_events VALUES ('c1','s','gpt-5.4',100,5,60,0,1,'2026-04-15 10:05:00',0), ('c2','s','gpt-5.4',10,1,0,0,0,'2026-04-15T10:06:00Z',0)");
+        CREATE TABLE sessions(id, cwd);
+        INSERT INTO assistant_usage_events VALUES ('c1','s','gpt-5.4',100,5,60,0,1,'2026-04-15 10:05:00',5000000000), ('c2','s','gpt-5.4',10,1,0,0,0,'2026-06-15T10:06:00Z',2500000000)");
     house.import();
     assert_eq!(house.sums(), [50, 60, 0, 6]);
+    let costs: Vec<_> = house.ledger.values().map(|usage| usage.reported_cost).collect();
+    assert_eq!(costs, [None, "0.025".parse().ok()], "what was billed is known since June 2026");
     assert_eq!(house.ledger["copilot-cli:c1"].at, Timestamp::parse("2026-04-15T10:05:00Z").expect("a time"));
 }
 
@@ -350,11 +245,27 @@ fn case_25_what_goose_carried_forward_counts() {
     assert_eq!(house.sums(), [40 + 1000 + 7, 160, 0, 56]);
     let first = &house.ledger["goose:s:1"];
     assert_eq!((first.reported_cost, first.at), ("0.25".parse().ok(), Timestamp::from_secs(1_768_208_400)));
+    // A build without a ledger has sums, which grow; the ledger that follows carries them forward, as the same call.
+    let mut house = House::of(Client::Goose);
+    let database = house.database("sessions/sessions.db", "CREATE TABLE sessions(id TEXT, working_dir TEXT, created_at TEXT, model_config_json TEXT, accumulated_total_tokens INTEGER, accumulated_input_tokens INTEGER, accumulated_output_tokens INTEGER);
+        INSERT INTO sessions VALUES ('s','/gone/api','2026-01-12 09:00:00','{\"model_name\":\"gpt-5\"}',110,100,10),('t','/gone/api','2026-01-12 09:00:00',NULL,0,0,0)");
+    house.import();
+    database.execute_batch("UPDATE sessions SET accumulated_total_tokens = 330, accumulated_input_tokens = 300, accumulated_output_tokens = 30 WHERE id = 's'").expect("grown");
+    house.import();
+    let sum = &house.ledger["goose:s:accumulated"];
+    assert_eq!(
+        (house.sums(), sum.model.as_deref(), sum.at),
+        ([300, 0, 0, 30], Some("gpt-5"), Timestamp::parse("2026-01-12T09:00:00Z").expect("a time"))
+    );
+    database.execute_batch("CREATE TABLE usage_ledger(id INTEGER PRIMARY KEY, session_id TEXT, created_timestamp INTEGER, model TEXT, input_tokens, output_tokens, total_tokens, cache_read_tokens, cache_write_tokens, cost REAL, cost_source TEXT, is_compaction);
+        INSERT INTO usage_ledger VALUES (1,'s',1768208400,'gpt-5',300,30,330,NULL,NULL,NULL,'carried_forward',0),(2,'s',1768208401,'gpt-5',7,1,8,NULL,NULL,NULL,'estimated',0)").expect("made");
+    house.import();
+    assert_eq!(house.sums(), [307, 0, 0, 31]);
 }
 
 #[test]
 fn case_27_a_calls_key_is_the_same_on_the_wire_and_in_the_log() {
-    let house = codex(&[meta("t", ""), record("resp_1", 10)]);
+    let house = rollout(&[meta("t", ""), record("resp_1", 10)]);
     assert_eq!(house.ledger["resp_1"].key(), Some(RequestKey::of("openai", "resp_1")));
     let mut house = House::of(Client::Pi);
     let reply = |api: &str, id: &str| {
@@ -382,7 +293,7 @@ fn case_29_one_session_in_two_homes_is_one() {
 
 #[test]
 fn case_30_a_time_that_lies_ahead_is_kept_as_it_is_told() {
-    let house = codex(&[meta("t", ""), count("2199-01-01T00:00:00Z", 10, 10, 1)]);
+    let house = rollout(&[meta("t", ""), count("2199-01-01T00:00:00Z", 10, 10, 1)]);
     assert_eq!(house.ledger.values().map(|usage| usage.at).max(), Timestamp::parse("2199-01-01T00:00:00Z"));
 }
 

@@ -3,14 +3,16 @@
 use super::{
     Line, aider, amp, claude_code, cline, codex, copilot, crush, cursor_csv, droid, gemini, goose, grok,
     json::Json,
-    kimi, opencode, pi, qwen,
+    kimi,
+    kin::COVERS_NOTHING,
+    opencode, pi, qwen,
     row::{Around, Setting},
     zed,
 };
-use events::{Said, Sighting, Source, Tokens, Usage};
+use events::{Said, Sighting, Source, Timestamp, Tokens, Usage};
 use memchr::memmem::Finder;
 use serde::{Deserialize, Serialize};
-use std::str::FromStr;
+use std::{collections::BTreeMap, str::FromStr};
 
 macro_rules! clients {
     ($($(#[$doc:meta])* $variant:ident = $name:literal),+ $(,)?) => {
@@ -79,19 +81,16 @@ impl Client {
     pub(super) const fn reader_version(self) -> u32 {
         match self {
             Client::ClaudeCode => claude_code::VERSION,
+            Client::GeminiCli | Client::CopilotCli | Client::Goose | Client::Qwen => 2,
             Client::Codex
-            | Client::GeminiCli
             | Client::OpenCode
             | Client::Kilo
-            | Client::CopilotCli
             | Client::Droid
             | Client::Pi
-            | Client::Qwen
             | Client::Amp
             | Client::Kimi
             | Client::Cline
             | Client::Crush
-            | Client::Goose
             | Client::Zed
             | Client::Grok
             | Client::Aider
@@ -207,12 +206,12 @@ impl Reader {
         }
     }
 
-    /// The sessions that this file tells of call by call, so that a poorer file of theirs is to be passed over.
-    pub(super) fn covers(&self) -> &[String] {
+    /// The sessions that this file tells of call by call, and from when on, so that a poorer file of theirs is to be passed over.
+    pub(super) fn covers(&self) -> &BTreeMap<String, Timestamp> {
         match self {
             Reader::CopilotCli(reader) => reader.covers(),
             Reader::Rows { client: _, setting } => &setting.covers,
-            Reader::ClaudeCode(_) | Reader::Codex(_) | Reader::Droid(_) => &[],
+            Reader::ClaudeCode(_) | Reader::Codex(_) | Reader::Droid(_) => &COVERS_NOTHING,
         }
     }
 

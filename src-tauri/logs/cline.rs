@@ -43,11 +43,11 @@ fn of_editor(messages: Json<'_>, around: &mut Around<'_>, found: &mut Vec<Sighti
 
 /// The model that the task's own files name.
 fn named_beside(around: &Around<'_>) -> Option<String> {
-    let metadata = (around.beside)("task_metadata.json");
+    let metadata = (around.near)(1, "task_metadata.json");
     let used = metadata.as_deref().and_then(Json::parse).and_then(|it| it.at(&["model_usage"]));
     let last = used.into_iter().flat_map(Json::items).filter_map(|it| it.at(&["model_id"])?.word()).last();
     last.or_else(|| {
-        let history = (around.beside)("api_conversation_history.json")?;
+        let history = (around.near)(1, "api_conversation_history.json")?;
         let (_, rest) = history.split_once("<model>")?;
         let (name, _) = rest.split_once("</model>")?;
         (!name.is_empty() && name.len() <= 200 && !name.contains(char::is_whitespace)).then(|| name.to_owned())

@@ -6,6 +6,8 @@
 //! for its key, so that the same row is the same call in whatever file, however often and in whatever order it is read; nothing is left
 //! out by a guess where the repetition ends.
 
+pub mod threads;
+
 mod totals;
 
 use super::{

@@ -7,10 +7,10 @@
 
 use super::{
     Client, Line,
-    json::{Json, Object, text},
+    json::{Json, Object, text, written_plainly},
     row::{Around, Setting, call, sighting},
 };
-use events::{Certainty, Sighting, Timestamp, Tokens, Usage};
+use events::{Certainty, Sighting, Timestamp, Tokens, Usage, Usd};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
 
@@ -25,6 +25,10 @@ pub(super) const QUERIES: [&str; 2] = [
      'cacheReadTokens', e.cache_read_tokens, 'cacheWriteTokens', e.cache_write_tokens, 'reasoningTokens', e.reasoning_tokens)) \
      FROM assistant_usage_events e WHERE e.rowid > ?1 ORDER BY e.rowid",
 ];
+/// From when on what a call was billed is its cost (log-formats, section 6): 2026-06-01.
+const BILLED_FROM: Timestamp = Timestamp::from_secs(1_780_272_000);
+/// A billion of these are one cent.
+const PICO_PER_NANO_AIU: i128 = 10;
 /// How many models one run is followed by.
 const MODELS_MAX: usize = 64;
 
@@ -38,7 +42,7 @@ pub(super) struct Reader {
     run_at: Option<Timestamp>,
     /// The models of this run in the order in which they came, with the output of their replies. A reply that names none is the first's.
     models: Vec<(Option<String>, u64)>,
-    /// What earlier runs counted, by model: the counts go on when a session is resumed.
+    /// What earlier runs counted, by model: the counts mostly go on when a session is resumed.
     told: BTreeMap<String, Counts>,
 }
 
@@ -86,7 +90,7 @@ impl Counts {
 }
 
 impl Reader {
-    pub(super) fn covers(&self) -> &[String] {
+    pub(super) fn covers(&self) -> &BTreeMap<String, Timestamp> {
         &self.setting.covers
     }
 
@@ -132,9 +136,12 @@ impl Reader {
         let metrics = data.get("modelMetrics").map(Json::object).unwrap_or_default();
         for (model, metric) in metrics.fields().take(MODELS_MAX) {
             let Some(counts) = metric.at(&["usage"]).and_then(|usage| Counts::read(&usage.object())) else { continue };
-            let used = self.told.get(model).and_then(|before| counts.since(before)).unwrap_or(counts);
-            self.told.insert(model.to_owned(), counts);
             let Some(at) = self.place(Some(model)) else { continue };
+            // Some versions count on when a session is resumed, others begin anew: then the output is not that of the runs before and of
+            // this one's replies.
+            let goes_on = |before: &&Counts| counts.output >= before.output.saturating_add(self.models[at].1);
+            let used = self.told.get(model).filter(goes_on).and_then(|before| counts.since(before)).unwrap_or(counts);
+            self.told.insert(model.to_owned(), counts);
             if used != Counts::default() {
                 self.tell(at, used, Certainty::Reported, around, found);
             }
@@ -158,13 +165,13 @@ impl Reader {
     fn tell(&self, at: usize, counts: Counts, certainty: Certainty, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
         let Setting { session, cwd, branch, .. } = &self.setting;
         let Some(session) = session.as_deref().or(around.folder(1)).map(str::to_owned) else { return };
-        if (around.covered)(&session) {
+        let time = self.run_at.or(self.setting.at).unwrap_or_default();
+        if (around.covered)(&session, time) {
             return;
         }
         let said = counts.said();
         let (Some(said), model) = (Json::parse(&said), self.models[at].0.clone()) else { return };
         let id = format!("copilot-cli:{session}:{}:{at}", self.run);
-        let time = self.run_at.or(self.setting.at).unwrap_or_default();
         let usage = Usage {
             model,
             project: around.project(cwd.as_deref()),
@@ -181,23 +188,20 @@ impl Reader {
         let (Some(id), Some(said)) = (row.word("id"), row.get("usage")) else { return };
         let Some(tokens) = tokens(said) else { return };
         let at = row.get("at").and_then(|at| at.time().or_else(|| written_plainly(at)).or_else(|| at.millis()));
-        let session = row.word("session");
+        let (session, at) = (row.word("session"), self.setting.at(at));
         if let Some(session) = &session {
-            self.setting.cover(session);
+            self.setting.cover(session, at);
         }
+        let billed = row.count("nanoAiu").filter(|nano| *nano > 0 && at >= BILLED_FROM);
         let usage = Usage {
             model: row.word("model"),
             project: around.project(row.word("cwd").as_deref()),
             session,
-            ..call(Client::CopilotCli, "copilot", format!("copilot-cli:{id}"), self.setting.at(at), tokens)
+            reported_cost: billed.map(|nano| Usd::from_pico(i128::from(nano) * PICO_PER_NANO_AIU)),
+            ..call(Client::CopilotCli, "copilot", format!("copilot-cli:{id}"), at, tokens)
         };
         found.push(sighting(Client::CopilotCli, usage, said));
     }
-}
-
-/// `2026-04-15 10:05:00`, as SQLite writes a time, which is UTC.
-fn written_plainly(at: Json<'_>) -> Option<Timestamp> {
-    Timestamp::parse(&format!("{}Z", at.text()?.replacen(' ', "T", 1)))
 }
 
 /// Copilot counts cache reads and writes within input, and reasoning within output (log-formats 0.1).

@@ -25,6 +25,8 @@ pub struct Cursors {
     files: BTreeMap<String, Cursor>,
     /// The newest entry of the log that has all that was read.
     up_to: Seq,
+    /// What threads without a log were last reckoned up; nothing where none were.
+    reckoned: u64,
     /// Something is not as it was loaded.
     is_changed: bool,
     /// What was already reported as unreadable, and why.
@@ -36,6 +38,8 @@ struct Stored<Files> {
     format: u32,
     #[serde(default)]
     up_to: Seq,
+    #[serde(default)]
+    reckoned: u64,
     files: Files,
 }
 
@@ -49,7 +53,9 @@ impl Cursors {
             Err(error) => return Err(error),
         };
         let stored = serde_json::from_slice::<Stored<BTreeMap<String, Cursor>>>(&bytes).ok().filter(|stored| stored.format == FORMAT);
-        Ok(stored.map(|stored| Cursors { files: stored.files, up_to: stored.up_to, ..Cursors::default() }).unwrap_or_default())
+        Ok(stored
+            .map(|stored| Cursors { files: stored.files, up_to: stored.up_to, reckoned: stored.reckoned, ..Cursors::default() })
+            .unwrap_or_default())
     }
 
     /// Where the cursors of a client are kept: beside the log, for cursors of another log would hide what this one lacks.
@@ -68,6 +74,17 @@ impl Cursors {
         self.up_to = last;
     }
 
+    /// What threads without a log were last reckoned up, as a digest.
+    pub fn reckoned(&self) -> u64 {
+        self.reckoned
+    }
+
+    /// Says that these were.
+    pub fn have_reckoned(&mut self, digest: u64) {
+        self.is_changed |= self.reckoned != digest;
+        self.reckoned = digest;
+    }
+
     /// Keeps them in a file of mode 0600, whole or not at all, where something changed. Its folder exists.
     pub fn save(&mut self, path: &Path) -> io::Result<()> {
         if !self.is_changed {
@@ -78,7 +95,7 @@ impl Cursors {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         {
             let mut out = io::BufWriter::new(file.as_file_mut());
-            serde_json::to_writer(&mut out, &Stored { format: FORMAT, up_to: self.up_to, files: &self.files })?;
+            serde_json::to_writer(&mut out, &Stored { format: FORMAT, up_to: self.up_to, reckoned: self.reckoned, files: &self.files })?;
             out.flush()?;
         }
         // Not forced to the disk: one that a power cut leaves empty is as good as none.

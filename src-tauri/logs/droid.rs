@@ -32,7 +32,7 @@ impl Reader {
         }
         self.tokens = tokens;
         let session = line.file.strip_suffix(".settings").unwrap_or(line.file);
-        let messages = (around.beside)(&format!("{session}.jsonl")).unwrap_or_default();
+        let messages = (around.near)(1, &format!("{session}.jsonl")).unwrap_or_default();
         let mut rows = messages.lines().filter_map(Json::parse).map(Json::object);
         let cwd = rows.next().and_then(|start| start.word("cwd"));
         let first_at = || rows.find_map(|row| row.get("timestamp")?.time());

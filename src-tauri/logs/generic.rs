@@ -1,4 +1,4 @@
-//! Logs of another make: what gateways, libraries and programs of the user's own write, a row for each call, as JSON lines or CSV.
+//! Logs of another make: what gateways, libraries and programs of the user's own write, a row for each call, as JSON or CSV.
 //!
 //! Where a row says what is told by a [`Map`]: one of the user's, or one of those in `shapes.rs` by the row's shape. What a row does not say is not
 //! zero: of a row that counts one side only the other is unknown, and one that counts nothing is passed over and told of.
@@ -22,14 +22,16 @@ pub use map::{Field, Map, Place};
 
 /// How many sightings are handed over at once.
 const BATCH_SIGHTINGS_MAX: usize = super::BATCH_SIGHTINGS_MAX;
-/// The largest table that is read; it is held in memory.
-const TABLE_BYTES_MAX: u64 = 256 << 20;
+/// The largest table or document that is read; it is held in memory.
+const WHOLE_BYTES_MAX: u64 = 256 << 20;
 
 /// How the rows are written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub enum Format {
     /// A JSON object on every line
     Jsonl,
+    /// One JSON object over several lines, or a list of them
+    Json,
     /// Comma-separated values with a head
     Csv,
 }
@@ -53,7 +55,7 @@ pub struct Found {
 /// Reads a file and hands its calls to `sink`. Without a map, every row is read by its shape.
 pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>) -> Result<Found, Fault> {
     let unreadable = |error: io::Error| {
-        let hint = "name a file of JSON lines, or with --format csv a table";
+        let hint = "name a file of JSON lines, or with --format json or csv a document or a table";
         Fault::new(FaultCode::NotFound, format!("cannot read {}: {error}", path.display()), hint)
     };
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
@@ -70,15 +72,23 @@ pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>)
             reader.done.bytes = lines.bytes_read();
             reader.done.broken += lines.too_long();
         }
-        Format::Csv => {
-            let mut bytes = Vec::new();
-            file.take(TABLE_BYTES_MAX + 1).read_to_end(&mut bytes).map_err(unreadable)?;
-            if bytes.len() as u64 > TABLE_BYTES_MAX {
-                return Err(unreadable(io::Error::other(format!(
-                    "a table longer than {} MiB; cut it into several",
-                    TABLE_BYTES_MAX >> 20
-                ))));
+        Format::Json => {
+            let bytes = whole(file).map_err(unreadable)?;
+            let text = json::text(&bytes);
+            reader.done.bytes = bytes.len() as u64;
+            let rows: Vec<&str> = match json::Json::parse(&text) {
+                Some(list) if list.raw().starts_with('[') => list.items().map(json::Json::raw).collect(),
+                Some(row) => vec![row.raw()],
+                // Lines under another ending.
+                None => text.lines().collect(),
+            };
+            for row in rows {
+                reader.row(row);
+                reader.hand_over(BATCH_SIGHTINGS_MAX, sink)?;
             }
+        }
+        Format::Csv => {
+            let bytes = whole(file).map_err(unreadable)?;
             reader.done.bytes = bytes.len() as u64;
             for line in table::rows(&json::text(&bytes)) {
                 reader.row(&line);
@@ -88,6 +98,15 @@ pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>)
     }
     reader.hand_over(1, sink)?;
     Ok(reader.done)
+}
+
+fn whole(file: File) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    file.take(WHOLE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
+    if bytes.len() as u64 > WHOLE_BYTES_MAX {
+        return Err(io::Error::other(format!("longer than {} MiB; cut it into several", WHOLE_BYTES_MAX >> 20)));
+    }
+    Ok(bytes)
 }
 
 struct Reader<'a> {
@@ -111,14 +130,15 @@ impl Reader<'_> {
             self.done.broken += 1;
             return;
         }
-        let usage = match self.map {
-            Some(map) => of_map(map, text, "import"),
+        let usages = match self.map {
+            Some(map) => of_map(map, text, "import").into_iter().collect(),
             None => shapes::read(text),
         };
-        let Some(mut usage) = usage else {
-            self.done.uncounted += 1;
-            return;
-        };
+        self.done.uncounted += u64::from(usages.is_empty());
+        usages.into_iter().for_each(|usage| self.take(usage, text));
+    }
+
+    fn take(&mut self, mut usage: Usage, text: &str) {
         let has_time = usage.at != Timestamp::default();
         if has_time {
             self.at = Some(usage.at);
@@ -152,17 +172,19 @@ fn of_map(map: &Map, text: &str, client: &str) -> Option<Usage> {
     let word = |field| map.word(field, text);
     let count = |field| map.count(field, text);
     let model = word(Field::Model);
-    let provider = word(Field::Provider).unwrap_or_else(|| row::maker(model.as_deref()).to_owned());
+    // Gateways name the maker before the model.
+    let maker = || row::maker(model.as_deref().and_then(|model| model.rsplit('/').next())).to_owned();
+    let provider = word(Field::Provider).unwrap_or_else(maker);
     let family = row::family(&provider);
     let (input, output) = (count(Field::Input), count(Field::Output));
     let cost = map.usd(Field::Cost, text).filter(|cost| *cost > events::Usd::default());
     if input.or(output).or(count(Field::CacheRead)).is_none() && cost.is_none() {
         return None;
     }
-    let (read, write, write_1h) = (count(Field::CacheRead), count(Field::CacheWrite), count(Field::CacheWrite1h));
-    let (read, write_1h) = (read.unwrap_or(0), write_1h.unwrap_or(0));
-    // Of a sum of cache writes, those of an hour are a part.
-    let write = write.unwrap_or(0).saturating_sub(write_1h);
+    let some = |field| count(field).unwrap_or(0);
+    let (read, write_1h) = (some(Field::CacheRead), some(Field::CacheWrite1h));
+    // Of a sum of cache writes, those of an hour and of five minutes are parts; some tell the parts and no sum, or a sum of nothing.
+    let write = some(Field::CacheWrite).saturating_sub(write_1h).max(some(Field::CacheWrite5m));
     let within = map.input_includes_cache.unwrap_or(family != "anthropic");
     let mut fresh = input.unwrap_or(0);
     if within {
@@ -210,9 +232,11 @@ fn of_map(map: &Map, text: &str, client: &str) -> Option<Usage> {
 
 /// Whether an id is one that a provider of the family gives; a gateway's or library's own is no key of a call that the proxy carried.
 fn is_providers(family: &str, id: &str) -> bool {
+    // What gateways make themselves: 8-4-4-4-12 digits.
+    let is_uuid = id.len() == 36 && id.bytes().all(|sign| sign.is_ascii_hexdigit() || sign == b'-') && id.matches('-').count() == 4;
     match family {
         "anthropic" => id.starts_with("msg_"),
-        _ => !["run-", "run--", "lc_run-", "lc_"].iter().any(|own| id.starts_with(own)),
+        _ => !is_uuid && !["run-", "run--", "lc_run-", "lc_"].iter().any(|own| id.starts_with(own)),
     }
 }
 

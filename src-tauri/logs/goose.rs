@@ -4,21 +4,45 @@
 
 use super::{
     Client, Line,
-    json::{Json, text},
+    json::{Json, text, written_plainly},
     row::{Around, call, maker, sighting},
 };
 use events::{Sighting, Tokens, Usage};
 
-/// What a call is taken from: the ledger with its session's folder, and without.
-pub(super) const QUERIES: [&str; 2] = [
-    "SELECT l.id, json_object('id', l.id, 'session', l.session_id, 'at', l.created_timestamp, 'model', l.model, 'cost', l.cost, \
-     'cwd', s.working_dir, 'usage', json_object('input', l.input_tokens, 'output', l.output_tokens, 'total', l.total_tokens, \
-     'cache_read', l.cache_read_tokens, 'cache_write', l.cache_write_tokens)) \
-     FROM usage_ledger l LEFT JOIN sessions s ON s.id = l.session_id WHERE l.id > ?1 ORDER BY l.id",
-    "SELECT l.id, json_object('id', l.id, 'session', l.session_id, 'at', l.created_timestamp, 'model', l.model, 'cost', l.cost, \
-     'usage', json_object('input', l.input_tokens, 'output', l.output_tokens, 'total', l.total_tokens, \
-     'cache_read', l.cache_read_tokens, 'cache_write', l.cache_write_tokens)) \
-     FROM usage_ledger l WHERE l.id > ?1 ORDER BY l.id",
+macro_rules! of_ledger {
+    ($cwd:literal, $join:literal) => {
+        concat!(
+            "SELECT l.id, json_object('id', CASE WHEN l.cost_source = 'carried_forward' AND NOT EXISTS (SELECT 1 FROM usage_ledger o ",
+            "WHERE o.session_id = l.session_id AND o.cost_source = 'carried_forward' AND o.id < l.id) THEN 'accumulated' ELSE l.id END, ",
+            "'session', l.session_id, 'at', l.created_timestamp, 'model', l.model, 'cost', l.cost",
+            $cwd,
+            ", 'usage', json_object('input', l.input_tokens, 'output', l.output_tokens, 'total', l.total_tokens, ",
+            "'cache_read', l.cache_read_tokens, 'cache_write', l.cache_write_tokens)) FROM usage_ledger l",
+            $join,
+            " WHERE l.id > ?1 ORDER BY l.id"
+        )
+    };
+}
+
+macro_rules! of_sessions {
+    ($cwd:literal) => {
+        concat!(
+            "SELECT rowid, json_object('id', 'accumulated', 'session', id, 'at', created_at, ",
+            "'model', CASE WHEN json_valid(model_config_json) THEN json_extract(model_config_json, '$.model_name') END",
+            $cwd,
+            ", 'usage', json_object('input', accumulated_input_tokens, 'output', accumulated_output_tokens, 'total', accumulated_total_tokens)) ",
+            "FROM sessions WHERE accumulated_total_tokens > 0 AND ?1 IS NOT NULL ORDER BY rowid"
+        )
+    };
+}
+
+/// What a call is taken from: the ledger with its session's folder, and without. Builds without a ledger have sums only, so a session is one
+/// call, which grows. When a ledger is begun, it carries that sum forward, as the same call.
+pub(super) const QUERIES: [&str; 4] = [
+    of_ledger!(", 'cwd', s.working_dir", " LEFT JOIN sessions s ON s.id = l.session_id"),
+    of_ledger!("", ""),
+    of_sessions!(", 'cwd', working_dir"),
+    of_sessions!(""),
 ];
 
 /// Reads a row.
@@ -27,7 +51,7 @@ pub(super) fn line(line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sigh
     let Some(row) = Json::parse(&text).map(Json::object) else { return };
     let (Some(id), Some(said)) = (row.word("id"), row.get("usage")) else { return };
     let Some(tokens) = tokens(said) else { return };
-    let at = row.get("at").and_then(Json::secs).unwrap_or_default();
+    let at = row.get("at").and_then(|at| at.secs().or_else(|| at.time()).or_else(|| written_plainly(at))).unwrap_or_default();
     let (model, session) = (row.word("model"), row.word("session"));
     // Ids are counted per database.
     let id = format!("goose:{}:{id}", session.as_deref().unwrap_or_default());

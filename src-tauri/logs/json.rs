@@ -165,6 +165,11 @@ fn unescaped(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok()
 }
 
+/// `2026-04-15 10:05:00`, as SQLite writes a time, which is UTC.
+pub(super) fn written_plainly(at: Json<'_>) -> Option<Timestamp> {
+    Timestamp::parse(&format!("{}Z", at.text()?.replacen(' ', "T", 1)))
+}
+
 /// The text of a line. Damaged text lies in content, which is skipped; the rest still counts.
 pub(super) fn text(bytes: &[u8]) -> Cow<'_, str> {
     // The lossy reading of sound text is slow, so not at once.

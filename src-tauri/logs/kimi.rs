@@ -23,8 +23,13 @@ pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_
         // What the turns sum up to stands in records of a wider scope.
         let is_turn = row.word("usageScope").is_none_or(|scope| scope == "turn");
         let Some(said) = row.get("usage").filter(|_| is_turn) else { return };
+        // Session and agent. A record has no id but what it says and when: its place shifts when the file is rewritten.
         let agent: Vec<_> = [3, 1].into_iter().filter_map(|steps| around.folder(steps)).collect();
-        (said, format!("kimi:{}:{}", agent.join(":"), line.offset), setting.model.clone().or_else(|| row.word("model")))
+        let place = row.get("time").and_then(Json::millis).zip(tokens(said)).map(|(at, tokens)| {
+            format!("{}:{}-{}-{}-{}", at.micros(), tokens.input, tokens.cache_read, tokens.cache_writes(), tokens.output)
+        });
+        let place = place.unwrap_or_else(|| line.offset.to_string());
+        (said, format!("kimi:{}:{place}", agent.join(":")), setting.model.clone().or_else(|| row.word("model")))
     } else {
         let Some(message) = row.get("message").map(Json::object) else { return };
         let Some(payload) = message.get("payload").filter(|_| message.word("type").as_deref() == Some("StatusUpdate")) else { return };

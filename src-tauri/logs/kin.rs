@@ -1,8 +1,9 @@
 //! What one log file must know of the others: from which session a session was copied, and which sessions another file tells better.
 
 use super::{client::Reader, json};
+use events::Timestamp;
 use std::{
-    collections::{HashMap, HashSet},
+    collections::{BTreeMap, HashMap},
     fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
@@ -10,6 +11,10 @@ use std::{
 
 /// How long a chain of copies is followed; a longer one is a circle.
 const GENERATIONS_MAX: usize = 64;
+/// By how much the two files may differ in the time of one call, in microseconds.
+const COVERED_MARGIN_MICROS: i64 = 5 * 60 * 1_000_000;
+/// What a file covers that covers nothing.
+pub(super) static COVERS_NOTHING: BTreeMap<String, Timestamp> = BTreeMap::new();
 /// How much of a file is read to learn whose it is.
 const HEAD_BYTES_MAX: u64 = 1 << 20;
 
@@ -17,7 +22,8 @@ const HEAD_BYTES_MAX: u64 = 1 << 20;
 #[derive(Debug, Default)]
 pub(super) struct Kin {
     parents: HashMap<String, String>,
-    covered: HashSet<String>,
+    /// The sessions that a better file tells of, and from when on.
+    covered: HashMap<String, Timestamp>,
 }
 
 impl Kin {
@@ -26,7 +32,10 @@ impl Kin {
         if let Some((session, parent)) = reader.parent() {
             self.parents.insert(session.to_owned(), parent.to_owned());
         }
-        self.covered.extend(reader.covers().iter().cloned());
+        for (session, at) in reader.covers() {
+            let from = self.covered.entry(session.clone()).or_insert(*at);
+            *from = (*at).min(*from);
+        }
     }
 
     /// The first of the sessions from which this one was copied, one from another; itself where it was not.
@@ -41,8 +50,9 @@ impl Kin {
         root.to_owned()
     }
 
-    pub(super) fn covers(&self, session: &str) -> bool {
-        self.covered.contains(session)
+    /// A client may have come to keep the better file while the session went on: what lies well before that, only the poorer one tells.
+    pub(super) fn covers(&self, session: &str, at: Timestamp) -> bool {
+        self.covered.get(session).is_some_and(|from| at >= from.plus_micros(-COVERED_MARGIN_MICROS))
     }
 }
 
@@ -59,10 +69,10 @@ pub(super) fn first_line(path: &Path, is_packed: bool) -> Option<Vec<u8>> {
     Some(line)
 }
 
-/// The beginning of a file in the same folder; `None` where the name leads elsewhere.
-pub(super) fn beside(path: &Path, name: &str) -> Option<String> {
+/// The beginning of a file in the folder so many steps above this one; `None` where the name leads elsewhere.
+pub(super) fn near(path: &Path, steps: usize, name: &str) -> Option<String> {
     let is_plain = !name.is_empty() && !name.contains(['/', '\\']) && name != "..";
-    let file = File::open(path.with_file_name(name)).ok().filter(|_| is_plain)?;
+    let file = File::open(path.ancestors().nth(steps)?.join(name)).ok().filter(|_| is_plain)?;
     let mut bytes = Vec::new();
     file.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
     Some(json::text(&bytes).into_owned())

@@ -1,6 +1,9 @@
 //! Where each client keeps its logs, and in what form.
 
+mod homes;
+
 use super::{Client, json::Json};
+use homes::{Places, subfolders};
 use std::{
     fs,
     io::Read,
@@ -41,14 +44,20 @@ pub(super) struct Folder {
 /// Whether they exist is not asked. A variable of spaces is unset.
 ///
 /// The variables and folders are those of log-formats; those of macOS and Windows stand beside those of Linux, for nothing is lost in
-/// looking where nothing is.
+/// looking where nothing is. Where Linux runs within Windows (WSL), the homes of its users on Windows are looked at too.
 pub fn usual_roots(client: Client, env: &dyn Fn(&str) -> Option<String>) -> Vec<PathBuf> {
-    let places = Places { env };
+    roots_among(client, env, &subfolders)
+}
+
+/// The same, with who tells which folders lie in a folder: what a user or an installed app is called is not in the environment.
+fn roots_among(client: Client, env: &dyn Fn(&str) -> Option<String>, within: &dyn Fn(&Path) -> Vec<PathBuf>) -> Vec<PathBuf> {
+    let places = Places { env, within };
     let roots = match client {
         Client::ClaudeCode => {
             let own = places.named(&["CLAUDE_CONFIG_DIR"]).unwrap_or_else(|| [places.config("claude"), places.home(".claude")].concat());
             // Its desktop app, and programs that write as it does, keep theirs wherever that variable points.
-            let desktop = places.app("Claude/local-agent-mode-sessions");
+            let desktop =
+                [places.app("Claude/local-agent-mode-sessions"), places.store_app("Claude", "Claude/local-agent-mode-sessions")].concat();
             let kin = [places.app("CherryStudio/Data/Agents/.claude"), places.home(".codebuddy"), places.home(".workbuddy")].concat();
             [own, desktop, kin].concat()
         }
@@ -62,15 +71,19 @@ pub fn usual_roots(client: Client, env: &dyn Fn(&str) -> Option<String>) -> Vec<
         Client::Kilo => places.named(&["KILO_DATA_DIR"]).unwrap_or_else(|| places.data("kilo")),
         Client::CopilotCli => places.home(".copilot"),
         Client::Droid => places.named(&["DROID_SESSIONS_DIR", "FACTORY_DIR"]).unwrap_or_else(|| places.home(".factory")),
-        Client::Pi => places.named(&["PI_AGENT_DIR", "PI_CODING_AGENT_SESSION_DIR"]).unwrap_or_else(|| {
-            let kin = [".pi/agent", ".omp/agent", ".gjc/agent", ".senpi/agent", ".config/kimchi/harness", ".prime/agent"];
-            let kin = kin.into_iter().chain([".openclaw/agents", ".clawdbot/agents", ".moltbot/agents"]);
-            kin.flat_map(|folder| places.home(folder)).collect()
-        }),
+        Client::Pi => {
+            let own = places.named(&["PI_AGENT_DIR", "PI_CODING_AGENT_SESSION_DIR"]).unwrap_or_else(|| {
+                let kin = [".pi/agent", ".omp/agent", ".gjc/agent", ".senpi/agent", ".config/kimchi/harness", ".prime/agent"];
+                kin.into_iter().flat_map(|folder| places.home(folder)).collect()
+            });
+            let claw = places.named(&["OPENCLAW_DIR"]).map(|folders| folders.iter().map(|folder| folder.join("agents")).collect());
+            let claws = || [".openclaw/agents", ".clawdbot/agents", ".moltbot/agents"].into_iter().flat_map(|it| places.home(it)).collect();
+            [own, claw.unwrap_or_else(claws)].concat()
+        }
         Client::Qwen => {
-            let transcripts = places.named(&["QWEN_DATA_DIR"]).unwrap_or_default();
-            let book = places.named(&["QWEN_RUNTIME_DIR", "QWEN_HOME"]).unwrap_or_else(|| places.home(".qwen"));
-            [book, transcripts].concat()
+            // Its book may be apart from its transcripts.
+            let apart = [places.named(&["QWEN_RUNTIME_DIR"]), places.named(&["QWEN_DATA_DIR"])].into_iter().flatten().flatten();
+            places.named(&["QWEN_HOME"]).unwrap_or_else(|| places.home(".qwen")).into_iter().chain(apart).collect()
         }
         Client::Amp => places.named(&["AMP_DATA_DIR"]).unwrap_or_else(|| places.data("amp")),
         Client::Kimi => [
@@ -102,69 +115,6 @@ pub fn usual_roots(client: Client, env: &dyn Fn(&str) -> Option<String>) -> Vec<
     unique
 }
 
-struct Places<'e> {
-    env: &'e dyn Fn(&str) -> Option<String>,
-}
-
-impl Places<'_> {
-    fn set(&self, name: &str) -> Option<String> {
-        (self.env)(name).map(|value| value.trim().to_owned()).filter(|value| !value.is_empty())
-    }
-
-    /// The folders that the first of the variables names which is set, a comma list.
-    fn named(&self, variables: &[&str]) -> Option<Vec<PathBuf>> {
-        let list = variables.iter().find_map(|name| self.set(name))?;
-        Some(list.split(',').map(str::trim).filter(|entry| !entry.is_empty()).map(PathBuf::from).collect())
-    }
-
-    fn home_folder(&self) -> Option<PathBuf> {
-        self.set("HOME").or_else(|| self.set("USERPROFILE")).map(PathBuf::from)
-    }
-
-    fn home(&self, folder: &str) -> Vec<PathBuf> {
-        self.home_folder().map(|home| home.join(folder)).into_iter().collect()
-    }
-
-    fn config(&self, folder: &str) -> Vec<PathBuf> {
-        let config = self.set("XDG_CONFIG_HOME").map(PathBuf::from).or_else(|| Some(self.home_folder()?.join(".config")));
-        config.map(|config| config.join(folder)).into_iter().collect()
-    }
-
-    /// What a desktop program keeps: with its settings on Linux, with its data on macOS and Windows.
-    fn app(&self, folder: &str) -> Vec<PathBuf> {
-        let mac = self.home("Library/Application Support").into_iter();
-        let windows = self.set("APPDATA").map(PathBuf::from);
-        self.config(folder).into_iter().chain(mac.chain(windows).map(|data| data.join(folder))).collect()
-    }
-
-    /// A program's data: by XDG, by macOS, by Windows.
-    fn data(&self, folder: &str) -> Vec<PathBuf> {
-        let xdg = self.set("XDG_DATA_HOME").map(PathBuf::from).or_else(|| Some(self.home_folder()?.join(".local/share")));
-        let mac = self.home_folder().map(|home| home.join("Library/Application Support"));
-        let windows = ["APPDATA", "LOCALAPPDATA"].into_iter().filter_map(|name| self.set(name)).map(PathBuf::from);
-        xdg.into_iter().chain(mac).chain(windows).map(|data| data.join(folder)).collect()
-    }
-
-    /// Cline's command line: its sessions, or the folder of its data, or the folder of that.
-    fn cline(&self) -> Vec<PathBuf> {
-        let above = || self.named(&["CLINE_DIR"]).unwrap_or_else(|| self.home(".cline"));
-        let data = || above().iter().map(|folder| folder.join("data")).collect();
-        self.named(&["CLINE_SESSION_DATA_DIR", "CLINE_DATA_DIR"]).unwrap_or_else(data)
-    }
-
-    /// The stores of the Cline family in editors that are a Visual Studio Code.
-    fn editors(&self) -> Vec<PathBuf> {
-        const EDITORS: [&str; 5] = ["Code", "Code - Insiders", "VSCodium", "Cursor", "Windsurf"];
-        const EXTENSIONS: [&str; 3] = ["saoudrizwan.claude-dev", "rooveterinaryinc.roo-cline", "kilocode.kilo-code"];
-        let windows = self.set("APPDATA").map(PathBuf::from);
-        let mac = self.home("Library/Application Support");
-        let stores = [self.config(""), mac, windows.into_iter().collect()].concat();
-        let users = stores.iter().flat_map(|store| EDITORS.map(|editor| store.join(editor).join("User")));
-        let users = users.chain(self.home(".vscode-server/data/User"));
-        users.flat_map(|user| EXTENSIONS.map(|extension| user.join("globalStorage").join(extension))).collect()
-    }
-}
-
 /// The folders below a root in which the logs lie: what is walked, and what is watched. They need not exist.
 pub(super) fn log_folders(client: Client, root: &Path) -> Vec<Folder> {
     let deep = |folder: &str| Folder { path: root.join(folder), depth_max: DEPTH_MAX };
@@ -185,7 +135,9 @@ pub(super) fn log_folders(client: Client, root: &Path) -> Vec<Folder> {
         Client::CopilotCli => vec![flat(""), deep("session-state"), flat(".copilot"), deep(".copilot/session-state")],
         Client::Droid => itself("sessions").unwrap_or_else(|| vec![flat(""), deep("sessions"), deep(".factory/sessions")]),
         // OpenClaw keeps a folder of sessions for each of its agents.
-        Client::Pi => itself("sessions").or_else(|| itself("agents")).unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions")]),
+        Client::Pi => itself("sessions")
+            .or_else(|| itself("agents"))
+            .unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions"), deep("session-artifacts")]),
         Client::Qwen => vec![deep("usage"), deep("projects"), deep("tmp")],
         Client::Amp => itself("threads").unwrap_or_else(|| vec![deep("threads")]),
         Client::Kimi => itself("sessions").unwrap_or_else(|| vec![deep("sessions")]),
@@ -299,6 +251,8 @@ mod tests {
         assert!(claude(&[("HOME", "/h")]).contains(&"/h/.config/Claude/local-agent-mode-sessions".to_owned()));
         assert!(claude(&[]).is_empty());
         assert_eq!(roots(Client::Codex, &[("USERPROFILE", "/u")]), ["/u/.codex"]);
+        assert_eq!(roots(Client::Qwen, &[("HOME", "/h"), ("QWEN_RUNTIME_DIR", "/r")]), ["/h/.qwen", "/r"]);
+        assert_eq!(roots(Client::Pi, &[("PI_AGENT_DIR", "/p"), ("OPENCLAW_DIR", "/o")]), ["/p", "/o/agents"]);
         assert_eq!(roots(Client::OpenCode, &[("HOME", "/h"), ("XDG_DATA_HOME", "/x")])[0], "/x/opencode");
         assert_eq!(roots(Client::OpenCode, &[("OPENCODE_DATA_DIR", "/d"), ("OPENCODE_DB", "/e/my.db")]), ["/d", "/e"]);
         assert!(

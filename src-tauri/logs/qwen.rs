@@ -17,15 +17,17 @@ pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_
     let session = row.word("sessionId");
     if row.get("inputTokens").is_some() {
         let Some(id) = row.word("id") else { return };
+        let at = setting.at(row.get("timestamp").and_then(Json::time));
         if let Some(session) = &session {
-            setting.cover(session);
+            setting.cover(session, at);
         }
         return tell(setting, &row, json, format!("qwen:{id}"), session, around, found);
     }
     // A request's telemetry tells of the same request again and has no `usageMetadata`.
     let Some(said) = row.get("usageMetadata") else { return };
     let session = session.unwrap_or_else(|| line.file.to_owned());
-    let (Some(id), false) = (row.word("uuid"), (around.covered)(&session)) else { return };
+    let at = setting.at(row.get("timestamp").and_then(Json::time));
+    let (Some(id), false) = (row.word("uuid"), (around.covered)(&session, at)) else { return };
     tell(setting, &row, said, format!("qwen:{session}:{id}"), Some(session), around, found);
 }
 

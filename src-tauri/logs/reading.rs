@@ -289,8 +289,8 @@ fn line_of(
         path,
         projects,
         root: &|session| kin.root(session),
-        covered: &|session| kin.covers(session),
-        beside: &|name| kin::beside(path, name),
+        covered: &|session, at| kin.covers(session, at),
+        near: &|steps, name| kin::near(path, steps, name),
     };
     reader.line(line, &mut around, found);
 }

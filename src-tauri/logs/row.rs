@@ -3,10 +3,10 @@
 use super::{Client, json::Json, kept};
 use events::{Certainty, Project, Sighting, Source, Timestamp, Tokens, Usage};
 use serde::{Deserialize, Serialize};
-use std::path::Path;
+use std::{collections::BTreeMap, path::Path};
 
 /// How many sessions one file is remembered to cover.
-const COVERED_MAX: usize = 4096;
+const COVERED_MAX: usize = 65_536;
 
 /// What earlier rows of a file said that holds for later ones.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -19,9 +19,9 @@ pub(super) struct Setting {
     pub(super) branch: Option<String>,
     pub(super) model: Option<String>,
     pub(super) provider: Option<String>,
-    /// The sessions that this file tells of call by call.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub(super) covers: Vec<String>,
+    /// The sessions that this file tells of call by call, and from when on.
+    #[serde(rename = "covers_from", skip_serializing_if = "BTreeMap::is_empty")]
+    pub(super) covers: BTreeMap<String, Timestamp>,
 }
 
 impl Setting {
@@ -31,9 +31,14 @@ impl Setting {
         self.at.unwrap_or_default()
     }
 
-    pub(super) fn cover(&mut self, session: &str) {
-        if !self.covers.iter().any(|known| known == session) && self.covers.len() < COVERED_MAX {
-            self.covers.push(session.to_owned());
+    pub(super) fn cover(&mut self, session: &str, at: Timestamp) {
+        let has_room = self.covers.len() < COVERED_MAX;
+        match self.covers.get_mut(session) {
+            Some(from) => *from = at.min(*from),
+            None if has_room => {
+                self.covers.insert(session.to_owned(), at);
+            }
+            None => {}
         }
     }
 }
@@ -46,10 +51,10 @@ pub(super) struct Around<'a> {
     pub(super) projects: &'a mut dyn FnMut(&str) -> Option<Project>,
     /// The first of the sessions from which a session was copied.
     pub(super) root: &'a dyn Fn(&str) -> String,
-    /// Whether another file tells of the session call by call.
-    pub(super) covered: &'a dyn Fn(&str) -> bool,
-    /// The beginning of a file in the same folder.
-    pub(super) beside: &'a dyn Fn(&str) -> Option<String>,
+    /// Whether another file tells of the session call by call at that time.
+    pub(super) covered: &'a dyn Fn(&str, Timestamp) -> bool,
+    /// The beginning of a file in the folder so many steps above: one for the file's own.
+    pub(super) near: &'a dyn Fn(usize, &str) -> Option<String>,
 }
 
 impl Around<'_> {

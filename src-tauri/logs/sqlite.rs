@@ -3,6 +3,7 @@
 
 use rusqlite::{Connection, ErrorCode, OpenFlags, types::ValueRef};
 use std::{
+    collections::HashMap,
     fs,
     io::{self, Read},
     path::{Path, PathBuf},
@@ -13,6 +14,8 @@ use std::{
 const BUSY: Duration = Duration::from_secs(2);
 /// The largest row that is read.
 const ROW_BYTES_MAX: usize = 64 << 20;
+/// The longest text that is read of a column.
+const WORD_BYTES_MAX: usize = 4096;
 /// The largest database that is copied because it cannot be read in place.
 const COPY_BYTES_MAX: u64 = 2 << 30;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
@@ -33,23 +36,63 @@ pub(super) type Take<'t, E> = dyn FnMut(i64, &[u8]) -> Result<(), E> + 't;
 
 /// Gives the rows after `after` that the first of the questions finds which the database can answer.
 pub(super) fn rows<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> io::Result<Rows<E>> {
-    match read(path, queries, after, take) {
+    in_place_or_copied(path, &mut |path| read(path, queries, after, take))
+}
+
+/// The rows that a question finds, each by the names of the columns that are wanted and there; none where the database cannot answer it.
+pub(super) fn named(path: &Path, query: &str, wanted: &[&str]) -> io::Result<Vec<HashMap<String, String>>> {
+    in_place_or_copied(path, &mut |path| {
+        let database = opened(path)?;
+        let mut statement = match database.prepare(query) {
+            Ok(statement) => statement,
+            Err(fault) if is_of_another_schema(&fault) => return Ok(Vec::new()),
+            Err(fault) => return Err(fault),
+        };
+        let names = statement.column_names().enumerate();
+        let columns: Vec<(usize, String)> =
+            names.filter(|(_, name)| wanted.contains(name)).map(|(at, name)| (at, name.to_owned())).collect();
+        let mut rows = statement.query([])?;
+        let mut found = Vec::new();
+        while let Some(row) = rows.next()? {
+            let value = |(at, name): &(usize, String)| Some((name.clone(), word(row.get_ref(*at).ok()?)?));
+            found.push(columns.iter().filter_map(value).collect());
+        }
+        Ok(found)
+    })
+}
+
+/// A number or a short text, as text.
+fn word(value: ValueRef<'_>) -> Option<String> {
+    match value {
+        ValueRef::Integer(number) => Some(number.to_string()),
+        ValueRef::Text(bytes) if bytes.len() <= WORD_BYTES_MAX => std::str::from_utf8(bytes).ok().map(str::to_owned),
+        ValueRef::Text(_) | ValueRef::Null | ValueRef::Real(_) | ValueRef::Blob(_) => None,
+    }
+}
+
+fn in_place_or_copied<T>(path: &Path, read: &mut dyn FnMut(&Path) -> rusqlite::Result<T>) -> io::Result<T> {
+    match read(path) {
         // Where its folder cannot be written to, what was written ahead cannot be read in place.
         Err(fault) if fault.sqlite_error_code() == Some(ErrorCode::CannotOpen) && path.exists() => {
             let copy = copied(path)?;
-            read(&copy.path, queries, after, take).map_err(|fault| told(&fault))
+            read(&copy.path).map_err(|fault| told(&fault))
         }
         read => read.map_err(|fault| told(&fault)),
     }
 }
 
-fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> rusqlite::Result<Rows<E>> {
+fn opened(path: &Path) -> rusqlite::Result<Connection> {
     // Not `immutable`, which would leave out what was written ahead.
     let database = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX)?;
     database.busy_timeout(BUSY)?;
     database.pragma_update(None, "query_only", true)?;
     // Asked once by itself, so that a busy or damaged database is not taken for one of another schema.
     database.query_row("SELECT count(*) FROM sqlite_master", [], |_| Ok(()))?;
+    Ok(database)
+}
+
+fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> rusqlite::Result<Rows<E>> {
+    let database = opened(path)?;
     for query in queries {
         let mut statement = match database.prepare(query) {
             Ok(statement) => statement,

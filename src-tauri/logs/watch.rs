@@ -8,7 +8,8 @@ use super::{
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::{
     collections::BTreeSet,
-    path::PathBuf,
+    fs,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -23,6 +24,10 @@ const GATHER: Duration = Duration::from_millis(500);
 /// How often everything is looked at, whether or not a change was noticed: the system may drop notices, some file systems send none,
 /// and folders come into being.
 const RESCAN: Duration = Duration::from_secs(300);
+/// How often everything is looked at where a file system sends no notices: that of another machine, or of the Windows around this Linux.
+const POLL: Duration = Duration::from_secs(30);
+/// Such file systems, by the names that the kernel gives them.
+const SILENT: [&str; 9] = ["9p", "drvfs", "virtiofs", "nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse.rclone"];
 /// How many changed files are told one by one; beyond that everything is to be looked at.
 const CHANGED_MAX: usize = 4096;
 /// How many notices may wait. More are dropped, and everything is looked at instead.
@@ -58,7 +63,7 @@ fn watch_every(rescan: Duration, client: Client, roots: Vec<PathBuf>, told: impl
     let (notices, inbox) = sync_channel(NOTICES_MAX);
     let watched_to = Notices { sender: notices.clone(), overflowed: Arc::default() };
     let thread = std::thread::Builder::new().name("log-watch".into()).spawn(move || {
-        Loop { client, roots, watcher: None, watched: BTreeSet::new(), told, rescan, notices: watched_to }.run(&inbox);
+        Loop { client, roots, watcher: None, watched: BTreeSet::new(), polls: false, told, rescan, notices: watched_to }.run(&inbox);
     })?;
     Ok(Watch { notices, thread: Some(thread) })
 }
@@ -79,6 +84,8 @@ struct Loop<F> {
     watcher: Option<RecommendedWatcher>,
     /// The folders that the watcher was given.
     watched: BTreeSet<PathBuf>,
+    /// One lies where nothing is noticed.
+    polls: bool,
     told: F,
     rescan: Duration,
     notices: Notices,
@@ -96,14 +103,14 @@ impl<F: FnMut(Change)> Loop<F> {
         // First the watch, then the look: what is written in between is seen by both rather than by none.
         self.watch_new_folders();
         (self.told)(Change::All);
-        let mut rescan_at = Instant::now() + self.rescan;
+        let mut rescan_at = Instant::now() + self.wait();
         loop {
             match inbox.recv_timeout(rescan_at.saturating_duration_since(Instant::now())) {
                 Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
                 Err(RecvTimeoutError::Timeout) => {
                     self.watch_new_folders();
                     (self.told)(Change::All);
-                    rescan_at = Instant::now() + self.rescan;
+                    rescan_at = Instant::now() + self.wait();
                 }
                 Ok(Notice::Changed(event)) => {
                     let mut changed = Changed::default();
@@ -120,6 +127,10 @@ impl<F: FnMut(Change)> Loop<F> {
                 }
             }
         }
+    }
+
+    fn wait(&self) -> Duration {
+        if self.polls { self.rescan.min(POLL) } else { self.rescan }
     }
 
     fn note(&self, event: notify::Result<Event>, changed: &mut Changed) {
@@ -156,6 +167,8 @@ impl<F: FnMut(Change)> Loop<F> {
     }
 
     fn watch_new_folders(&mut self) {
+        let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        self.polls = false;
         for folder in self.roots.iter().flat_map(|root| log_folders(self.client, root)) {
             if !folder.path.is_dir() {
                 // Gone: forget it, so that it is watched anew when it comes back.
@@ -164,6 +177,8 @@ impl<F: FnMut(Change)> Loop<F> {
                 {
                     let _ = watcher.unwatch(&folder.path);
                 }
+            } else if is_silent(&mounts, &folder.path) {
+                self.polls = true;
             } else if !self.watched.contains(&folder.path) {
                 // Made when there is something to watch: most clients are not there, and the system gives few watchers.
                 // Without one (its limit is reached) the rescan still finds everything, later.
@@ -177,6 +192,19 @@ impl<F: FnMut(Change)> Loop<F> {
             }
         }
     }
+}
+
+/// Whether a folder lies on a file system that sends no notices, by the table of mounts (proc_pid_mountinfo(5)): fields apart by spaces, the
+/// fifth the place, and after a dash the kind.
+fn is_silent(mounts: &str, folder: &Path) -> bool {
+    let mount = |line: &str| {
+        let (place, kind) = line.split_once(" - ")?;
+        let place = place.split(' ').nth(4)?.replace("\\040", " ");
+        folder.starts_with(&place).then(|| (place.len(), kind.split(' ').next().unwrap_or_default().to_owned()))
+    };
+    // Of those that are mounted at one place, the last hides the others.
+    let innermost = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length);
+    innermost.is_some_and(|(_, kind)| SILENT.contains(&kind.as_str()))
 }
 
 /// Where a watcher puts what it notices.
@@ -204,7 +232,19 @@ impl Notices {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use std::{fs, sync::mpsc};
+    use std::sync::mpsc;
+
+    #[test]
+    fn folders_of_other_machines_and_of_windows_are_polled() {
+        let mounts = "22 1 8:1 / / rw,relatime shared:1 - ext4 /dev/sda1 rw\n\
+            90 22 0:40 / /mnt/c rw,noatime - 9p C:\\134 rw,aname=drvfs\n\
+            91 22 0:41 / /home/me/far\\040away rw - nfs4 server:/x rw\n\
+            92 91 8:2 / /home/me/far\\040away/near rw - ext4 /dev/sdb1 rw\n";
+        let silent = |folder: &str| is_silent(mounts, Path::new(folder));
+        assert!(silent("/mnt/c/Users/me/.claude/projects") && silent("/home/me/far away/logs"));
+        assert!(!silent("/home/me/.claude/projects") && !silent("/mnt/cd") && !silent("/home/me/far away/near/x"));
+        assert!(!is_silent("", Path::new("/home")));
+    }
 
     #[test]
     fn a_changed_log_is_told_within_two_seconds_and_reading_it_is_no_change() {

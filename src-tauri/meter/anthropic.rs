@@ -17,19 +17,21 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     if kind == "content_block_delta" {
         return [text, thinking, json].into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
     }
-    let [id, model, usage, error, completion, start_id, start_model, start_usage, result_id, result_model, result_usage] = document.pick([
-        "id",
-        "model",
-        "usage",
-        "error",
-        "completion",
-        "message.id",
-        "message.model",
-        "message.usage",
-        "result.message.id",
-        "result.message.model",
-        "result.message.usage",
-    ]);
+    let [id, model, usage, credits, error, completion, start_id, start_model, start_usage, result_id, result_model, result_usage] =
+        document.pick([
+            "id",
+            "model",
+            "usage",
+            "copilot_usage",
+            "error",
+            "completion",
+            "message.id",
+            "message.model",
+            "message.usage",
+            "result.message.id",
+            "result.message.model",
+            "result.message.usage",
+        ]);
     if kind == "message_start" {
         // A stream is one message. Where recorders joined several, the last one counts.
         *heard = Heard::default();
@@ -38,6 +40,7 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     heard.said.name("model", model.or(start_model).or(result_model));
     // The usage of a stream: that of its start, overlaid with those of its deltas, which are cumulative (provider-usage, section 3).
     usage.or(start_usage).or(result_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    credits.into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
     // The older API counts nothing (docs.anthropic.com, Text Completions).
     completion.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
     heard.erred |= kind == "error" || error.is_some() || frame == Frame::Exception;

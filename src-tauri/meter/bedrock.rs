@@ -17,6 +17,9 @@ pub(super) const COUNT_HEADERS: [(&str, &str); 4] = [
     ("x-amzn-bedrock-cache-write-input-token-count", "cacheWriteInputTokenCount"),
 ];
 
+/// The field of the last event of a stream that counts it, whoever's dialect the others are in.
+pub(super) const METRICS: &str = "amazon-bedrock-invocationMetrics";
+
 /// What the head of a reply tells: counts, where the body has none.
 pub(super) fn hear_head<'h>(header: &impl Fn(&str) -> Option<&'h str>, heard: &mut Heard) {
     for (header_name, field) in COUNT_HEADERS {
@@ -29,8 +32,7 @@ pub(super) fn hear_head<'h>(header: &impl Fn(&str) -> Option<&'h str>, heard: &m
 
 /// Hears one event of a stream, or the whole reply.
 pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
-    let [usage, metadata, metrics, tier] =
-        document.pick(["usage", "metadata.usage", "amazon-bedrock-invocationMetrics", "serviceTier.type"]);
+    let [usage, metadata, metrics, tier] = document.pick(["usage", "metadata.usage", METRICS, "serviceTier.type"]);
     usage.or(metadata).into_iter().chain(metrics).for_each(|usage| heard.said.hear("usage", usage));
     heard.said.name("service_tier", tier);
     // What models say in their own words: Llama, and Titan, of which embeddings are one.

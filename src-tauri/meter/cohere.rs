@@ -31,7 +31,8 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
 /// Converts Cohere's counting into disjoint classes; `None` where nothing was counted.
 ///
 /// What is billed stands in `billed_units`; `tokens` counts templates and the like as well, which are not billed, and its cached tokens
-/// are of those (docs.cohere.com, chat; provider-usage, sections 1 and 13).
+/// are of those (docs.cohere.com, chat; provider-usage, sections 1 and 13). Of searches the ledger has no class: what they cost is not known,
+/// rather than nothing.
 pub(super) fn read(said: &Said) -> Option<Reading> {
     let units = at(said.get("usage")?, "billed_units")?;
     let tokens = Tokens {
@@ -40,5 +41,6 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
         output: count(units, &["output_tokens"]).unwrap_or(0),
         ..Tokens::default()
     };
-    Some(Reading { tokens, ..Reading::default() })
+    let of_searches = tokens.total() == 0 && count(units, &["search_units"]).is_some();
+    (!of_searches).then(|| Reading { tokens, ..Reading::default() })
 }

@@ -20,8 +20,8 @@ pub(super) struct Decoder<W: Write> {
 enum Stage<W: Write> {
     Plain(W),
     Gzip(Box<MultiGzDecoder<W>>),
-    /// What "deflate" means (zlib or bare) shows in the first byte. The sink waits until it has come.
-    Deflate(Option<W>),
+    /// What it is shows in the first byte, and until that has come the sink waits.
+    First(Named, Option<W>),
     Zlib(Box<ZlibDecoder<W>>),
     Bare(Box<DeflateDecoder<W>>),
     Brotli(Box<DecompressorWriter<W>>),
@@ -29,20 +29,35 @@ enum Stage<W: Write> {
     Socket(Box<WebSocket<W>>),
 }
 
+/// A coding that the head names.
+#[derive(Clone, Copy)]
+enum Named {
+    Gzip,
+    /// Zlib's format, or a bare block.
+    Deflate,
+    Zstd,
+    /// One that nobody knows.
+    Unknown,
+}
+
+/// The first byte of a gzip member (RFC 1952).
+const GZIP_FIRST: u8 = 0x1f;
+/// Those of a zstd frame, and of one that is skipped (RFC 8878).
+const ZSTD_FIRST: [u8; 17] = [0x28, 0x50, 0x51, 0x52, 0x53, 0x54, 0x55, 0x56, 0x57, 0x58, 0x59, 0x5a, 0x5b, 0x5c, 0x5d, 0x5e, 0x5f];
+
 impl<W: Write + Default> Decoder<W> {
     /// `encoding` is the header `content-encoding`.
     pub(super) fn new(encoding: Option<&str>, sink: W) -> Decoder<W> {
         let encoding = encoding.unwrap_or_default().trim().to_ascii_lowercase();
         let stage = match encoding.as_str() {
             "" | "identity" => Stage::Plain(sink),
-            "gzip" | "x-gzip" => Stage::Gzip(Box::new(MultiGzDecoder::new(sink))),
-            "deflate" => Stage::Deflate(Some(sink)),
+            "gzip" | "x-gzip" => Stage::First(Named::Gzip, Some(sink)),
+            "deflate" => Stage::First(Named::Deflate, Some(sink)),
             "br" => Stage::Brotli(Box::new(DecompressorWriter::new(sink, BROTLI_BUFFER_BYTES))),
-            "zstd" => match zstd_decoder(sink) {
-                Ok(decoder) => Stage::Zstd(Box::new(decoder)),
-                Err(_) => return Decoder { stage: Stage::Plain(W::default()), gave_up: true },
-            },
-            _ => return Decoder { stage: Stage::Plain(sink), gave_up: true },
+            "zstd" => Stage::First(Named::Zstd, Some(sink)),
+            // Several codings, one over the other, no provider has been seen to send.
+            several if several.contains(',') => return Decoder { stage: Stage::Plain(sink), gave_up: true },
+            _ => Stage::First(Named::Unknown, Some(sink)),
         };
         Decoder { stage, gave_up: false }
     }
@@ -57,14 +72,12 @@ impl<W: Write + Default> Decoder<W> {
         if self.gave_up || bytes.is_empty() {
             return;
         }
-        if let Stage::Deflate(sink) = &mut self.stage {
-            let sink = sink.take().unwrap_or_default();
-            // RFC 1950: the low four bits of a zlib header are 8. A bare block that begins so would be of the reserved type.
-            self.stage = if bytes[0] & 0x0f == 8 {
-                Stage::Zlib(Box::new(ZlibDecoder::new(sink)))
-            } else {
-                Stage::Bare(Box::new(DeflateDecoder::new(sink)))
-            };
+        if let Stage::First(named, sink) = &mut self.stage {
+            let (named, sink) = (*named, sink.take().unwrap_or_default());
+            match begun(named, bytes[0], sink) {
+                Some(stage) => self.stage = stage,
+                None => return self.gave_up = true,
+            }
         }
         self.gave_up = self.write(bytes).is_err();
     }
@@ -77,7 +90,7 @@ impl<W: Write + Default> Decoder<W> {
         match &mut self.stage {
             Stage::Plain(sink) => sink.write_all(bytes),
             Stage::Gzip(decoder) => all(decoder, bytes),
-            Stage::Deflate(_) => Ok(()),
+            Stage::First(..) => Ok(()),
             Stage::Zlib(decoder) => all(decoder, bytes),
             Stage::Bare(decoder) => all(decoder, bytes),
             Stage::Brotli(decoder) => all(decoder, bytes),
@@ -96,13 +109,28 @@ impl<W: Write + Default> Decoder<W> {
         match &mut self.stage {
             Stage::Plain(sink) => Some(sink),
             Stage::Gzip(decoder) => Some(decoder.get_mut()),
-            Stage::Deflate(sink) => sink.as_mut(),
+            Stage::First(_, sink) => sink.as_mut(),
             Stage::Zlib(decoder) => Some(decoder.get_mut()),
             Stage::Bare(decoder) => Some(decoder.get_mut()),
             Stage::Brotli(decoder) => Some(decoder.get_mut()),
             Stage::Zstd(decoder) => Some(decoder.get_mut()),
             Stage::Socket(socket) => Some(socket.sink()),
         }
+    }
+}
+
+/// How a body goes on whose head names a coding and which begins with this byte; `None` where it cannot be decoded.
+///
+/// There are relays that decode a body and leave its head as it was: what begins as text is text.
+fn begun<W: Write>(named: Named, first: u8, sink: W) -> Option<Stage<W>> {
+    let is_text = first.is_ascii_graphic() || first.is_ascii_whitespace();
+    match named {
+        Named::Gzip if first == GZIP_FIRST => Some(Stage::Gzip(Box::new(MultiGzDecoder::new(sink)))),
+        // RFC 1950: the low four bits of a zlib header are 8. A bare block that begins so would be of the reserved type.
+        Named::Deflate if first & 0x0f == 8 => Some(Stage::Zlib(Box::new(ZlibDecoder::new(sink)))),
+        Named::Deflate => Some(Stage::Bare(Box::new(DeflateDecoder::new(sink)))),
+        Named::Zstd if ZSTD_FIRST.contains(&first) => Some(Stage::Zstd(Box::new(zstd_decoder(sink).ok()?))),
+        Named::Gzip | Named::Zstd | Named::Unknown => is_text.then_some(Stage::Plain(sink)),
     }
 }
 
@@ -150,6 +178,14 @@ mod tests {
             let (half, _) = decoded(encoding, &[&bytes[..bytes.len() / 2]]);
             assert!(!half.is_empty() && body.starts_with(&half), "{encoding}: what has come can be read");
         }
+    }
+
+    #[test]
+    fn a_body_that_its_head_calls_encoded_and_is_not_is_read_as_it_is() {
+        for encoding in ["gzip", "zstd", "utf-8", "none"] {
+            assert_eq!(decoded(encoding, &[b"{\"a\"", b":1}"]), (b"{\"a\":1}".to_vec(), false), "{encoding}");
+        }
+        assert!(decoded("gzip, br", &[b"{}"]).1, "what is encoded twice is not observed");
     }
 
     #[test]

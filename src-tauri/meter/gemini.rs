@@ -3,7 +3,7 @@
 use super::document::{Document, REPLY_BYTES_MAX};
 use super::prose::{self, Prose};
 use super::reply::Heard;
-use super::said::{Reading, Said, count, name};
+use super::said::{self, Reading, Said, count, name};
 use events::{Fees, Tokens};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
@@ -93,20 +93,23 @@ pub(super) fn hear_turn(turn: &RawValue, prose: &mut Prose) {
 /// Vertex's older embeddings count each text apart (cloud.google.com, text embeddings API).
 fn hear_predictions(predictions: &RawValue, said: &mut Said) {
     #[derive(Deserialize)]
-    struct Prediction {
-        embeddings: Embeddings,
+    struct Prediction<'p> {
+        #[serde(borrow)]
+        embeddings: Embeddings<'p>,
     }
     #[derive(Deserialize)]
-    struct Embeddings {
-        statistics: Statistics,
+    struct Embeddings<'p> {
+        #[serde(borrow)]
+        statistics: Statistics<'p>,
     }
     #[derive(Deserialize)]
-    struct Statistics {
-        token_count: u64,
+    struct Statistics<'p> {
+        #[serde(borrow)]
+        token_count: &'p RawValue,
     }
     // Pictures are predicted, too, and have no such count.
-    let Ok(predictions) = serde_json::from_str::<Vec<Prediction>>(predictions.get()) else { return };
-    let counts = predictions.iter().map(|prediction| prediction.embeddings.statistics.token_count);
+    let Ok(predictions) = serde_json::from_str::<Vec<Prediction<'_>>>(predictions.get()) else { return };
+    let counts = predictions.iter().filter_map(|prediction| said::whole_part(prediction.embeddings.statistics.token_count));
     said.set_in("usage", "promptTokenCount", counts.fold(0, u64::saturating_add));
 }
 

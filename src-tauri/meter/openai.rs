@@ -5,9 +5,10 @@ use super::frames::Frame;
 use super::prose;
 use super::reply::Heard;
 use super::said::{self, Reading, Said, at, count, name};
-use super::{cost, surface::Kind};
+use super::{bedrock, cost, surface::Kind};
 use events::{Fees, Tokens};
-use serde_json::{Map, Value};
+use serde::Deserialize;
+use serde_json::{Map, Value, value::RawValue};
 
 /// What is said of pictures only.
 const PICTURES: &str = "pictures";
@@ -22,23 +23,41 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         return;
     }
     // One pass over the document: a stream has thousands of them, and most say nothing of use.
-    let [kind, object, response_id, id, model, tier, usage, groq_usage, tools, credits, served_by, error, choices, pages] =
-        document.pick([
-            "type",
-            "object",
-            "response.id",
-            "id",
-            "model",
-            "service_tier",
-            "usage",
-            "x_groq.usage",
-            "tool_usage",
-            "copilot_usage",
-            "provider",
-            "error",
-            "choices",
-            "usage_info",
-        ]);
+    let [
+        kind,
+        object,
+        response_id,
+        id,
+        request_id,
+        model,
+        tier,
+        usage,
+        groq_usage,
+        metrics,
+        tools,
+        credits,
+        served_by,
+        error,
+        choices,
+        pages,
+    ] = document.pick([
+        "type",
+        "object",
+        "response.id",
+        "id",
+        "request_id",
+        "model",
+        "service_tier",
+        "usage",
+        "x_groq.usage",
+        bedrock::METRICS,
+        "tool_usage",
+        "copilot_usage",
+        "provider",
+        "error",
+        "choices",
+        "usage_info",
+    ]);
     let kind = said::id(kind).unwrap_or_default();
     heard.erred |= kind == "error";
     if response_id.is_some() || kind.starts_with("response.") {
@@ -49,12 +68,14 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     if object.starts_with("thread") && object != "thread.run" {
         return;
     }
-    heard.id(id);
+    // What is fetched when it is made has no other id.
+    heard.id(id.or(request_id.filter(|_| error.is_none())));
     heard.said.name("model", model);
     heard.said.name("service_tier", tier);
     heard.said.name("provider", served_by);
-    // Groq says the same twice, in one chunk (provider-usage, section 7).
-    usage.or(groq_usage).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    // Groq says the same twice, in one chunk (provider-usage, section 7). Where a model on Bedrock says nothing, Bedrock does.
+    let usage = usage.or(groq_usage).or_else(|| usage_in_choices(choices?)).or(metrics);
+    usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
     credits.into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
     if heard.said.get("usage").is_none() {
@@ -66,13 +87,25 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     }
     // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
     pages.into_iter().for_each(|pages| heard.said.hear("usage", pages));
-    heard.erred |= error.is_some();
+    heard.erred |= said::says_something(error);
     heard.done |= match frame {
         // The chunk that was asked for with `include_usage` is the last but `[DONE]`.
         Frame::Event => usage.is_some() && choices.is_some_and(|choices| choices.get() == "[]"),
         Frame::Value => usage.is_some(),
         Frame::Exception | Frame::Rest => false,
     };
+}
+
+/// The usage that some put into the last choice of a stream (platform.moonshot.ai/docs/api/chat).
+fn usage_in_choices(choices: &RawValue) -> Option<&RawValue> {
+    #[derive(Deserialize)]
+    struct Choice<'c> {
+        #[serde(borrow)]
+        usage: Option<&'c RawValue>,
+    }
+    // Most pieces of a stream have none. The quotes of a text are escaped.
+    memchr::memmem::find(choices.get().as_bytes(), b"\"usage\"")?;
+    serde_json::from_str::<Vec<Choice<'_>>>(choices.get()).ok()?.into_iter().find_map(|choice| choice.usage)
 }
 
 /// Hears what was written down of a sound, and how long the sound was, where nobody counts its tokens.
@@ -130,7 +163,7 @@ fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Hear
     let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
     heard.done |= frame == Frame::Event && last.contains(&kind);
     // A response that failed has no more to say.
-    heard.erred |= error.is_some() || said::id(status).as_deref() == Some("failed");
+    heard.erred |= said::says_something(error) || said::id(status).as_deref() == Some("failed");
 }
 
 /// Hears one line of a batch's results, of OpenAI or of those who do as it does. What each line answers, it holds whole.
@@ -165,8 +198,8 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let timed = |name: &str| count(usage, &[&format!("timings.{name}")]);
     // llama.cpp's timings count what it read beside what it had read before.
     let read_in_time = || Some(timed("prompt_n")?.saturating_add(timed("cache_n").unwrap_or(0)));
-    let prompt = count(usage, &["prompt_tokens", "input_tokens"]).or_else(read_in_time);
-    let completion = count(usage, &["completion_tokens", "output_tokens"]).or_else(|| timed("predicted_n"));
+    let prompt = count(usage, &["prompt_tokens", "input_tokens", "inputTokenCount"]).or_else(read_in_time);
+    let completion = count(usage, &["completion_tokens", "output_tokens", "outputTokenCount"]).or_else(|| timed("predicted_n"));
     let total = count(usage, &["total_tokens"]);
     let known_cost = cost::reported(said, 0).filter(|cost| *cost > events::Usd::ZERO);
     if prompt.is_none() && completion.is_none() && total.is_none() && known_cost.is_none() {
@@ -249,11 +282,6 @@ pub(super) fn note_kind(kind: Kind, said: &mut Said) {
     if kind == Kind::Pictures {
         said.set(PICTURES, Value::Bool(true));
     }
-}
-
-/// Whether the usage counts the seconds of a sound, and no tokens (provider-usage, section 2.5).
-pub(super) fn counts_seconds(usage: &Value) -> bool {
-    count(usage, &["seconds"]).is_some()
 }
 
 /// Whether the usage is that of a model that makes pictures.

@@ -183,6 +183,17 @@ pub(super) fn count(value: &Value, paths: &[&str]) -> Option<u64> {
     })
 }
 
+/// Whether a usage counts what is billed beside tokens, for which there is no class: the seconds of a sound, searches of a ranking, pages
+/// (provider-usage, sections 2.5, 6 and 13).
+pub(super) fn counts_other_than_tokens(usage: &Value) -> bool {
+    count(usage, &["seconds", "billed_units.search_units", "pages_processed"]).is_some()
+}
+
+/// Whether a field says something: some servers fill one that has nothing to say.
+pub(super) fn says_something(raw: Option<&RawValue>) -> bool {
+    raw.is_some_and(|raw| !matches!(raw.get(), "{}" | "[]" | "\"\"" | "false" | "0"))
+}
+
 /// The integer that a number is at least; zero for one below zero.
 pub(super) fn whole_part(raw: &RawValue) -> Option<u64> {
     whole_part_of(raw.get().trim_matches('"'))

@@ -73,6 +73,8 @@ pub(super) struct Route {
     /// The model, where the path names it.
     pub(super) model: Option<String>,
     pub(super) kind: Kind,
+    /// The id of the call, where the path names what is fetched again and the reply may not.
+    pub(super) id: Option<String>,
 }
 
 /// Where a path leads; `None` where nothing billable can come of it.
@@ -84,12 +86,15 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (&last, before) = segments.split_last()?;
     let parent = before.last().copied().unwrap_or_default();
-    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind });
+    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind, id: None });
     let to = |surface| asked(surface, Kind::Words);
-    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words });
+    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words, id: None });
     if method.eq_ignore_ascii_case("GET") {
         return match (parent, last) {
             ("responses", _) => again(Surface::OpenAi),
+            ("interactions", _) => again(Surface::Gemini),
+            // xAI says what a video cost when it is fetched, and not which it is (docs.x.ai, video generation).
+            ("videos", id) => again(Surface::OpenAi).map(|route| Route { kind: Kind::Pictures, id: Some(id.to_owned()), ..route }),
             ("runs", _) if before.contains(&"threads") => again(Surface::OpenAi),
             (_, "content") if before.iter().rev().nth(1) == Some(&"files") => again(Surface::OpenAiBatch),
             (_, "results") if before.iter().rev().nth(1) == Some(&"batches") => again(Surface::AnthropicBatch),
@@ -111,7 +116,7 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
         };
     }
     if matches!(last, "converse" | "converse-stream" | "invoke" | "invoke-with-response-stream") && before.contains(&"model") {
-        return Some(Route { surface: Some(Surface::Bedrock), retrieval: false, model: bedrock::model(before), kind: Kind::Words });
+        return to(Some(Surface::Bedrock)).map(|route| Route { model: bedrock::model(before), ..route });
     }
     if let Some((model, verb)) = last.split_once(':').or_else(|| last.split_once("%3A")) {
         return verb_route(model, verb, before);
@@ -153,7 +158,7 @@ pub(super) fn socket_route(path: &str) -> Option<Route> {
     // Azure calls it by its deployment.
     let named = |pair: &'_ str| pair.strip_prefix("model=").or_else(|| pair.strip_prefix("deployment=")).and_then(model_in_path);
     let model = query.split('&').find_map(named);
-    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words })
+    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words, id: None })
 }
 
 /// Whether the path is one of Google's API, by its version.
@@ -164,17 +169,21 @@ fn of_google(before: &[&str]) -> bool {
 /// Google's paths end in `{model}:{verb}`, for whomever the model is.
 fn verb_route(model: &str, verb: &str, before: &[&str]) -> Option<Route> {
     let (surface, kind) = match verb {
+        // Counting is free, on Vertex also that of Claude's tokens (provider-usage, sections 3 and 4).
+        "countTokens" | "computeTokens" => return None,
+        _ if model == "count-tokens" => return None,
         "generateContent" | "streamGenerateContent" => (Surface::Gemini, Kind::Words),
         // Embeddings are billed by the text that was sent (clients-measured, section 6).
         "embedContent" | "batchEmbedContents" => (Surface::Gemini, Kind::Vectors),
         "predict" | "predictLongRunning" => (Surface::Gemini, Kind::Pictures),
         "rawPredict" | "streamRawPredict" if before.contains(&"anthropic") => (Surface::Anthropic, Kind::Words),
         "rawPredict" | "streamRawPredict" => (Surface::OpenAi, Kind::Words),
-        _ => return None,
+        // Somebody else's verb, as in `/cortex/inference:complete`: the reply must show.
+        _ => return Some(Route { surface: None, retrieval: false, model: None, kind: Kind::Words, id: None }),
     };
     // Behind Google's login the path names a version, and the request the model.
     let model = Some(model).filter(|model| !model.is_empty() && !model.starts_with("v1internal"));
-    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind })
+    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind, id: None })
 }
 
 /// What a document of a reply shows itself to be.
@@ -278,11 +287,15 @@ mod tests {
         assert_eq!(check("GET", "/v1beta/batches/b1"), Some((Some(Surface::GeminiBatch), true)));
         assert_eq!(check("GET", "/download/v1beta/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
         assert_eq!(check("GET", "/v1/threads/t/runs/run_1"), Some((Some(Surface::OpenAi), true)));
+        assert_eq!(check("GET", "/v1beta/interactions/v1_x?stream=true"), Some((Some(Surface::Gemini), true)));
+        assert_eq!(route("GET", "/v1/videos/v1").and_then(|route| route.id).as_deref(), Some("v1"));
     }
 
     #[test]
     fn nothing_comes_of_what_is_free() {
-        for path in ["/v1/messages/count_tokens", "/v1/responses/input_tokens", "/v1beta/models/g:countTokens", "/v1/moderations", "/"] {
+        let vertex = "/v1/projects/p/locations/l/publishers/anthropic/models/count-tokens:rawPredict";
+        let counts = ["/v1/messages/count_tokens", "/v1/responses/input_tokens", "/v1beta/models/g:countTokens", vertex];
+        for path in counts.into_iter().chain(["/v1/moderations", "/"]) {
             assert_eq!(check("POST", path), None, "{path}");
         }
         for path in ["/v1/models", "/v1/files/f", "/v1/batches/b", "/v1/threads/t/runs", "/v1/responses", "/v1/responses/r/input_items"] {
@@ -292,6 +305,8 @@ mod tests {
         assert_eq!(check("GET", "/v1beta/files/f"), None);
         assert_eq!(socket_route("/v1/chat/completions"), None);
         assert_eq!(check("DELETE", "/v1/responses/resp_1"), None);
-        assert_eq!(check("POST", "/v1/chat"), Some((None, false)), "the reply must show");
+        for path in ["/v1/chat", "/api/v2/cortex/inference:complete"] {
+            assert_eq!(check("POST", path), Some((None, false)), "the reply must show");
+        }
     }
 }

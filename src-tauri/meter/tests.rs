@@ -7,6 +7,7 @@ use proptest::prelude::*;
 
 mod bedrock;
 mod conversations;
+mod elsewhere;
 mod variants;
 
 struct Wire<'a> {

@@ -29,7 +29,7 @@ const ASKED_MAX: usize = 256;
 const ASKED_AGE_MAX: Duration = Duration::from_secs(2);
 /// How long an answer holds: a branch may be left at any time.
 const ANSWER_AGE_MAX: Duration = Duration::from_secs(1);
-/// After a search this many times as long is rested, so that a storm of new connections costs a fifth of a processor at most.
+/// After a search this many times what it cost is rested, so that a storm of new connections takes a fifth of a processor at most.
 const REST: u32 = 4;
 
 /// The two ends of a connection.
@@ -91,7 +91,7 @@ impl Callers {
 fn look(receiver: &Receiver<Asked>, observer: &ObserverHandle) {
     let mut peers = Peers::new(directories::BaseDirs::new().map(|folders| folders.home_dir().to_owned()));
     while let Ok(first) = receiver.recv() {
-        let began = Instant::now();
+        let worked = priority::worked();
         // One look through the processes is for all that have come meanwhile.
         let asked: Vec<Asked> = std::iter::once(first).chain(receiver.try_iter().take(ASKED_MAX)).collect();
         let young = asked.iter().filter(|asked| asked.at.elapsed() < ASKED_AGE_MAX).map(|asked| asked.peer);
@@ -100,7 +100,8 @@ fn look(receiver: &Receiver<Asked>, observer: &ObserverHandle) {
             call.into_iter().for_each(|call| observer.comes_from(call, peers.origin(peer)));
         }
         if searched {
-            std::thread::sleep(began.elapsed() * REST);
+            // What it had to wait for a processor cost nobody anything.
+            std::thread::sleep(priority::worked().saturating_sub(worked) * REST);
         }
     }
 }

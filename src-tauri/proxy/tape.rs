@@ -8,6 +8,7 @@ use hyper::body::Bytes;
 use std::{
     mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
 /// How many messages may wait.
@@ -16,9 +17,12 @@ const MESSAGES_MAX: usize = 131_072;
 const WAITING_BYTES_MAX: usize = 32 << 20;
 /// Larger pieces are not copied.
 const COPIED_BYTES_MAX: usize = 16 << 10;
-/// What an empty batch holds on to, of messages and of bytes.
-const KEPT_MESSAGES: usize = 4_096;
-const KEPT_BYTES: usize = 512 << 10;
+/// What an empty batch holds on to, of messages and of bytes, until nothing has been written for a while. What is given back under load is
+/// taken again a moment later, page by page.
+const KEPT_MESSAGES: usize = 16_384;
+const KEPT_BYTES: usize = 2 << 20;
+/// After so long without a message, nothing is held on to.
+const KEPT_FOR: Duration = Duration::from_secs(1);
 
 /// Between the proxy and the meter. Its lock is held for as long as it takes to write one message, or to exchange two batches.
 #[derive(Default)]
@@ -44,9 +48,18 @@ impl Reader<'_> {
     pub(super) fn read(&self, batch: &mut Batch) {
         let Reader(tape) = self;
         let mut waiting = tape.lock();
+        let mut kept = true;
         while waiting.batch.messages.is_empty() {
             waiting.reader_sleeps = true;
-            waiting = tape.written.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            if kept {
+                let timed;
+                (waiting, timed) = tape.written.wait_timeout(waiting, KEPT_FOR).unwrap_or_else(PoisonError::into_inner);
+                if timed.timed_out() && waiting.batch.messages.is_empty() {
+                    (waiting.batch, *batch, kept) = (Batch::default(), Batch::default(), false);
+                }
+            } else {
+                waiting = tape.written.wait(waiting).unwrap_or_else(PoisonError::into_inner);
+            }
         }
         mem::swap(&mut waiting.batch, batch);
     }

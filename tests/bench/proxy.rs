@@ -1,8 +1,8 @@
 //! What the proxy adds to a call: directly, through nginx (one worker, a plain reverse proxy) and through Tollbar with recording on, on the
 //! same machine, in the same run. Prints one table.
 //!
-//! `cargo bench --bench proxy` runs all of it, `cargo bench --bench proxy -- stream` one kind of call, and `-- memory` a million calls,
-//! for what they leave in memory. Nothing else should run meanwhile.
+//! `cargo bench --bench proxy` runs all of it, `cargo bench --bench proxy -- stream` one kind of call, and `-- memory [CALLS]` a million
+//! calls, for what they leave in memory. Nothing else should run meanwhile.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, missing_docs)]
 
@@ -23,9 +23,11 @@ use tokio::{
     net::{TcpListener, TcpStream},
 };
 
-/// How long each cell of the table is measured, after a shorter time that does not count.
-const MEASURED: Duration = Duration::from_millis(1500);
-const WARM: Duration = Duration::from_millis(300);
+/// Each way is measured so often, one after the other: the machine's own speed changes from second to second, and hits all of them alike.
+const ROUNDS: usize = 5;
+/// How long each cell of the table is measured in a round, after a shorter time that does not count.
+const MEASURED: Duration = Duration::from_millis(600);
+const WARM: Duration = Duration::from_millis(150);
 const CLIENTS: [usize; 3] = [1, 16, 128];
 const STREAM_CHUNKS: usize = 200;
 /// What stands for the id of each reply: as many digits.
@@ -184,14 +186,14 @@ fn run(kind: &'static str, to: &str, path: &str, clients: usize, time: Duration)
 }
 
 /// What many calls leave in memory.
-fn measure_memory() {
+fn measure_memory(many_calls: usize) {
     let address = upstream("json-2k");
     let mut house = House::new(&format!("[upstreams.openai]\nbase_url = \"http://{address}\""));
     house.start();
     let path = "/openai/v1/chat/completions";
     let mut calls = 0;
     println!("{calls:9} calls: {:.1} MiB", resident_kib(house.pid()) as f64 / 1024.0);
-    while calls < MANY_CALLS {
+    while calls < many_calls {
         calls += run("json-2k", &house.proxy, path, MANY_CLIENTS, Duration::from_secs(10)).whole_us.len();
         println!("{calls:9} calls: {:.1} MiB", resident_kib(house.pid()) as f64 / 1024.0);
     }
@@ -199,30 +201,52 @@ fn measure_memory() {
     println!("5 s later      : {:.1} MiB", resident_kib(house.pid()) as f64 / 1024.0);
 }
 
-/// One line of the table.
-fn measure(kind: &'static str, name: &str, to: &str, path: &str, clients: usize, pid: Option<u32>) {
-    let run = |time: Duration| run(kind, to, path, clients, time);
-    run(WARM);
-    let before = pid.map_or(0.0, processor_seconds);
-    let begun = Instant::now();
-    let Seen { mut first_us, mut whole_us } = run(MEASURED);
-    let seconds = begun.elapsed().as_secs_f64();
-    let busy = pid.map_or(0.0, processor_seconds) - before;
-    let calls = whole_us.len();
-    let at = |of: &mut Vec<u32>, percent: usize| {
-        of.sort_unstable();
-        f64::from(of[(of.len() * percent / 100).min(of.len() - 1)]) / 1000.0
-    };
-    println!(
-        "{kind:8} {clients:4} {name:8} {:9.0} {:9.3} {:9.3} {:9.3} {:9.3} {:9.1} {:8.1}",
-        calls as f64 / seconds,
-        at(&mut whole_us, 50),
-        at(&mut whole_us, 99),
-        at(&mut first_us, 50),
-        at(&mut first_us, 99),
-        busy * 1e6 / calls as f64,
-        pid.map_or(0.0, |pid| resident_kib(pid) as f64 / 1024.0),
-    );
+/// A way to the upstream.
+struct Way<'a> {
+    name: &'static str,
+    to: &'a str,
+    path: &'a str,
+    /// Whose processor time and memory are told.
+    pid: Option<u32>,
+    /// Of each round, in calls a second.
+    speeds: Vec<f64>,
+    seen: Seen,
+    busy_seconds: f64,
+}
+
+impl Way<'_> {
+    fn round(&mut self, kind: &'static str, clients: usize) {
+        let run = |time: Duration| run(kind, self.to, self.path, clients, time);
+        run(WARM);
+        let before = self.pid.map_or(0.0, processor_seconds);
+        let begun = Instant::now();
+        let Seen { first_us, whole_us } = run(MEASURED);
+        self.speeds.push(whole_us.len() as f64 / begun.elapsed().as_secs_f64());
+        self.busy_seconds += self.pid.map_or(0.0, processor_seconds) - before;
+        self.seen.first_us.extend(first_us);
+        self.seen.whole_us.extend(whole_us);
+    }
+
+    /// One line of the table: the middle of the rounds' speeds, and times over all of their calls.
+    fn print(mut self, kind: &str, clients: usize) {
+        let at = |of: &mut Vec<u32>, percent: usize| {
+            of.sort_unstable();
+            f64::from(of[(of.len() * percent / 100).min(of.len() - 1)]) / 1000.0
+        };
+        self.speeds.sort_by(f64::total_cmp);
+        let Seen { mut first_us, mut whole_us } = self.seen;
+        println!(
+            "{kind:8} {clients:4} {:8} {:9.0} {:9.3} {:9.3} {:9.3} {:9.3} {:9.1} {:8.1}",
+            self.name,
+            self.speeds[ROUNDS / 2],
+            at(&mut whole_us, 50),
+            at(&mut whole_us, 99),
+            at(&mut first_us, 50),
+            at(&mut first_us, 99),
+            self.busy_seconds * 1e6 / whole_us.len() as f64,
+            self.pid.map_or(0.0, |pid| resident_kib(pid) as f64 / 1024.0),
+        );
+    }
 }
 
 /// What a process, and the children that it has waited for, have used.
@@ -270,7 +294,7 @@ impl Drop for Nginx {
 fn main() {
     let wanted: Vec<String> = std::env::args().skip(1).filter(|argument| !argument.starts_with('-')).collect();
     if wanted.iter().any(|it| it == "memory") {
-        return measure_memory();
+        return measure_memory(wanted.iter().find_map(|it| it.parse().ok()).unwrap_or(MANY_CALLS));
     }
     println!(
         "{:8} {:>4} {:8} {:>9} {:>9} {:>9} {:>9} {:>9} {:>9} {:>8}",
@@ -282,12 +306,16 @@ fn main() {
         let mut house = House::new(&format!("[upstreams.openai]\nbase_url = \"http://{address}\""));
         house.start();
         let path = "/v1/chat/completions";
+        let ours = format!("/openai{path}");
         for clients in CLIENTS {
-            measure(kind, "direct", &address, path, clients, None);
-            if let Some(nginx) = &nginx {
-                measure(kind, "nginx", &nginx.address, path, clients, Some(nginx.process.id()));
+            let way = |name, to, path, pid| Way { name, to, path, pid, speeds: Vec::new(), seen: Seen::default(), busy_seconds: 0.0 };
+            let mut ways = vec![way("direct", address.as_str(), path, None)];
+            ways.extend(nginx.iter().map(|nginx| way("nginx", &nginx.address, path, Some(nginx.process.id()))));
+            ways.push(way("tollbar", &house.proxy, &ours, Some(house.pid())));
+            for _ in 0..ROUNDS {
+                ways.iter_mut().for_each(|way| way.round(kind, clients));
             }
-            measure(kind, "tollbar", &house.proxy, &format!("/openai{path}"), clients, Some(house.pid()));
+            ways.into_iter().for_each(|way| way.print(kind, clients));
         }
         let proxy = house.json(&["status"])["engine"]["proxy"].clone();
         println!("{kind}: of {} calls carried, {} were not observed", proxy["carried"], proxy["unobserved"]);

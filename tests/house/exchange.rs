@@ -90,8 +90,9 @@ impl Exchange {
         if model.is_some() && main[0]["model"].as_str() != model {
             return Some(format!("model: {}, not {model:?}", main[0]["model"]));
         }
-        // Pages are billed, not tokens, and the ledger has no price for them: what it cost is not known, rather than nothing.
-        let known = if expected["extras"]["pages_processed"].is_u64() { "unknown" } else { "reported" };
+        // Pages or searches are billed, not tokens, and the ledger has no price for them: what it cost is not known, rather than nothing.
+        let by_other_measure = ["pages_processed", "search_units"].iter().any(|measure| expected["extras"][measure].is_u64());
+        let known = if by_other_measure { "unknown" } else { "reported" };
         (main[0]["certainty"] != known).then(|| format!("certainty: {}", main[0]["certainty"]))
     }
 }

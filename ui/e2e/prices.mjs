@@ -67,12 +67,15 @@ export function reprice(question) {
   };
   const row = (names) => ({ names, calls: 0, then: 0, now: 0, unpriced: 0 });
   const total = row([]);
-  const sums = new Map();
+  const cuts = [question.by, ...(question.also_by ?? [])].map((by) => ({ by, sums: new Map() }));
   for (const used of month().filter((one) => one.day >= question.first && one.day <= question.last && (question.filter.project === null || one.project === question.filter.project))) {
-    const names = question.by.map((dimension) => used[dimension] ?? null);
-    const key = names.join('\0');
-    if (!sums.has(key)) sums.set(key, row(names));
-    for (const sum of [total, sums.get(key)]) {
+    const cut = ({ by, sums }) => {
+      const names = by.map((dimension) => used[dimension] ?? null);
+      const key = names.join('\0');
+      if (!sums.has(key)) sums.set(key, row(names));
+      return sums.get(key);
+    };
+    for (const sum of [total, ...cuts.map(cut)]) {
       const cost = now(used);
       sum.calls += used.calls;
       if (cost === null) sum.unpriced += used.calls;
@@ -83,14 +86,19 @@ export function reprice(question) {
     }
   }
   const told = ({ names, calls, then, now: later, unpriced }) => ({ names, calls, then_usd: usd(then), now_usd: usd(later), difference_usd: usd(later - then), unpriced_calls: unpriced });
-  const rows = [...sums.values()];
-  if (question.by[0] !== 'day') rows.sort((one, other) => Math.abs(other.now - other.then) - Math.abs(one.now - one.then));
+  const rowsOf = ({ by, sums }) => {
+    const rows = [...sums.values()];
+    if (by[0] !== 'day') rows.sort((one, other) => Math.abs(other.now - other.then) - Math.abs(one.now - one.then));
+    return rows.map(told);
+  };
+  const [rows, ...also] = cuts.map(rowsOf);
   const made = [...new Set(month().map(({ model }) => model))].filter((model) => listOf(model) !== undefined);
   return {
     first: question.first,
     last: question.last,
     total: told(total),
-    rows: rows.map(told),
+    rows,
+    also_rows: also,
     rates: made.map((model) => ({ provider: listOf(model).provider, model, tier: 'standard', calls: 1, then_usd: usd(0), now_usd: usd(0), then: [listOf(model)], now: [listOf(swap(model))].filter(Boolean) })),
     assumes: [
       ...(question.models.length > 0 ? ['another model would have counted the same tokens and answered at the same length', 'what the other model\'s cache has no rate for costs as its other writes, or else as input'] : []),

@@ -11,7 +11,7 @@ mod scan;
 mod tail;
 mod tidy;
 
-use super::{make_private_folder, private_options};
+use super::{at::At, make_private_folder, private_options};
 use crate::{Seq, Timestamp};
 use frame::Note;
 use lines::Stretch;
@@ -20,6 +20,7 @@ use std::{
     fs::{self, File},
     io::{self, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 pub(crate) use frame::{Batch, Encoder};
@@ -111,15 +112,18 @@ impl JournalError {
 }
 
 /// The month's file that is being written.
+#[derive(Clone)]
 struct Current {
     month: String,
-    file: File,
+    file: Arc<File>,
     bytes: u64,
     /// How much of it was made of large frames by [`Tidy`], as far as we know.
     tidy_bytes: u64,
 }
 
-/// The journal of this device, open for appending.
+/// The journal of this device, open for appending. A clone is for reading, by any thread: it has the lines of that instant, whatever is
+/// appended or tidied since.
+#[derive(Clone)]
 pub(super) struct Journal {
     folder: PathBuf,
     /// The newest month, once there is one.
@@ -140,7 +144,7 @@ impl Journal {
             let path = journal.path(&month);
             let (tail, file) = tail::mend(&path, mended)?;
             if let Some(last) = tail.last {
-                journal.current = Some(Current { month, file, bytes: tail.bytes, tidy_bytes: 0 });
+                journal.current = Some(Current { month, file: Arc::new(file), bytes: tail.bytes, tidy_bytes: 0 });
                 journal.last = last;
                 break;
             }
@@ -168,7 +172,7 @@ impl Journal {
         let path = self.current.as_ref().map_or_else(|| self.folder.clone(), |current| self.path(&current.month));
         let Some(Current { file, bytes, .. }) = &mut self.current else { return Ok(()) };
         let io = |source| JournalError::Io { path, source };
-        let write = |file: &mut File| {
+        let write = |mut file: &File| {
             // What a failed append left behind, if it could not be taken back then, must not stand before this one.
             if file.metadata()?.len() != *bytes {
                 file.set_len(*bytes)?;
@@ -187,12 +191,17 @@ impl Journal {
 
     /// Every line whose entry comes after `after`, oldest first, with damage where it stands.
     ///
-    /// What is appended or tidied later does not disturb it: it reads the files as they are now.
+    /// What is appended or tidied later does not disturb it: it reads as much of the month's file as was written by now, and of older months
+    /// what lies under their name, which are the same lines before and after tidying.
     pub(super) fn lines_after(&self, after: Seq) -> Result<Lines, JournalError> {
         let mut stretches = Vec::new();
-        if self.last > after {
-            for month in months(&self.folder)?.into_iter().rev() {
-                let (stretch, reaches) = stretch(self.path(&month), after)?;
+        if let Some(current) = self.current.as_ref().filter(|_| self.last > after) {
+            for month in months(&self.folder)?.into_iter().rev().skip_while(|month| *month > current.month) {
+                let (stretch, reaches) = if month == current.month {
+                    stretch(self.path(&month), At::beginning(current.file.clone()), current.bytes, after)?
+                } else {
+                    stretch_of_file(self.path(&month), after)?
+                };
                 stretches.push(stretch);
                 if reaches {
                     break;
@@ -207,7 +216,7 @@ impl Journal {
     pub(super) fn read_folder(folder: &Path) -> Result<Lines, JournalError> {
         let stretches = months(folder)?
             .into_iter()
-            .map(|month| stretch(folder.join(format!("{month}{SUFFIX}")), Seq(0)).map(|(stretch, _)| stretch))
+            .map(|month| stretch_of_file(folder.join(format!("{month}{SUFFIX}")), Seq(0)).map(|(stretch, _)| stretch))
             .collect::<Result<_, _>>()?;
         Ok(Lines::new(stretches, Seq(0), Seq(0)))
     }
@@ -223,7 +232,7 @@ impl Journal {
         sync_folder(&self.folder)?;
         let bytes = file.metadata().map_err(io)?.len();
         self.closed_bytes = self.bytes();
-        self.current = Some(Current { month: month.to_owned(), file, bytes, tidy_bytes: 0 });
+        self.current = Some(Current { month: month.to_owned(), file: Arc::new(file), bytes, tidy_bytes: 0 });
         Ok(())
     }
 
@@ -251,11 +260,16 @@ fn sync_folder(folder: &Path) -> Result<(), JournalError> {
     File::open(folder).and_then(|open| open.sync_all()).map_err(|source| JournalError::Io { path: folder.to_owned(), source })
 }
 
-/// The part of a file that holds the lines after `after`, and whether no older file holds any.
-fn stretch(path: PathBuf, after: Seq) -> Result<(Stretch, bool), JournalError> {
-    let find = || {
-        let mut file = File::open(&path)?;
-        let until = file.metadata()?.len();
+/// The part of a whole file that holds the lines after `after`, and whether no older file holds any.
+fn stretch_of_file(path: PathBuf, after: Seq) -> Result<(Stretch, bool), JournalError> {
+    let file = File::open(&path).map_err(|source| JournalError::Io { path: path.clone(), source })?;
+    stretch(path, At::beginning(Arc::new(file)), u64::MAX, after)
+}
+
+/// The same of the first `bytes` of a file.
+fn stretch(path: PathBuf, mut file: At, bytes: u64, after: Seq) -> Result<(Stretch, bool), JournalError> {
+    let mut find = || {
+        let until = file.file_bytes()?.min(bytes);
         let mut end = until;
         let mut from = None;
         for _ in 0..HOPS_MAX {
@@ -267,17 +281,17 @@ fn stretch(path: PathBuf, after: Seq) -> Result<(Stretch, bool), JournalError> {
                 break;
             }
         }
-        let reaches = from.is_some() || first_seq(&file, until)?.is_some_and(|first| first <= after.next());
-        Ok((file, from.unwrap_or(0), until, reaches))
+        let reaches = from.is_some() || first_seq(file.clone(), until)?.is_some_and(|first| first <= after.next());
+        Ok((from.unwrap_or(0), until, reaches))
     };
     match find() {
-        Ok((file, from, until, reaches)) => Ok((Stretch { path, file, from, until }, reaches)),
+        Ok((from, until, reaches)) => Ok((Stretch { path, file, from, until }, reaches)),
         Err(source) => Err(JournalError::Io { path, source }),
     }
 }
 
 /// The first entry of a file, if its first frame is whole.
-fn first_seq(file: &File, until: u64) -> io::Result<Option<Seq>> {
+fn first_seq(file: At, until: u64) -> io::Result<Option<Seq>> {
     Ok(match Scan::new(file, 0, until)?.next()? {
         Some(Piece::Noted { note, .. }) => Some(note.first),
         Some(Piece::Bare { text, .. }) => text.lines().next().and_then(|line| line::read_line(line).ok()).map(|line| line.entry.seq),

@@ -22,6 +22,7 @@ use std::{
     fs::{self, File},
     io,
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// How many keys the index holds in memory before it wants to be settled.
@@ -54,13 +55,13 @@ pub enum KeysError {
     },
 }
 
-/// The index of a log.
-#[derive(Debug)]
+/// The index of a log. A clone is for reading, by any thread: it has the keys of that instant, and keeps runs open that are merged since.
+#[derive(Clone, Debug)]
 pub(crate) struct KeyIndex {
     folder: PathBuf,
     /// Oldest first; the entries of one end where those of the next begin.
-    runs: Vec<Run>,
-    fresh: Fresh,
+    runs: Vec<Arc<Run>>,
+    fresh: Arc<Fresh>,
     covered: Seq,
     /// The first key that the index was ever told. Every run names it, so that a run of another log is known for one.
     origin: Option<Print>,
@@ -73,7 +74,7 @@ impl KeyIndex {
     pub(crate) fn open(folder: &Path, last: Seq) -> Result<KeyIndex, KeysError> {
         make_private_folder(folder)
             .map_err(|error| KeysError::Io { path: folder.to_owned(), source: io::Error::other(error.to_string()) })?;
-        let mut index = KeyIndex { folder: folder.to_owned(), runs: Vec::new(), fresh: Fresh::default(), covered: Seq(0), origin: None };
+        let mut index = KeyIndex { folder: folder.to_owned(), runs: Vec::new(), fresh: Arc::default(), covered: Seq(0), origin: None };
         for (path, header) in runs_in(folder)? {
             let follows = header.first == index.covered.next() && header.last <= last && index.runs.len() < RUNS_MAX;
             let ours = index.origin.is_none_or(|origin| origin == header.origin);
@@ -83,7 +84,7 @@ impl KeyIndex {
                 Some(run) => {
                     index.covered = header.last;
                     index.origin = Some(header.origin);
-                    index.runs.push(run);
+                    index.runs.push(Arc::new(run));
                 }
                 None => remove(&path),
             }
@@ -101,7 +102,7 @@ impl KeyIndex {
         assert!(seq > self.covered, "entries are told in order, so that a run is a range of them");
         let print = Print::of(key);
         self.origin.get_or_insert(print);
-        self.fresh.insert(print, seq);
+        Arc::make_mut(&mut self.fresh).insert(print, seq);
         self.covered = seq;
     }
 
@@ -117,7 +118,6 @@ impl KeyIndex {
         self.fresh.candidates(print).map(Ok).chain(filed)
     }
 
-    /// Whether memory holds as many keys as it should.
     /// Adds an entry, and writes a run where memory holds enough of them. After an error it is added all the same.
     pub(crate) fn add(&mut self, entry: &crate::Entry) -> Result<(), KeysError> {
         match &entry.key {
@@ -127,6 +127,7 @@ impl KeyIndex {
         if self.is_full() { self.settle() } else { Ok(()) }
     }
 
+    /// Whether memory holds as many keys as it should.
     pub(crate) fn is_full(&self) -> bool {
         self.fresh.len() >= KEYS_IN_MEMORY_MAX
     }
@@ -143,7 +144,7 @@ impl KeyIndex {
         };
         let count = self.runs[from..].iter().map(|run| run.header().count).sum::<u64>() + self.fresh.len() as u64;
         let header = Header { first, last: self.covered, count, origin };
-        let sources = self.runs[from..].iter().map(Source::filed).chain([Source::fresh(self.fresh.sorted())]).collect();
+        let sources = self.runs[from..].iter().map(|run| Source::filed(run)).chain([Source::fresh(self.fresh.sorted())]).collect();
 
         let path = self.folder.join(header.name());
         let unfinished = self.folder.join(UNFINISHED);
@@ -152,8 +153,12 @@ impl KeyIndex {
             remove(&unfinished);
             remove(&path);
         })?;
-        self.fresh.clear();
-        for merged in self.runs.splice(from.., [run]) {
+        // The room of what somebody reads is theirs.
+        match Arc::get_mut(&mut self.fresh) {
+            Some(fresh) => fresh.clear(),
+            None => self.fresh = Arc::default(),
+        }
+        for merged in self.runs.splice(from.., [Arc::new(run)]) {
             remove(merged.path());
         }
         Ok(())

@@ -3,18 +3,14 @@
 //! The journal is what is trusted. Everything else may be lost at any time, and is made from it again.
 
 use super::{
-    BATCH_FACTS_MAX, Log, LogError,
+    BATCH_FACTS_MAX, Log, LogError, Snapshot,
     folder::set_aside,
     journal::{JournalError, LineRef},
     keys::KeyIndex,
     store::{Store, StoreError},
 };
 use crate::{Entry, Event, Seq};
-use std::{
-    fs,
-    path::Path,
-    sync::{Arc, Mutex},
-};
+use std::{fs, path::Path, sync::Arc};
 
 /// How often a store that failed is made anew before the next start: a disk that fails again and again is not helped by more.
 const HEALINGS_MAX: u32 = 16;
@@ -37,28 +33,28 @@ impl Log {
     /// Completes the store and the key index from the journal, and a journal that lost its end from the store.
     pub(super) fn catch_up(&mut self) -> Result<(), LogError> {
         self.agree()?;
-        if self.store.last() > self.journal.last() {
+        if self.store.now().last() > self.journal.last() {
             self.restore_journal()?;
         }
-        let stored = self.store.last();
+        let stored = self.store.now().last();
         self.complete_store()?;
-        let missing = self.store.last().0 - stored.0;
+        let missing = self.store.now().last().0 - stored.0;
         if missing > 0 {
-            self.mended.push(format!("the store lacked the newest {missing} entries; they were taken from the journal"));
+            self.mend(format!("the store lacked the newest {missing} entries; they were taken from the journal"));
         }
-        self.last = self.store.last();
+        self.last = self.store.now().last();
         self.complete_keys()
     }
 
     /// A store that tells otherwise than the journal is of another history, as after a folder was put back from a backup: the journal wins.
     fn agree(&mut self) -> Result<(), LogError> {
-        let both = self.store.last().min(self.journal.last());
+        let both = self.store.now().last().min(self.journal.last());
         if both == Seq(0) {
             return Ok(());
         }
         let line = self.journal.lines_after(Seq(both.0 - 1))?.find_map(Result::ok);
         let Some(line) = line.filter(|line| line.entry.seq == both) else { return Ok(()) };
-        if self.store.agrees(&line.entry).unwrap_or(false) {
+        if self.store.now().differing(&[line.entry]).is_ok_and(|differing| differing.is_empty()) {
             return Ok(());
         }
         self.fresh_store("the store did not agree with the journal")
@@ -67,13 +63,13 @@ impl Log {
     /// Puts what the store lacks. Damage in the journal costs the entries in it, is said, and stops nothing.
     fn complete_store(&mut self) -> Result<(), LogError> {
         let mut batch = Vec::with_capacity(BATCH_FACTS_MAX);
-        let mut lines = self.journal.lines_after(self.store.last())?;
-        let mut last = self.store.last();
+        let mut lines = self.journal.lines_after(self.store.now().last())?;
+        let mut last = self.store.now().last();
         loop {
             let line = match lines.next() {
                 Some(Ok(line)) => line,
                 Some(Err(error @ JournalError::Damaged { .. })) => {
-                    self.mended.push(error.to_string());
+                    self.mend(error.to_string());
                     continue;
                 }
                 Some(Err(error)) => return Err(error.into()),
@@ -103,7 +99,7 @@ impl Log {
         }
         // Most of what it lacks is new, and in the store; the rest is read from the journal.
         let mut expected = self.keys.covered().next();
-        let stored = self.store.entries_after(self.keys.covered()).next().transpose()?.map(|entry| entry.seq);
+        let stored = self.store.now().entries_after(self.keys.covered()).next().transpose()?.map(|entry| entry.seq);
         if stored != Some(expected) {
             let until = stored.unwrap_or(self.last.next());
             for line in self.journal.lines_after(self.keys.covered())? {
@@ -116,7 +112,7 @@ impl Log {
                 expected = self.keys.covered().next();
             }
         }
-        let stored: Vec<_> = self.store.entries_after(Seq(expected.0 - 1)).collect::<Result<_, _>>()?;
+        let stored: Vec<_> = self.store.now().entries_after(Seq(expected.0 - 1)).collect::<Result<_, _>>()?;
         for entry in &stored {
             self.keys.add(entry)?;
         }
@@ -140,15 +136,15 @@ impl Log {
     /// the counts, which stay in every sum.
     fn restore_journal(&mut self) -> Result<(), LogError> {
         let journaled = self.journal.last();
-        let entries: Vec<Entry> = self.store.entries_after(journaled).collect::<Result<_, _>>()?;
+        let entries: Vec<Entry> = self.store.now().entries_after(journaled).collect::<Result<_, _>>()?;
         for entries in entries.chunks(BATCH_FACTS_MAX) {
             let lines: Vec<LineRef<'_>> = entries.iter().map(|entry| LineRef { entry, said: None }).collect();
             self.write(&lines, entries[0].recorded_at)?;
         }
-        self.mended.push(format!("the journal lacked {} entries that the store had; they were written to it again", entries.len()));
+        self.mend(format!("the journal lacked {} entries that the store had; they were written to it again", entries.len()));
         if let Some(first) = entries.first().filter(|first| first.seq > journaled.next()) {
             let gone = first.seq.0 - journaled.next().0;
-            self.mended.push(format!(
+            self.mend(format!(
                 "the journal lost {gone} entries before those; their counts are kept in the store, and `tollbar ledger merge` of a backup \
                  or `tollbar import` cannot count them twice"
             ));
@@ -173,32 +169,35 @@ impl Log {
     pub fn rebuild(&mut self) -> Result<(), LogError> {
         // What damage took from the journal may be in the store that goes.
         let damage = self.journal.lines_after(Seq(0))?.filter_map(Result::err);
-        self.rescued = damage.flat_map(|damage| self.kept(&damage).0).map(|entry| (entry.seq, entry)).collect();
+        let before = self.now();
+        self.rescued = damage.flat_map(|damage| before.kept(&damage).0).map(|entry| (entry.seq, entry)).collect();
         self.fresh_store("the store was damaged or asked for anew")?;
         self.catch_up()?;
         self.rescued.clear();
         self.fresh_keys()
     }
 
-    /// Rebuilds if the store cannot be read, and says whether it did.
-    pub fn rebuild_if_damaged(&mut self) -> Result<bool, LogError> {
-        if self.store.is_readable() {
-            return Ok(false);
+    /// Makes the store anew that a reader of a snapshot could not read, unless that was done since. Whether it is another one now, so that
+    /// what was asked is worth asking again.
+    pub fn rebuild_if_damaged(&mut self, snapshot: &Snapshot, is_readable: bool) -> Result<bool, LogError> {
+        if self.stores == snapshot.stores && !is_readable {
+            self.rebuild()?;
         }
-        self.rebuild().map(|()| true)
+        Ok(self.stores != snapshot.stores)
     }
 
     /// Moves the store aside and begins an empty one. sled's own files stay locked while it is open, so a new one needs a new folder.
     fn fresh_store(&mut self, why: &str) -> Result<(), LogError> {
         let folder = self.folder.join("store");
         self.store.abandon();
-        self.opened = Mutex::default();
+        self.opened = Arc::default();
         let aside = set_aside(&folder)?;
         self.store = Store::open(&folder)?;
+        self.stores += 1;
         // It was a copy of the journal; what is damaged in it helps nobody.
         let removed = fs::remove_dir_all(&aside).is_ok();
         let kept = if removed { String::new() } else { format!(" (what was left is in {})", aside.display()) };
-        self.mended.push(format!("{why}; it was made again from the journal{kept}"));
+        self.mend(format!("{why}; it was made again from the journal{kept}"));
         Ok(())
     }
 }

@@ -126,10 +126,11 @@ impl Log {
 
     /// Calls `visit` with every line. Of what damage took from the journal, with what the store has whole.
     fn each_line(&self, mut visit: impl FnMut(Line) -> Result<(), LogError>) -> Result<(), LogError> {
+        let now = self.now();
         for line in self.journal.lines_after(Seq(0))? {
             match line {
                 Ok(line) => visit(line)?,
-                Err(error @ JournalError::Damaged { .. }) => self.kept(&error).0.into_iter().try_for_each(|entry| visit(entry.into()))?,
+                Err(error @ JournalError::Damaged { .. }) => now.kept(&error).0.into_iter().try_for_each(|entry| visit(entry.into()))?,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -4,11 +4,11 @@ use std::fs;
 
 const DEVICE: &str = "d0";
 
-fn at(second: i64) -> Timestamp {
+pub(super) fn at(second: i64) -> Timestamp {
     Timestamp::from_secs(1_795_000_000 + second)
 }
 
-fn call(id: &str, output: u64) -> Usage {
+pub(super) fn call(id: &str, output: u64) -> Usage {
     Usage {
         at: at(0),
         provider: "anthropic".into(),
@@ -22,16 +22,16 @@ fn call(id: &str, output: u64) -> Usage {
     }
 }
 
-fn seen(usage: Usage) -> Fact {
+pub(super) fn seen(usage: Usage) -> Fact {
     Fact::Seen(Box::new(Sighting::from(usage)))
 }
 
-fn open(folder: &Path) -> Log {
+pub(super) fn open(folder: &Path) -> Log {
     Log::open(folder, DEVICE).expect("the log opens")
 }
 
 fn entries(log: &Log) -> Vec<Entry> {
-    log.replay().collect::<Result<_, _>>().expect("the log replays")
+    log.snapshot().replay().collect::<Result<_, _>>().expect("the log replays")
 }
 
 /// Output tokens of all calls, by folding.
@@ -91,7 +91,7 @@ fn a_store_that_is_gone_or_damaged_is_rebuilt_from_the_journal() {
     for name in ["conf", "db"] {
         fs::write(folder.path().join("store").join(name), vec![0xAB; 3000]).expect("damaged");
         let mut log = open(folder.path());
-        if log.replay().any(|entry| entry.is_err()) {
+        if log.snapshot().replay().any(|entry| entry.is_err()) {
             log.rebuild().expect("rebuilds");
         }
         assert_eq!(entries(&log), before, "{name} damaged");

@@ -23,7 +23,7 @@ pub(super) struct Unmatched {
 
 /// Calls by what clients tell of their tokens, then by time.
 #[derive(Debug, Default)]
-struct Halves(BTreeSet<([u64; 4], Timestamp, RequestKey)>);
+struct Halves(BTreeSet<([u64; 3], Timestamp, RequestKey)>);
 
 impl Unmatched {
     /// Takes an entry into account; the entries of a log come in their order.
@@ -91,7 +91,7 @@ impl Unmatched {
 }
 
 impl Halves {
-    fn insert(&mut self, half: ([u64; 4], Timestamp, RequestKey)) {
+    fn insert(&mut self, half: ([u64; 3], Timestamp, RequestKey)) {
         self.0.insert(half);
         if self.0.len() > 2 * HALVES_MAX {
             let mut all: Vec<_> = mem::take(&mut self.0).into_iter().collect();

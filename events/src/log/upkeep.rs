@@ -1,7 +1,7 @@
 //! What is done to a log now and then: tried, copied, measured, packed better.
 
 use super::{
-    Log, LogError,
+    LogError, Snapshot, checkpoint_path,
     folder::{bytes_below, make_private_folder, sync_folder, take_lock},
     journal::{Journal, JournalError, Line, Lines},
 };
@@ -9,14 +9,14 @@ use crate::{Entry, Said, Seq};
 use serde::{Deserialize, Serialize};
 use std::{
     fs::{self, File},
-    io,
+    io, mem,
     path::{Path, PathBuf},
 };
 
 /// More is not listed, only counted: a log that is damaged everywhere is rebuilt, not read about.
 const FINDINGS_MAX: usize = 100;
 
-/// What [`Log::verify`] found in a part of the log.
+/// What [`Snapshot::verify`] found in a part of the log.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Verified {
@@ -54,14 +54,14 @@ pub struct LogSize {
     pub checkpoint_bytes: u64,
 }
 
-impl Log {
+impl Snapshot {
     /// Tries every checksum, reads every line, and compares the journal with the store and the key index, entry by entry:
     /// `entries` of them after `after`, so that whoever asks can show how far it is and others get their turn.
     pub fn verify(&self, after: Seq, entries: u64) -> Verified {
         let until = Seq(after.0.saturating_add(entries).min(self.last.0));
         let mut verified = Verified { up_to: until, last: self.last, ..Verified::default() };
-        let mut stored = self.store.entries_after(after).peekable();
         let mut reached = after;
+        let mut segment: Vec<Entry> = Vec::new();
         let lines = self.journal.lines_after(after).map_err(|error| verified.find(error.to_string()));
         for line in lines.into_iter().flatten() {
             let entry = match line {
@@ -76,13 +76,6 @@ impl Log {
                 verified.find(format!("the journal skips from entry {} to {}", reached.0, entry.seq.0));
             }
             reached = entry.seq;
-            while stored.next_if(|found| found.as_ref().is_ok_and(|found| found.seq < reached)).is_some() {}
-            match stored.next_if(|found| found.as_ref().map_or(true, |found| found.seq == reached)) {
-                Some(Ok(found)) if found == entry => {}
-                Some(Ok(_)) => verified.find(format!("entry {} in the store is not what the journal says", reached.0)),
-                Some(Err(error)) => verified.find(error.to_string()),
-                None => verified.find(format!("the store lacks entry {}", reached.0)),
-            }
             if let Some(key) = entry.key {
                 match self.keys.candidates(&key).find(|seq| seq.as_ref().map_or(true, |seq| *seq == reached)) {
                     Some(Ok(_)) => {}
@@ -90,11 +83,25 @@ impl Log {
                     Some(Err(error)) => verified.find(error.to_string()),
                 }
             }
+            if segment.first().is_some_and(|first| self.store.segment_of(first.seq) != self.store.segment_of(entry.seq)) {
+                self.verify_store(&mem::take(&mut segment), &mut verified);
+            }
+            segment.push(entry);
         }
+        self.verify_store(&segment, &mut verified);
         if reached < until {
             verified.find(format!("the journal lacks the entries {} to {}", reached.0 + 1, until.0));
         }
         verified
+    }
+
+    fn verify_store(&self, entries: &[Entry], verified: &mut Verified) {
+        match self.store.differing(entries) {
+            Ok(differing) => {
+                differing.iter().for_each(|seq| verified.find(format!("entry {} in the store is not what the journal says", seq.0)));
+            }
+            Err(error) => verified.find(error.to_string()),
+        }
     }
 
     /// How large the log is.
@@ -105,7 +112,7 @@ impl Log {
             journal_bytes: self.journal.bytes(),
             store_bytes: bytes_below(&self.folder.join("store")),
             keys_bytes: bytes_below(&self.folder.join("keys")),
-            checkpoint_bytes: fs::metadata(self.checkpoint_path()).map_or(0, |file| file.len()),
+            checkpoint_bytes: fs::metadata(checkpoint_path(&self.folder)).map_or(0, |file| file.len()),
         }
     }
 }

@@ -67,8 +67,8 @@ impl Projections {
             last_call_at: self.last_call_at,
             calls: self.spend.calls(),
             recent: self.recent.newest(),
-            budgets: self.budgets.clone(),
-            projects: self.projects.clone(),
+            budgets: BudgetFold::clone(&self.budgets),
+            projects: ProjectNames::clone(&self.projects),
             labels: labels.to_parts(),
             packs: packs
                 .iter()
@@ -107,7 +107,7 @@ impl Projections {
             if own.len() != bytes as usize {
                 return None;
             }
-            packs.insert(stretch, Pack { cells, first, bytes: own.into() });
+            packs.insert(stretch, Arc::new(Pack { cells, first, bytes: own.into() }));
         }
         // The checksum stands behind the last byte.
         if whole.read(&mut [0]).ok()? != 0 {
@@ -120,8 +120,8 @@ impl Projections {
             last_call_at: head.last_call_at,
             spend: SpendFold::from_parts(Labels::from_parts(head.labels), packs, head.calls),
             recent,
-            budgets: head.budgets,
-            projects: head.projects,
+            budgets: Arc::new(head.budgets),
+            projects: Arc::new(head.projects),
             ..Projections::under(Arc::new(tariff))
         })
     }

@@ -123,6 +123,19 @@ impl Labels {
         id
     }
 
+    /// The number of a combination, if it was met.
+    pub(super) fn find(&self, names: &Names<'_>) -> Option<LabelId> {
+        let name = |name: Option<&str>| name.map_or(Some(0), |name| self.name_ids.get(name).copied());
+        let label = Label {
+            provider: name(Some(names.provider))?,
+            model: name(names.model)?,
+            project: name(names.project)?,
+            client: name(names.client)?,
+            device: name(names.device)?,
+        };
+        self.label_ids.get(&label).copied()
+    }
+
     fn name_id(&mut self, name: Option<&str>) -> NameId {
         let Some(name) = name else { return 0 };
         if let Some(id) = self.name_ids.get(name) {

@@ -3,6 +3,7 @@
 //!
 //! What was folded lately stands in a table of cells; what is at rest is packed by stretches of some days. A cell may stand in both, and
 //! what is known of it is the sum: nothing is unpacked to be changed, and cells that were taken away may come before those they are of.
+//! So a snapshot needs no copy: cells that somebody reads are left as they are, and a new table is begun beside them.
 
 use super::{
     labels::{LabelId, Labels, Names, Scope},
@@ -11,13 +12,15 @@ use super::{
 use crate::{Certainty, Span, Timestamp, Tokens, Usd};
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, mem, sync::Arc};
 
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 /// How many cells are kept unpacked where few are packed. More make folding an unsorted past faster and take more memory: 130 bytes each.
 const LOOSE_CELLS_MIN: usize = 262_144;
 /// How many are kept unpacked at most: with half as many as are packed, none is packed again and again.
 const LOOSE_CELLS_MAX: usize = 524_288;
+/// So many loose cells are copied for a snapshot in some ten microseconds. More are given to it, and to those after it. Tests meet both.
+const COPIED_CELLS_MAX: usize = if cfg!(test) { 16 } else { 2_048 };
 
 /// What some calls cost, and how sure that is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,23 +133,28 @@ pub(super) struct LastCell(u32);
 /// Spend per quarter of an hour and label.
 #[derive(Debug, Clone)]
 pub(crate) struct SpendFold {
-    labels: Labels,
+    labels: Arc<Labels>,
     loose: Vec<(Place, Spend)>,
+    /// Tables that were given to snapshots. They are packed with the others.
+    given: Vec<Arc<Vec<(Place, Spend)>>>,
     loose_max: usize,
     places: FxHashMap<Place, u32>,
-    /// By the number of their stretch of days since 1970.
-    packs: BTreeMap<i64, Pack>,
+    packs: Arc<Packs>,
     calls: u64,
 }
+
+/// By the number of their stretch of days since 1970.
+pub(super) type Packs = BTreeMap<i64, Arc<Pack>>;
 
 impl Default for SpendFold {
     fn default() -> SpendFold {
         SpendFold {
-            labels: Labels::default(),
+            labels: Arc::default(),
             loose: Vec::new(),
+            given: Vec::new(),
             loose_max: LOOSE_CELLS_MIN,
             places: FxHashMap::default(),
-            packs: BTreeMap::new(),
+            packs: Arc::default(),
             calls: 0,
         }
     }
@@ -155,7 +163,24 @@ impl Default for SpendFold {
 impl SpendFold {
     /// The number of a combination of names.
     pub(super) fn label(&mut self, names: &Names<'_>) -> LabelId {
-        self.labels.id(names)
+        self.labels.find(names).unwrap_or_else(|| Arc::make_mut(&mut self.labels).id(names))
+    }
+
+    /// The same, for another thread to read.
+    pub(super) fn snapshot(&mut self) -> SpendFold {
+        if self.loose.len() > COPIED_CELLS_MAX {
+            self.given.push(Arc::new(mem::take(&mut self.loose)));
+            self.places.clear();
+        }
+        SpendFold {
+            labels: self.labels.clone(),
+            loose: self.loose.clone(),
+            given: self.given.clone(),
+            loose_max: self.loose_max,
+            places: FxHashMap::default(),
+            packs: self.packs.clone(),
+            calls: self.calls,
+        }
     }
 
     pub(super) fn add(&mut self, at: Timestamp, label: LabelId, spend: &Spend, last: &mut LastCell) {
@@ -180,7 +205,8 @@ impl SpendFold {
         if let Some(found) = self.places.get(&place) {
             return *found;
         }
-        if self.loose.len() >= self.loose_max {
+        let given: usize = self.given.iter().map(|cells| cells.len()).sum();
+        if given + self.loose.len() >= self.loose_max {
             self.pack();
         }
         let new = u32::try_from(self.loose.len()).expect("there are at most LOOSE_CELLS_MAX of them");
@@ -198,11 +224,13 @@ impl SpendFold {
 
     fn pack(&mut self) {
         self.places.clear();
+        self.given.drain(..).for_each(|cells| self.loose.extend_from_slice(&cells));
         self.loose.sort_unstable_by_key(|(place, _)| (stretch(place.quarter), place.label, place.quarter));
+        let packs = Arc::make_mut(&mut self.packs);
         for cells in self.loose.chunk_by(|(one, _), (other, _)| stretch(one.quarter) == stretch(other.quarter)) {
             let Some((first, _)) = cells.first() else { continue };
             let more = cells.iter().map(|(place, spend)| in_pack(*place, spend));
-            add_to_pack(&mut self.packs, stretch(first.quarter), more);
+            add_to_pack(packs, stretch(first.quarter), more);
         }
         self.loose.clear();
         let packed: usize = self.packs.values().map(|pack| pack.cells as usize).sum();
@@ -212,13 +240,14 @@ impl SpendFold {
     /// Adds what was folded from other entries of the same log.
     pub(super) fn absorb(&mut self, mut other: SpendFold) {
         other.pack();
-        let labels: Vec<LabelId> = other.labels.all().map(|names| self.labels.id(&names)).collect();
-        for (stretch, pack) in other.packs {
+        let labels: Vec<LabelId> = other.labels.all().map(|names| self.label(&names)).collect();
+        let packs = Arc::make_mut(&mut self.packs);
+        for (stretch, pack) in Arc::unwrap_or_clone(other.packs) {
             // A label that its own table does not have is damage; there is nothing to count it under.
             let own = |cell: Cell| labels.get(cell.label as usize).map(|label| Cell { label: *label, ..cell });
             let mut cells: Vec<Cell> = pack.cells().filter_map(own).collect();
             cells.sort_unstable_by_key(|cell| (cell.label, cell.quarter));
-            add_to_pack(&mut self.packs, stretch, cells.into_iter());
+            add_to_pack(packs, stretch, cells.into_iter());
         }
         self.calls = self.calls.wrapping_add(other.calls);
     }
@@ -226,7 +255,7 @@ impl SpendFold {
     /// Whether every cell of both is the same.
     pub(super) fn equals(&self, other: &SpendFold) -> bool {
         let mut rest = self.clone();
-        let labels: Vec<LabelId> = other.labels.all().map(|names| rest.labels.id(&names)).collect();
+        let labels: Vec<LabelId> = other.labels.all().map(|names| rest.label(&names)).collect();
         let mut last = LastCell::default();
         let mut is_sound = true;
         other.each_cell(Span::ALWAYS, |place, spend| match labels.get(place.label as usize) {
@@ -244,7 +273,7 @@ impl SpendFold {
 
     /// The quarter of an hour in which the first call began.
     pub(crate) fn first_at(&self) -> Option<Timestamp> {
-        let loose = self.loose.iter().map(|(place, _)| stretch(place.quarter));
+        let loose = self.loose().map(|(place, _)| stretch(place.quarter));
         let mut stretches: Vec<i64> = self.packs.keys().copied().chain(loose).collect();
         stretches.sort_unstable();
         stretches.dedup();
@@ -255,7 +284,7 @@ impl SpendFold {
     fn first_in(&self, stretch: i64) -> Option<i64> {
         let from = stretch.saturating_mul(PACK_QUARTERS);
         let own = |place: &Place| self::stretch(place.quarter) == stretch;
-        if !self.loose.iter().any(|(place, _)| own(place)) {
+        if !self.loose().any(|(place, _)| own(place)) {
             return self.packs.get(&stretch).map(|pack| from.saturating_add(pack.first.into()));
         }
         let mut calls: BTreeMap<(i64, LabelId), u64> = BTreeMap::new();
@@ -295,6 +324,11 @@ impl SpendFold {
         self.labels.names(label)
     }
 
+    /// All cells that are not packed; one may come several times.
+    fn loose(&self) -> impl Iterator<Item = &(Place, Spend)> {
+        self.given.iter().flat_map(|cells| cells.iter()).chain(&self.loose)
+    }
+
     fn each_cell(&self, span: Span, mut visit: impl FnMut(Place, &Spend)) {
         // A span begins and ends on a quarter: days of every zone do. Only the last quarter of all time is none.
         let quarters = quarter(span.from)..quarter(span.until.plus_micros(-1)).saturating_add(1);
@@ -310,24 +344,24 @@ impl SpendFold {
                 }
             }
         }
-        self.loose.iter().filter(|(place, _)| quarters.contains(&place.quarter)).for_each(|(place, spend)| visit(*place, spend));
+        self.loose().filter(|(place, _)| quarters.contains(&place.quarter)).for_each(|(place, spend)| visit(*place, spend));
     }
 
     /// The parts that a checkpoint keeps. What is loose is not among them.
-    pub(super) fn parts(&self) -> (&Labels, &BTreeMap<i64, Pack>) {
-        debug_assert!(self.loose.is_empty(), "a checkpoint is made of what is packed");
+    pub(super) fn parts(&self) -> (&Labels, &Packs) {
+        debug_assert!(self.loose().next().is_none(), "a checkpoint is made of what is packed");
         (&self.labels, &self.packs)
     }
 
-    pub(super) fn from_parts(labels: Labels, packs: BTreeMap<i64, Pack>, calls: u64) -> SpendFold {
-        SpendFold { labels, packs, calls, ..SpendFold::default() }
+    pub(super) fn from_parts(labels: Labels, packs: Packs, calls: u64) -> SpendFold {
+        SpendFold { labels: Arc::new(labels), packs: Arc::new(packs), calls, ..SpendFold::default() }
     }
 }
 
 /// Adds sorted cells to what a stretch has.
-fn add_to_pack(packs: &mut BTreeMap<i64, Pack>, stretch: i64, more: impl Iterator<Item = Cell>) {
+fn add_to_pack(packs: &mut Packs, stretch: i64, more: impl Iterator<Item = Cell>) {
     let pack = packs.entry(stretch).or_default();
-    *pack = pack.with(more);
+    *pack = Arc::new(pack.with(more));
     if pack.cells == 0 {
         packs.remove(&stretch);
     }

@@ -35,7 +35,7 @@ fn told(projections: &Projections) -> Told {
         first_at: projections.spend.first_at(),
         last_call_at: projections.last_call_at(),
         recent: projections.recent.newest(),
-        budgets: projections.budgets.clone(),
+        budgets: BudgetFold::clone(&projections.budgets),
     }
 }
 

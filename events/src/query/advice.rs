@@ -17,6 +17,8 @@ const LIBRARY_WORDS: [&str; 12] = ["python", "node", "js", "typescript", "go", "
 const SAME_TOKENS: &str = "the other model would have counted the same tokens and answered at the same length";
 const OTHER_CACHE: &str = "what the other model's cache has no rate for costs as its other writes, or else as input";
 const NOBODY_WAITED: &str = "nobody waits for these calls: a program made them, through a library, and may get them within a day";
+const READ_SOON: &str = "the same tokens would have been read: no pause between calls was longer than five minutes";
+const WRITTEN_ONCE: &str = "the same tokens would have been written: none was written again because it had lived its five minutes";
 const SAME_CACHE: &str = "the cache would have been hit as often";
 
 /// What would have been cheaper?
@@ -100,9 +102,10 @@ impl Query for Advice {
         let span = view.zone.days_span(first, last);
         let total = view.projections.spend.total(span, view.scope(&self.filter));
         let asking = Asking { view, span, filter: &self.filter };
-        let mut ideas = asking.models(&self.models)?;
-        ideas.extend(asking.cache_ttls()?);
-        ideas.extend(asking.batch()?);
+        let mut comparisons = asking.models(&self.models)?;
+        comparisons.extend(asking.cache_ttls());
+        comparisons.extend(asking.batch());
+        let mut ideas = asking.compared(comparisons)?;
         ideas.extend(self.plans(view, (first, last), now)?);
         ideas.sort_by(|one, other| (other.saves_usd, one.kind, &one.title).cmp(&(one.saves_usd, other.kind, &other.title)));
         Ok(AdviceAnswer { first, last, calls: total.calls, usd: total.usd, ideas })
@@ -116,14 +119,22 @@ struct Asking<'a> {
     filter: &'a Filter,
 }
 
+/// Some calls as they were, and as they could have been.
+struct Comparison {
+    filter: Filter,
+    swap: Swap,
+    /// What is known of it before.
+    idea: Idea,
+}
+
 impl Asking<'_> {
     /// The calls of the dearest models, as if made of others.
-    fn models(&self, named: &[String]) -> Result<Vec<Idea>, Fault> {
+    fn models(&self, named: &[String]) -> Result<Vec<Comparison>, Fault> {
         let known = spend_by::rows(self.view, self.span, &[Dimension::Model], self.filter);
         let known: Vec<String> =
             known.into_iter().filter(|row| row.spend.usd > Usd::ZERO).filter_map(|row| row.names.into_iter().next()?).collect();
         let others = if named.is_empty() { &known[..known.len().min(OTHERS_MAX)] } else { named };
-        let mut ideas = Vec::new();
+        let mut comparisons = Vec::new();
         for from in known.iter().take(MODELS_MAX) {
             for to in others.iter().filter(|to| *to != from) {
                 let swap = ModelSwap { from: Some(from.clone()), to: to.clone(), provider: None };
@@ -131,73 +142,58 @@ impl Asking<'_> {
                     let cause = format!("there is no price for the model {to:?}");
                     return if named.is_empty() { continue } else { Err(Fault::new(FaultCode::NotFound, cause, "see `tollbar models`")) };
                 }
-                let filter = Filter { model: Some(from.clone()), ..self.filter.clone() };
-                let asked = self.priced(&filter, Swap { models: vec![swap], ..Swap::default() })?;
-                ideas.push(Idea {
-                    kind: IdeaKind::Model,
-                    title: format!("{to} instead of {from}"),
-                    from: Some(from.clone()),
-                    to: Some(to.clone()),
-                    assumes: [SAME_TOKENS, OTHER_CACHE].map(str::to_owned).to_vec(),
-                    ..Idea::of(&asked)
+                comparisons.push(Comparison {
+                    filter: Filter { model: Some(from.clone()), ..self.filter.clone() },
+                    swap: Swap { models: vec![swap], ..Swap::default() },
+                    idea: Idea::about(IdeaKind::Model, format!("{to} instead of {from}"), (from, to), &[SAME_TOKENS, OTHER_CACHE]),
                 });
             }
         }
-        Ok(ideas)
+        Ok(comparisons)
     }
 
     /// All that was written to a cache, for one hour or for five minutes.
-    fn cache_ttls(&self) -> Result<Vec<Idea>, Fault> {
-        let mut ideas = Vec::new();
-        for (ttl, from, to) in [(CacheTtl::FiveMinutes, "1 hour", "5 minutes"), (CacheTtl::OneHour, "5 minutes", "1 hour")] {
-            let asked = self.priced(self.filter, Swap { cache_ttl: Some(ttl), ..Swap::default() })?;
-            if asked.difference_usd.is_zero() {
-                continue;
-            }
-            let assumes = match ttl {
-                CacheTtl::FiveMinutes => "the same tokens would have been read: no pause between calls was longer than five minutes",
-                CacheTtl::OneHour => {
-                    "the same tokens would have been written: none was written again because it had lived its five minutes"
-                }
-            };
-            ideas.push(Idea {
-                kind: IdeaKind::CacheTtl,
-                title: format!("cache writes for {to} instead of {from}"),
-                from: Some(from.to_owned()),
-                to: Some(to.to_owned()),
-                assumes: vec![assumes.to_owned()],
-                ..Idea::of(&asked)
-            });
-        }
-        Ok(ideas)
+    fn cache_ttls(&self) -> Vec<Comparison> {
+        let ttls = [(CacheTtl::FiveMinutes, "1 hour", "5 minutes", READ_SOON), (CacheTtl::OneHour, "5 minutes", "1 hour", WRITTEN_ONCE)];
+        let comparison = |(ttl, from, to, assumes)| Comparison {
+            filter: self.filter.clone(),
+            swap: Swap { cache_ttl: Some(ttl), ..Swap::default() },
+            idea: Idea::about(IdeaKind::CacheTtl, format!("cache writes for {to} instead of {from}"), (from, to), &[assumes]),
+        };
+        ttls.into_iter().map(comparison).collect()
     }
 
     /// Calls of programs rather than of people, in batches.
-    fn batch(&self) -> Result<Vec<Idea>, Fault> {
+    fn batch(&self) -> Vec<Comparison> {
         let clients = spend_by::rows(self.view, self.span, &[Dimension::Client], self.filter);
-        let mut ideas = Vec::new();
-        for client in clients.into_iter().filter_map(|row| row.names.into_iter().next()?).filter(|client| is_library(client)) {
-            let filter = Filter { client: Some(client.clone()), ..self.filter.clone() };
-            let asked = self.priced(&filter, Swap { tier: Some(Tier::Batch), ..Swap::default() })?;
-            if asked.difference_usd.is_zero() {
-                continue;
-            }
-            ideas.push(Idea {
-                kind: IdeaKind::Batch,
-                title: format!("batches for what {client} calls"),
-                from: Some(client),
-                to: Some(Tier::Batch.word().to_owned()),
-                assumes: [NOBODY_WAITED, SAME_CACHE].map(str::to_owned).to_vec(),
-                ..Idea::of(&asked)
-            });
-        }
-        Ok(ideas)
+        let clients = clients.into_iter().filter_map(|row| row.names.into_iter().next()?).filter(|client| is_library(client));
+        let comparison = |client: String| Comparison {
+            swap: Swap { tier: Some(Tier::Batch), ..Swap::default() },
+            idea: Idea::about(
+                IdeaKind::Batch,
+                format!("batches for what {client} calls"),
+                (&client, Tier::Batch.word()),
+                &[NOBODY_WAITED, SAME_CACHE],
+            ),
+            filter: Filter { client: Some(client), ..self.filter.clone() },
+        };
+        clients.map(comparison).collect()
     }
 
-    fn priced(&self, filter: &Filter, swap: Swap) -> Result<RepriceRow, Fault> {
-        let asked = Asked { tariff: self.view.projections.tariff(), as_of: AsOf::Call, swap };
-        let repriced = Repriced::of(self.view, self.span, filter, &[], &asked).map_err(|error| storage_fault(&error))?;
-        Ok(repriced.total)
+    /// What comes of the comparisons, in one pass over the log.
+    fn compared(&self, comparisons: Vec<Comparison>) -> Result<Vec<Idea>, Fault> {
+        let tariff = self.view.projections.tariff();
+        let asked: Vec<Asked<'_>> = comparisons
+            .iter()
+            .map(|Comparison { filter, swap, .. }| Asked { filter, tariff, as_of: AsOf::Call, swap: swap.clone() })
+            .collect();
+        let repriced = Repriced::of(self.view, self.span, &[], &asked).map_err(|error| storage_fault(&error))?;
+        let totals: Vec<RepriceRow> = repriced.iter().map(Repriced::total).collect();
+        let told = comparisons.into_iter().zip(totals).filter(|(Comparison { idea, .. }, total)| match idea.kind {
+            IdeaKind::Model | IdeaKind::Plan => true,
+            IdeaKind::CacheTtl | IdeaKind::Batch => !total.difference_usd.is_zero(),
+        });
+        Ok(told.map(|(Comparison { idea, .. }, total)| idea.costing(&total)).collect())
     }
 }
 
@@ -238,19 +234,25 @@ impl Advice {
 }
 
 impl Idea {
-    fn of(asked: &RepriceRow) -> Idea {
+    /// Of which nobody knows yet what it saves.
+    fn about(kind: IdeaKind, title: String, (from, to): (&str, &str), assumes: &[&str]) -> Idea {
         Idea {
-            kind: IdeaKind::Model,
-            title: String::new(),
-            from: None,
-            to: None,
-            calls: asked.calls,
-            then_usd: asked.then_usd,
-            now_usd: asked.now_usd,
-            saves_usd: asked.then_usd - asked.now_usd,
-            unpriced_calls: asked.unpriced_calls,
-            assumes: Vec::new(),
+            kind,
+            title,
+            from: Some(from.to_owned()),
+            to: Some(to.to_owned()),
+            calls: 0,
+            then_usd: Usd::ZERO,
+            now_usd: Usd::ZERO,
+            saves_usd: Usd::ZERO,
+            unpriced_calls: 0,
+            assumes: assumes.iter().map(|sentence| (*sentence).to_owned()).collect(),
         }
+    }
+
+    fn costing(self, RepriceRow { names: _, calls, then_usd, now_usd, difference_usd: _, unpriced_calls }: &RepriceRow) -> Idea {
+        let (calls, then_usd, now_usd, unpriced_calls) = (*calls, *then_usd, *now_usd, *unpriced_calls);
+        Idea { calls, then_usd, now_usd, saves_usd: then_usd - now_usd, unpriced_calls, ..self }
     }
 }
 
@@ -259,3 +261,6 @@ fn is_library(client: &str) -> bool {
     let name = client.to_ascii_lowercase();
     LIBRARY_WORDS.iter().any(|word| name.split(|c: char| !c.is_ascii_alphanumeric()).any(|part| part == *word))
 }
+
+#[cfg(test)]
+mod tests;

@@ -17,6 +17,7 @@ pub struct BookInForceAnswer {
 
 impl Query for BookInForce {
     const NAME: &'static str = "book_in_force";
+    const IS_QUICK: bool = true;
     type Answer = BookInForceAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<BookInForceAnswer, Fault> {

@@ -56,6 +56,7 @@ pub enum BudgetLevel {
 
 impl Query for Budgets {
     const NAME: &'static str = "budgets";
+    const IS_QUICK: bool = true;
     type Answer = BudgetsAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<BudgetsAnswer, Fault> {

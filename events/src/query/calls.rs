@@ -2,7 +2,8 @@
 
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
-    AsOf, By, Certainty, Cost, Day, Event, Log, RequestKey, Source, Span, Summary, Tariff, Timestamp, Usage, Usd,
+    AsOf, By, Certainty, Cost, Day, Event, RequestKey, Source, Span, Summary, Tariff, Timestamp, Usage, Usd,
+    log::Snapshot,
     projections::{Names, ProjectNames, Scope},
 };
 use serde::{Deserialize, Serialize};
@@ -147,7 +148,7 @@ pub(super) struct Found {
 
 impl Found {
     /// Replays the log and takes what is in the span, by its own time.
-    pub(super) fn replayed(log: &Log, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
+    pub(super) fn replayed(log: &Snapshot, span: Span, scope: Scope<'_>) -> Result<Found, Fault> {
         let mut found = Found::default();
         for entry in log.replay() {
             let entry = entry.map_err(|error| storage_fault(&error))?;

@@ -4,7 +4,8 @@ mod bill;
 
 use super::{CallRow, CostBasis, Fault, FaultCode, Query, View, storage_fault};
 use crate::{
-    Certainty, Entry, Event, Factor, Log, Rate, RequestKey, Row, Seq, Source, Tariff, Tier, Timestamp, Unpriced, Usage, Usd,
+    Certainty, Entry, Event, Factor, Rate, RequestKey, Row, Seq, Source, Tariff, Tier, Timestamp, Unpriced, Usage, Usd,
+    log::Snapshot,
     tariff::{Candidate, Edition, Origin},
 };
 use bill::{Bill, consumed};
@@ -163,7 +164,7 @@ impl Query for Explain {
 
 impl Explain {
     /// The call that is meant, as it stands.
-    fn find(&self, log: &Log) -> Result<(RequestKey, Usage), Fault> {
+    fn find(&self, log: &Snapshot) -> Result<(RequestKey, Usage), Fault> {
         let fault = |error| storage_fault(&error);
         let named = self.call.trim();
         let nobody = || Fault::new(FaultCode::NotFound, format!("there is no call {named:?}"), "see `tollbar export` for keys and ids");

@@ -69,6 +69,7 @@ pub struct ProxyFacts {
 
 impl Query for Health {
     const NAME: &'static str = "health";
+    const IS_QUICK: bool = true;
     type Answer = HealthAnswer;
 
     fn answer(&self, view: &View<'_>, _now: Timestamp) -> Result<HealthAnswer, Fault> {

@@ -66,6 +66,7 @@ pub struct ModelPrice {
 
 impl Query for Models {
     const NAME: &'static str = "models";
+    const IS_QUICK: bool = true;
     type Answer = ModelsAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<ModelsAnswer, Fault> {

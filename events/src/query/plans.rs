@@ -78,6 +78,7 @@ pub struct PlanMonth {
 
 impl Query for Plans {
     const NAME: &'static str = "plans";
+    const IS_QUICK: bool = true;
     type Answer = PlansAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<PlansAnswer, Fault> {

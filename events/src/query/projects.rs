@@ -32,6 +32,7 @@ pub struct ProjectRow {
 
 impl Query for Projects {
     const NAME: &'static str = "projects";
+    const IS_QUICK: bool = true;
     type Answer = ProjectsAnswer;
 
     fn answer(&self, view: &View<'_>, _now: Timestamp) -> Result<ProjectsAnswer, Fault> {

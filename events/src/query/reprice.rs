@@ -10,6 +10,9 @@ use std::sync::Arc;
 
 pub(super) use sums::{Asked, Repriced};
 
+/// How often an answer cuts the same calls otherwise.
+const ALSO_BY_MAX: usize = 4;
+
 /// What would the same calls cost at other prices? Reads the log; changes no event.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
@@ -39,6 +42,9 @@ pub struct Reprice {
     pub filter: Filter,
     /// One to three dimensions; a row stands for each combination that has calls.
     pub by: Vec<Dimension>,
+    /// The same calls cut otherwise, at most four times: each costs little beside reading the log.
+    #[serde(default)]
+    pub also_by: Vec<Vec<Dimension>>,
 }
 
 /// At which prices a call is priced again.
@@ -95,6 +101,9 @@ pub struct RepriceAnswer {
     pub total: RepriceRow,
     /// By day ascending where the first dimension is the day; else the greatest difference first.
     pub rows: Vec<RepriceRow>,
+    /// The same for each cut that was asked for besides, in its order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also_rows: Vec<Vec<RepriceRow>>,
     /// By which prices: one for each kind of calls, the greatest difference first.
     pub rates: Vec<RepriceRates>,
     /// What is taken for granted, in sentences.
@@ -146,19 +155,36 @@ impl Query for Reprice {
     type Answer = RepriceAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<RepriceAnswer, Fault> {
-        spend_by::check_dimensions(&self.by)?;
+        if self.also_by.len() > ALSO_BY_MAX {
+            return Err(Fault::refused(format!("cannot cut {} times more", self.also_by.len()), format!("cut {ALSO_BY_MAX} times more")));
+        }
+        [&self.by].into_iter().chain(&self.also_by).try_for_each(|by| spend_by::check_dimensions(by))?;
         let (first, last) = spend_by::days(view, self.first, self.last, now)?;
         let (tariff, as_of) = self.prices(view, now)?;
-        let asked = Asked { tariff: &tariff, as_of, swap: self.swap(&tariff)? };
+        let asked = Asked { filter: &self.filter, tariff: &tariff, as_of, swap: self.swap(&tariff)? };
         let span = view.zone.days_span(first, last);
-        let repriced = Repriced::of(view, span, &self.filter, &self.by, &asked).map_err(|error| storage_fault(&error))?;
-        let Repriced { total, mut rows, rates } = repriced;
-        rows.sort_by(|one, other| {
-            let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
-            spend_by::day_order(&self.by, &one.names, &other.names).then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
-        });
-        Ok(RepriceAnswer { first, last, total, rows, rates, assumes: self.assumes() })
+        let dimensions = [&self.by].into_iter().chain(&self.also_by).flatten().copied().collect::<Vec<_>>();
+        let repriced = Repriced::of(view, span, &dimensions, std::slice::from_ref(&asked)).map_err(|error| storage_fault(&error))?;
+        let repriced = repriced.into_iter().next().unwrap_or_default();
+        Ok(RepriceAnswer {
+            first,
+            last,
+            total: repriced.total(),
+            rows: sorted_rows(&repriced, view, &self.by),
+            also_rows: self.also_by.iter().map(|by| sorted_rows(&repriced, view, by)).collect(),
+            rates: repriced.rates(view.projections.tariff(), &asked),
+            assumes: self.assumes(),
+        })
     }
+}
+
+fn sorted_rows(repriced: &Repriced, view: &View<'_>, by: &[Dimension]) -> Vec<RepriceRow> {
+    let mut rows = repriced.rows(view, by);
+    rows.sort_by(|one, other| {
+        let size = |row: &RepriceRow| row.difference_usd.pico().unsigned_abs();
+        spend_by::day_order(by, &one.names, &other.names).then(size(other).cmp(&size(one))).then(one.names.cmp(&other.names))
+    });
+    rows
 }
 
 impl Reprice {

@@ -91,6 +91,7 @@ const DIMENSIONS_MAX: usize = 3;
 
 impl Query for SpendBy {
     const NAME: &'static str = "spend_by";
+    const IS_QUICK: bool = true;
     type Answer = SpendByAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<SpendByAnswer, Fault> {

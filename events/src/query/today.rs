@@ -53,6 +53,7 @@ pub struct HourSpend {
 
 impl Query for Today {
     const NAME: &'static str = "today";
+    const IS_QUICK: bool = true;
     type Answer = TodayAnswer;
 
     fn answer(&self, view: &View<'_>, now: Timestamp) -> Result<TodayAnswer, Fault> {

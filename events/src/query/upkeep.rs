@@ -7,7 +7,7 @@ use crate::{
 };
 use serde::{Deserialize, Serialize};
 
-/// The most entries that one question verifies: the writer answers nothing else meanwhile.
+/// The most entries that one question verifies: whoever asks shows how far it is, and others get their turn.
 const VERIFY_ENTRIES_MAX: u64 = 65_536;
 
 /// How large is the log, and where are its bytes?

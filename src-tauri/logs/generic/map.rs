@@ -25,6 +25,8 @@ pub enum Field {
     CacheRead,
     /// Tokens written to a cache, of whatever life.
     CacheWrite,
+    /// Of those: for five minutes.
+    CacheWrite5m,
     /// Of those: for an hour.
     CacheWrite1h,
     /// Tokens of reasoning.
@@ -46,13 +48,14 @@ pub enum Field {
 }
 
 impl Field {
-    const ALL: [(&'static str, Field); 15] = [
+    const ALL: [(&'static str, Field); 16] = [
         ("model", Field::Model),
         ("provider", Field::Provider),
         ("input", Field::Input),
         ("output", Field::Output),
         ("cache_read", Field::CacheRead),
         ("cache_write", Field::CacheWrite),
+        ("cache_write_5m", Field::CacheWrite5m),
         ("cache_write_1h", Field::CacheWrite1h),
         ("reasoning", Field::Reasoning),
         ("cost", Field::Cost),

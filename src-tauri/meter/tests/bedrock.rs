@@ -58,6 +58,10 @@ fn a_model_with_a_dialect_of_its_own_is_read_in_it() {
     ];
     let invoke = Wire { path: "/model/amazon.titan-text-lite-v1/invoke-with-response-stream", ..CONVERSE };
     assert_eq!(told_of(&invoke, &titan.concat()), ["- amazon.titan-text-lite-v1 Reported input=5 output=10"]);
+    let gpt = wrapped(
+        r#"{"id":"chatcmpl-1","object":"chat.completion.chunk","model":"openai.gpt-oss-120b","choices":[{"delta":{}}],"amazon-bedrock-invocationMetrics":{"inputTokenCount":70,"outputTokenCount":31}}"#,
+    );
+    assert_eq!(told_of(&invoke, &gpt), ["chatcmpl-1 openai.gpt-oss-120b Reported input=70 output=31"]);
     let whole = r#"{"inputTextTokenCount":28.0,"results":[{"tokenCount":197.0,"outputText":"x"}]}"#;
     let invoke = Wire { path: "/model/amazon.titan-text-lite-v1/invoke", ..CONVERSE };
     assert_eq!(invoke.told(whole), ["- amazon.titan-text-lite-v1 Reported input=28 output=197"]);

@@ -1589,7 +1589,11 @@ filter: Filter,
 /**
  * One to three dimensions; a row stands for each combination that has calls.
  */
-by: Array<Dimension>, };
+by: Array<Dimension>, 
+/**
+ * The same calls cut otherwise, at most four times: each costs little beside reading the log.
+ */
+also_by: Array<Array<Dimension>>, };
 
 /**
  * The answer to [`Reprice`].
@@ -1611,6 +1615,10 @@ total: RepriceRow,
  * By day ascending where the first dimension is the day; else the greatest difference first.
  */
 rows: Array<RepriceRow>, 
+/**
+ * The same for each cut that was asked for besides, in its order.
+ */
+also_rows?: Array<Array<RepriceRow>>, 
 /**
  * By which prices: one for each kind of calls, the greatest difference first.
  */

@@ -68,7 +68,7 @@ export function swapped(scenario: Scenario, used: string[]): string | null {
 export const isAsItWas = (scenario: Scenario, used: string[]) =>
   swapped(scenario, used) === null && scenario.prices === 'call' && !scenario.batch && scenario.cache === null;
 
-export type Question = Omit<Reprice, 'by'>;
+export type Question = Omit<Reprice, 'by' | 'also_by'>;
 
 export function questionOf(scenario: Scenario, used: string[], today: Day): Question {
   const { to } = scenario;

@@ -4,7 +4,7 @@ import { coalesced } from '../api/coalesce';
 import { type LedgerFault, faultOf } from '../api/fault';
 import type { Ledger } from '../api/ledger';
 import { newest } from '../api/newest';
-import type { Day, Dimension, Filter, RepriceAnswer } from '../api/types';
+import type { Day, Dimension, Filter, RepriceAnswer, RepriceRow } from '../api/types';
 import { Asked } from '../figures.svelte';
 import { isZero } from '../format/money';
 import { rail } from './likely';
@@ -13,8 +13,8 @@ import { AS_IT_WAS, daysOf, type Question, questionOf, type Scenario } from './s
 /** Calls come in all the time, and each answer reads the whole span again. */
 const ASK_AGAIN_MS = 5000;
 
-/** An answer, and what it is an answer to: it stays on the screen, dimmed, while the next is on its way. */
-export type Told = { key: string; scenario: Scenario; used: string[]; answer: RepriceAnswer };
+/** An answer by day, the same calls otherwise cut, and what it is an answer to: it stays on the screen, dimmed, while the next is on its way. */
+export type Told = { key: string; scenario: Scenario; used: string[]; answer: RepriceAnswer; byModel: RepriceRow[]; byProject: RepriceRow[] };
 
 type Wish = { key: string; scenario: Scenario; used: string[]; question: Question };
 
@@ -28,9 +28,7 @@ export class WhatIf {
   /** The span's calls by model, whatever is supposed of them. */
   readonly models = new Asked<'spend_by'>();
   readonly projects = new Asked<'spend_by'>();
-  byDay = $state.raw<Told | null>(null);
-  byModel = $state.raw<Told | null>(null);
-  byProject = $state.raw<Told | null>(null);
+  told = $state.raw<Told | null>(null);
   /** Of the last attempt. */
   fault = $state.raw<LedgerFault | null>(null);
   /** What the answers should be of. */
@@ -87,7 +85,7 @@ export class WhatIf {
     this.#looks(this.#looked);
   }
 
-  /** Asked for by hand: it reads the span once for every idea, and a step on the rail would wait for it. */
+  /** Asked for by hand: it prices every call of the span many times, and a step on the rail takes longer meanwhile. */
   async compare(scenario: Scenario, today: Day): Promise<void> {
     await this.advice.take(this.#ledger.ask('advice', { ...daysOf(scenario.span, today), filter: only(scenario.project), models: [] }));
     this.#advised = spanKey(scenario);
@@ -108,14 +106,13 @@ export class WhatIf {
     this.#again();
   };
 
-  /** The sum and the days first: they are what one looks at while the hand moves. The tables follow where it rests. */
+  /** One question for the sum, the days and the tables: the calls are read once. */
   async #answer(wish: Wish): Promise<void> {
-    const ask = async (by: Dimension): Promise<Told> => ({ ...wish, answer: await this.#ledger.ask('reprice', { ...wish.question, by: [by] }) });
     try {
-      this.byDay = await ask('day');
+      const answer = await this.#ledger.ask('reprice', { ...wish.question, by: ['day'], also_by: [['model'], ['project']] });
+      const [byModel = [], byProject = []] = answer.also_rows ?? [];
+      this.told = { ...wish, answer, byModel, byProject };
       this.answeredAt = Date.now();
-      if (wish.key !== this.key) return;
-      [this.byModel, this.byProject] = await Promise.all([ask('model'), ask('project')]);
       this.fault = null;
     } catch (reason) {
       this.fault = faultOf(reason);

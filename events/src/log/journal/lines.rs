@@ -6,9 +6,8 @@ use super::{
     line::{LINE_BYTES_MAX, LineFault, read_line},
     scan::{Piece, Scan},
 };
-use crate::Seq;
+use crate::{Seq, log::at::At};
 use std::{
-    fs::File,
     io,
     path::PathBuf,
     sync::{
@@ -27,7 +26,7 @@ const FRAMES_WAITING_MAX: usize = 1;
 /// A file to be read, from `from` to `until`.
 pub(super) struct Stretch {
     pub(super) path: PathBuf,
-    pub(super) file: File,
+    pub(super) file: At,
     pub(super) from: u64,
     pub(super) until: u64,
 }

@@ -27,7 +27,7 @@ pub(super) struct Tail {
 
 impl Note {
     /// The note that ends at `end`, if one does and its frame fits before it.
-    pub(super) fn before(file: &mut File, end: u64) -> io::Result<Option<Note>> {
+    pub(super) fn before(file: &mut (impl Read + Seek), end: u64) -> io::Result<Option<Note>> {
         let Some(start) = end.checked_sub(NOTE_BYTES as u64) else { return Ok(None) };
         let mut bytes = [0; NOTE_BYTES];
         file.seek(SeekFrom::Start(start))?;

@@ -326,7 +326,7 @@ fn a_failed_append_leaves_no_trace() {
     let mut journal = journal(folder.path(), &[2]);
     let bytes = journal.bytes();
     let current = journal.current.as_mut().expect("a month");
-    let writable = std::mem::replace(&mut current.file, File::open(month(folder.path())).expect("opens"));
+    let writable = std::mem::replace(&mut current.file, Arc::new(File::open(month(folder.path())).expect("opens")));
     let error = journal.append(&batch(3, 2), at(0)).expect_err("it is open for reading only");
     assert!(matches!(&error, JournalError::Io { path, .. } if *path == month(folder.path())), "{error}");
     // Half an append that could not be taken back is taken back by the next.

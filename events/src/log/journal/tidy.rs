@@ -17,6 +17,7 @@ use std::{
     fs::{self, File},
     io::{self, BufWriter, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
+    sync::Arc,
 };
 
 /// Measured on lifelike lines (`journal::measure`): the levels above cost several times more and save less than two bytes per event.
@@ -116,7 +117,7 @@ impl Journal {
         let (old_bytes, new_bytes, file) = swap().map_err(io)?;
         let is_current = |current: &&mut Current| path.file_name().is_some_and(|name| *name == *format!("{}{SUFFIX}", current.month));
         match self.current.as_mut().filter(is_current) {
-            Some(current) => (current.file, current.bytes, current.tidy_bytes) = (file, new_bytes, bytes),
+            Some(current) => (current.file, current.bytes, current.tidy_bytes) = (Arc::new(file), new_bytes, bytes),
             None => self.closed_bytes = (self.closed_bytes + new_bytes).saturating_sub(old_bytes),
         }
         sync_folder(&self.folder)

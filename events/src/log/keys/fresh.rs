@@ -5,7 +5,7 @@ use crate::Seq;
 use rustc_hash::FxHashMap;
 
 /// The newest keys.
-#[derive(Debug, Default)]
+#[derive(Clone, Debug, Default)]
 pub(super) struct Fresh {
     newest: FxHashMap<Print, Seq>,
     /// The earlier entries of calls that were restated, oldest first. Few are, so most prints cost no list.

@@ -39,12 +39,16 @@ impl<'a> Columns<'a> {
         self.others.retain(|entry| entry.seq > after);
     }
 
-    /// Leaves out all entries but one.
-    pub(in crate::log) fn keep_only(&mut self, seq: Seq) {
-        let behind = self.entry.partition_point(|entry| self.first.0 + u64::from(*entry) <= seq.0);
-        self.drop_rows(behind..self.entry.len());
-        self.drop_up_to(Seq(seq.0 - 1));
-        self.others.retain(|entry| entry.seq == seq);
+    /// All that it tells of one entry: its rows, or the entry itself where it speaks of no single call.
+    pub(in crate::log) fn told_of(&self, seq: Seq) -> impl PartialEq + use<'_, 'a> {
+        let begin = |seq: Seq| self.entry.partition_point(|entry| self.first.0 + u64::from(*entry) < seq.0);
+        let row = |row: usize| {
+            let profile = self.profiles[self.profile[row] as usize];
+            let numbers = (self.at[row], self.tokens[row], self.web_search[row], self.latency_ms[row], self.reported_cost[row]);
+            (profile, self.side[row], numbers)
+        };
+        let rows: Vec<_> = (begin(seq)..begin(seq.next())).map(row).collect();
+        (rows, self.others.iter().find(|entry| entry.seq == seq))
     }
 
     fn drop_rows(&mut self, rows: std::ops::Range<usize>) {

@@ -15,50 +15,53 @@ use std::collections::{BTreeMap, HashMap};
 /// The most kinds of calls whose rates an answer names.
 const RATES_MAX: usize = 500;
 
-/// By what calls are priced again.
+/// Which calls are priced again, and by what.
 pub(in crate::query) struct Asked<'a> {
+    pub(in crate::query) filter: &'a Filter,
     pub(in crate::query) tariff: &'a Tariff,
     pub(in crate::query) as_of: AsOf,
     pub(in crate::query) swap: Swap,
 }
 
 /// What came of it.
+#[derive(Default)]
 pub(in crate::query) struct Repriced {
-    pub(in crate::query) total: RepriceRow,
-    /// One for each combination of names, in no order.
-    pub(in crate::query) rows: Vec<RepriceRow>,
-    pub(in crate::query) rates: Vec<RepriceRates>,
+    sums: HashMap<Kind, BTreeMap<Option<Day>, Sum>>,
 }
 
 impl Repriced {
-    /// Prices the calls of a span again.
-    pub(in crate::query) fn of(
-        view: &View<'_>,
-        span: Span,
-        filter: &Filter,
-        by: &[Dimension],
-        asked: &Asked<'_>,
-    ) -> Result<Repriced, LogError> {
+    /// Prices the calls of a span again, all that is asked in one pass over the log. `by`: what rows will be cut by.
+    pub(in crate::query) fn of(view: &View<'_>, span: Span, by: &[Dimension], asked: &[Asked<'_>]) -> Result<Vec<Repriced>, LogError> {
         let share = |part: (u64, usize)| {
-            let mut share = Share::new(view, span, filter, by, asked);
+            let mut share = Share::new(view, span, by, asked);
             view.log.fold_share(span, part, &mut |columns| share.fold(columns))?;
             Ok::<_, LogError>(share.counted())
         };
         let counted = view.log.on_two_threads(&share)?;
-        let mut sums: HashMap<Kind, BTreeMap<Option<Day>, Sum>> = HashMap::new();
-        for (kind, day, sum) in counted.into_iter().flatten() {
-            sums.entry(kind).or_default().entry(day).or_default().add(&sum);
+        let mut repriced: Vec<Repriced> = asked.iter().map(|_| Repriced::default()).collect();
+        for (nth, kind, day, sum) in counted.into_iter().flatten() {
+            repriced[nth].sums.entry(kind).or_default().entry(day).or_default().add(&sum);
         }
+        Ok(repriced)
+    }
+
+    /// All of it.
+    pub(in crate::query) fn total(&self) -> RepriceRow {
+        let mut total = Sum::default();
+        self.sums.values().flat_map(BTreeMap::values).for_each(|sum| total.add(sum));
+        total.row(Vec::new())
+    }
+
+    /// A row for each combination of names, in no order.
+    pub(in crate::query) fn rows(&self, view: &View<'_>, by: &[Dimension]) -> Vec<RepriceRow> {
         let (home, projects) = (view.log.device(), &view.projections.projects);
-        let (mut total, mut rows) = (Sum::default(), HashMap::<Vec<Option<String>>, Sum>::new());
-        for (kind, days) in &sums {
+        let mut rows = HashMap::<Vec<Option<String>>, Sum>::new();
+        for (kind, days) in &self.sums {
             for (day, sum) in days {
-                total.add(sum);
                 rows.entry(spend_by::names(by, *day, &kind.names().shown(projects), home)).or_default().add(sum);
             }
         }
-        let rows = rows.into_iter().filter(|(_, sum)| sum.calls > 0).map(|(names, sum)| sum.row(names)).collect();
-        Ok(Repriced { total: total.row(Vec::new()), rows, rates: rates(&sums, view.projections.tariff(), asked) })
+        rows.into_iter().filter(|(_, sum)| sum.calls > 0).map(|(names, sum)| sum.row(names)).collect()
     }
 }
 
@@ -66,14 +69,15 @@ impl Repriced {
 struct Share<'a> {
     by_day: Days,
     span: Span,
-    scope: Scope<'a>,
     then: &'a Tariff,
-    asked: &'a Asked<'a>,
+    asked: &'a [Asked<'a>],
+    scopes: Vec<Scope<'a>>,
     unswapped: Swap,
-    /// By the bytes of a profile, since they are the same in every segment; none where the question is not about its calls.
+    /// By the bytes of a profile, since they are the same in every segment; none where no question is about its calls.
     known: FxHashMap<Box<[u8]>, Option<u32>>,
     kinds: Vec<Priced>,
     numbers: FxHashMap<Kind, u32>,
+    /// Where the sums of a day and kind begin: one for each question that is about its calls.
     places: FxHashMap<(Option<Day>, u32), u32>,
     sums: Vec<Sum>,
 }
@@ -82,8 +86,9 @@ struct Share<'a> {
 struct Priced {
     kind: Kind,
     then: Rated,
-    now: Rated,
-    /// The day and sum that a call of it was added to last. A guess: calls of one kind come one after another.
+    /// For each question that is about them.
+    now: Vec<(usize, Rated)>,
+    /// The day and sums that a call of it was added to last. A guess: calls of one kind come one after another.
     last: (Option<Day>, u32),
 }
 
@@ -105,13 +110,13 @@ impl Default for Sum {
 }
 
 impl<'a> Share<'a> {
-    fn new(view: &'a View<'_>, span: Span, filter: &'a Filter, by: &[Dimension], asked: &'a Asked<'a>) -> Share<'a> {
+    fn new(view: &'a View<'_>, span: Span, by: &[Dimension], asked: &'a [Asked<'a>]) -> Share<'a> {
         Share {
             by_day: Days::of(by, view.zone),
             span,
-            scope: view.scope(filter),
             then: view.projections.tariff(),
             asked,
+            scopes: asked.iter().map(|asked| view.scope(asked.filter)).collect(),
             unswapped: Swap::default(),
             known: FxHashMap::default(),
             kinds: Vec::new(),
@@ -139,14 +144,7 @@ impl<'a> Share<'a> {
             if !self.span.contains(row.call.at) {
                 continue;
             }
-            let priced = &self.kinds[kind as usize];
-            let costs = (priced.then.cost_of(&row.call, AsOf::Call), priced.now.cost_of(&row.call, self.asked.as_of));
-            let one = Sum::of(1, row.call.at, costs);
-            let sum = self.sum(row.call.at, kind);
-            match row.side {
-                Side::Added => sum.add(&one),
-                Side::Taken => sum.subtract(&one),
-            }
+            self.count(kind, row.side, 1, row.call.at, |rated, as_of| rated.cost_of(&row.call, as_of));
         }
         for entry in &columns.others {
             match &entry.event {
@@ -172,9 +170,8 @@ impl<'a> Share<'a> {
     /// Takes away what a match counts elsewhere.
     fn take_away(&mut self, usage: &Usage) {
         let Some(kind) = self.kind(Kind::of_usage(usage)).filter(|_| self.span.contains(usage.at)) else { return };
-        let (priced, call) = (&self.kinds[kind as usize], Consumed::of(usage));
-        let costs = (priced.then.cost_of(&call, AsOf::Call), priced.now.cost_of(&call, self.asked.as_of));
-        self.sum(usage.at, kind).subtract(&Sum::of(1, usage.at, costs));
+        let call = Consumed::of(usage);
+        self.count(kind, Side::Taken, 1, usage.at, |rated, as_of| rated.cost_of(&call, as_of));
     }
 
     /// Summaries are priced as sums, each at the rates of the band that its calls lie in.
@@ -183,44 +180,64 @@ impl<'a> Share<'a> {
         let Some(kind) = self.kind(Kind::of_usage(&summary.usage)).filter(|_| self.span.contains(at)) else { return };
         let call = Consumed::of_summary(summary);
         let rounded = |usd: Usd, as_of| if as_of == AsOf::Call { usd + summary.rounding } else { usd };
+        self.count(kind, Side::Added, summary.calls, at, |rated, as_of| rated.cost_of(&call, as_of).map(|usd| rounded(usd, as_of)));
+    }
+
+    /// Adds or takes away some calls, for every question that is about them.
+    fn count(&mut self, kind: u32, side: Side, calls: u64, at: Timestamp, cost: impl Fn(&Rated, AsOf) -> Option<Usd>) {
+        let place = self.place(at, kind);
         let priced = &self.kinds[kind as usize];
-        let then = priced.then.cost_of(&call, AsOf::Call).map(|usd| rounded(usd, AsOf::Call));
-        let now = priced.now.cost_of(&call, self.asked.as_of).map(|usd| rounded(usd, self.asked.as_of));
-        self.sum(at, kind).add(&Sum::of(summary.calls, at, (then, now)));
+        let then = cost(&priced.then, AsOf::Call);
+        for ((nth, now), sum) in priced.now.iter().zip(&mut self.sums[place..]) {
+            let some = Sum::of(calls, at, (then, cost(now, self.asked[*nth].as_of)));
+            match side {
+                Side::Added => sum.add(&some),
+                Side::Taken => sum.subtract(&some),
+            }
+        }
     }
 
     fn kind(&mut self, kind: Kind) -> Option<u32> {
-        if !self.scope.has(&kind.names()) {
-            return None;
-        }
         if let Some(place) = self.numbers.get(&kind) {
             return Some(*place);
         }
-        let then = self.then.rated(&kind.terms(), &self.unswapped);
-        let now = self.asked.tariff.rated(&kind.terms(), &self.asked.swap);
+        let (names, terms) = (kind.names(), kind.terms());
+        let questions = self.asked.iter().enumerate().zip(&self.scopes).filter(|(_, scope)| scope.has(&names));
+        let now: Vec<_> = questions.map(|((nth, asked), _)| (nth, asked.tariff.rated(&terms, &asked.swap))).collect();
+        if now.is_empty() {
+            return None;
+        }
+        let then = self.then.rated(&terms, &self.unswapped);
         let number = u32::try_from(self.kinds.len()).expect("fewer than four thousand million kinds of calls");
         self.numbers.insert(kind.clone(), number);
         self.kinds.push(Priced { kind, then, now, last: (None, u32::MAX) });
         Some(number)
     }
 
-    fn sum(&mut self, at: Timestamp, kind: u32) -> &mut Sum {
+    /// Where the sums of a kind's calls of a day begin.
+    fn place(&mut self, at: Timestamp, kind: u32) -> usize {
         let day = self.by_day.day(at);
-        let last = &mut self.kinds[kind as usize].last;
-        if last.0 != day || last.1 == u32::MAX {
+        let priced = &mut self.kinds[kind as usize];
+        if priced.last.0 != day || priced.last.1 == u32::MAX {
             let new = u32::try_from(self.sums.len()).expect("fewer than four thousand million days and kinds");
             let place = *self.places.entry((day, kind)).or_insert(new);
             if place == new {
-                self.sums.push(Sum::default());
+                self.sums.resize(self.sums.len() + priced.now.len(), Sum::default());
             }
-            *last = (day, place);
+            priced.last = (day, place);
         }
-        &mut self.sums[last.1 as usize]
+        priced.last.1 as usize
     }
 
-    fn counted(self) -> Vec<(Kind, Option<Day>, Sum)> {
+    /// Each question by its number, with the sums of each kind and day.
+    fn counted(self) -> Vec<(usize, Kind, Option<Day>, Sum)> {
         let Share { kinds, places, sums, .. } = self;
-        places.into_iter().map(|((day, kind), place)| (kinds[kind as usize].kind.clone(), day, sums[place as usize])).collect()
+        let of_place = |((day, kind), place): ((Option<Day>, u32), u32)| {
+            let Priced { kind, now, .. } = &kinds[kind as usize];
+            let sums = now.iter().zip(&sums[place as usize..]);
+            sums.map(|((nth, _), sum)| (*nth, kind.clone(), day, *sum)).collect::<Vec<_>>()
+        };
+        places.into_iter().flat_map(of_place).collect()
     }
 }
 
@@ -262,7 +279,13 @@ impl Sum {
     }
 }
 
-/// By which prices the calls were priced: one for each provider, model and tier.
+impl Repriced {
+    /// By which prices the calls were priced: one for each provider, model and tier.
+    pub(in crate::query) fn rates(&self, then: &Tariff, asked: &Asked<'_>) -> Vec<RepriceRates> {
+        rates(&self.sums, then, asked)
+    }
+}
+
 fn rates(sums: &HashMap<Kind, BTreeMap<Option<Day>, Sum>>, then: &Tariff, asked: &Asked<'_>) -> Vec<RepriceRates> {
     let mut rates: BTreeMap<(String, Option<String>, Option<String>), RepriceRates> = BTreeMap::new();
     for (kind, days) in sums {
