@@ -75,8 +75,22 @@ impl<'de> Deserialize<'de> for Minute {
         let read = |text: &str| {
             let (hour, minute) = text.split_once(':')?;
             let (hour, minute) = (hour.parse::<u16>().ok()?, minute.parse::<u16>().ok()?);
-            (hour < 24 && minute < 60).then_some(Minute(hour * 60 + minute))
+            (hour < 24 && minute < 60).then(|| Minute(hour * 60 + minute))
         };
         read(&text).ok_or_else(|| serde::de::Error::custom(format!("not a time of day: {text:?}")))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_no_time_of_day_is_refused() {
+        let read = |text: &str| serde_json::from_value::<Minute>(text.into()).ok();
+        assert_eq!([read("00:00"), read("23:59")], [Some(Minute(0)), Some(Minute(1439))]);
+        for text in ["24:00", "12:60", "20266:30", "65535:65535", "-1:00", "12", ""] {
+            assert_eq!(read(text), None, "{text}");
+        }
     }
 }
