@@ -1,6 +1,6 @@
 //! How the program holds its memory: small, as a guest that stays all day.
 
-/// Proxy, meter and writer allocate at once: with fewer heaps they wait for one another, with more each holds what it does not need.
+/// Proxy, meter and writer allocate at once, and with one heap wait for one another; three hold two MiB more (docs/BENCHMARKS.md).
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 const HEAPS: i32 = 3;
 /// Freed memory at the end of a heap goes back to the system beyond this.
