@@ -11,7 +11,7 @@ use super::{
     json::word,
     kept,
 };
-use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Tokens, Usage};
+use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Usage};
 use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use std::{borrow::Cow, sync::LazyLock};
