@@ -23,7 +23,7 @@ use spend::LastCell;
 use std::sync::Arc;
 
 pub(crate) use budgets::BudgetFold;
-pub(crate) use known::{RatedTerms, rows};
+pub(crate) use known::{Apart, RatedTerms, apart, rows};
 pub(crate) use labels::{LabelId, Names, Scope};
 pub(crate) use projects::ProjectNames;
 pub use recent::RECENT_CALLS_MAX;

@@ -5,7 +5,7 @@ use super::{
     spend::{LastCell, Spend, SpendFold},
 };
 use crate::{
-    AsOf, Certainty, Seq, Tariff, Timestamp, Usage,
+    AsOf, Certainty, Event, Seq, Summary, Tariff, Timestamp, Usage,
     log::segment::{Columns, Profile, Side, put_profile},
     prices::{Consumed, Rated, Terms},
     tariff::Swap,
@@ -111,6 +111,35 @@ pub(crate) struct ColumnRow<'a> {
     pub(crate) seq: Seq,
     pub(crate) side: Side,
     pub(crate) call: Consumed<'a>,
+}
+
+/// What counts in a segment and stands in no row.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Apart<'a> {
+    /// Calls of long ago, added up.
+    Sums(&'a Summary),
+    /// What a match counts elsewhere.
+    TakenAway(&'a Usage),
+}
+
+/// What counts in a segment beside its rows.
+pub(crate) fn apart<'a>(columns: &'a Columns<'_>) -> impl Iterator<Item = Apart<'a>> {
+    columns.others.iter().filter_map(|entry| match &entry.event {
+        Event::Summarised { summary } => Some(Apart::Sums(summary)),
+        Event::Matched { before, .. } => before.as_deref().map(Apart::TakenAway),
+        Event::Used { .. }
+        | Event::Restated { .. }
+        | Event::BudgetSet { .. }
+        | Event::BudgetRemoved { .. }
+        | Event::AlertRaised { .. }
+        | Event::PriceBookAdopted { .. }
+        | Event::PriceSet { .. }
+        | Event::PriceUnset { .. }
+        | Event::PricesMultiplied { .. }
+        | Event::Folded { .. }
+        | Event::Lost
+        | Event::ProjectRenamed { .. } => None,
+    })
 }
 
 /// The usages of a segment, one by one.

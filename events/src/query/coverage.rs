@@ -2,10 +2,10 @@
 
 use super::{CallRow, Fault, Filter, Query, View, calls::Found, spend_by, storage_fault};
 use crate::{
-    AsOf, Day, Event, Source, Sources, Span, Timestamp, Usage, Usd,
+    AsOf, Day, Source, Sources, Span, Timestamp, Usage, Usd,
     log::segment::{Columns, Side},
     prices::Terms,
-    projections::{Names, RatedTerms, Scope, rows},
+    projections::{Apart, Names, RatedTerms, Scope, apart, rows},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet};
@@ -188,26 +188,13 @@ impl Sums<'_> {
                 }
             }
         }
-        for entry in &columns.others {
-            match &entry.event {
-                Event::Summarised { summary } => {
+        for apart in apart(columns) {
+            match apart {
+                Apart::Sums(summary) => {
                     let cost = tariff.cost_of_summary(summary, AsOf::Call).usd();
                     self.whole(&summary.usage, summary.calls, cost, Side::Added);
                 }
-                Event::Matched { before: Some(before), .. } => self.whole(before, 1, tariff.cost_of(before, AsOf::Call).usd(), Side::Taken),
-                Event::Used { .. }
-                | Event::Restated { .. }
-                | Event::BudgetSet { .. }
-                | Event::BudgetRemoved { .. }
-                | Event::AlertRaised { .. }
-                | Event::PriceBookAdopted { .. }
-                | Event::PriceSet { .. }
-                | Event::PriceUnset { .. }
-                | Event::PricesMultiplied { .. }
-                | Event::Folded { .. }
-                | Event::Lost
-                | Event::Matched { before: None, .. }
-                | Event::ProjectRenamed { .. } => {}
+                Apart::TakenAway(before) => self.whole(before, 1, tariff.cost_of(before, AsOf::Call).usd(), Side::Taken),
             }
         }
     }

@@ -4,10 +4,10 @@ pub(super) mod near;
 
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
-    AsOf, Certainty, Cost, Day, Event, Span, Summary, Tariff, Timestamp, Tokens, Unpriced, Usage,
+    AsOf, Certainty, Cost, Day, Span, Summary, Tariff, Timestamp, Tokens, Unpriced, Usage,
     log::segment::{Columns, Side},
     prices::{Rated, Terms},
-    projections::{Names, Scope, rows},
+    projections::{Apart, Names, Scope, apart, rows},
     tariff::Swap,
 };
 use rustc_hash::FxHashMap;
@@ -174,23 +174,10 @@ impl Sums<'_> {
                 sum.reason = Some(self.tariff.unpriced(&columns.profiles[row.profile], &row.call));
             }
         }
-        for entry in &columns.others {
-            match &entry.event {
-                Event::Summarised { summary } => self.fold_summary(summary),
-                Event::Matched { before: Some(before), .. } => self.take_away(before),
-                Event::Used { .. }
-                | Event::Restated { .. }
-                | Event::BudgetSet { .. }
-                | Event::BudgetRemoved { .. }
-                | Event::AlertRaised { .. }
-                | Event::PriceBookAdopted { .. }
-                | Event::PriceSet { .. }
-                | Event::PriceUnset { .. }
-                | Event::PricesMultiplied { .. }
-                | Event::Folded { .. }
-                | Event::Lost
-                | Event::Matched { before: None, .. }
-                | Event::ProjectRenamed { .. } => {}
+        for apart in apart(columns) {
+            match apart {
+                Apart::Sums(summary) => self.fold_summary(summary),
+                Apart::TakenAway(before) => self.take_away(before),
             }
         }
     }

@@ -2,10 +2,10 @@
 
 use super::{RepriceRates, RepriceRow, kinds::Kind};
 use crate::{
-    AsOf, Day, Event, LogError, Row, Span, Summary, Tariff, Timestamp, Usage, Usd,
+    AsOf, Day, LogError, Row, Span, Summary, Tariff, Timestamp, Usage, Usd,
     log::segment::{Columns, Side},
     prices::{Consumed, Rated},
-    projections::{Scope, rows},
+    projections::{Apart, Scope, apart, rows},
     query::{Dimension, Filter, View, days::Days, spend_by},
     tariff::Swap,
 };
@@ -146,23 +146,10 @@ impl<'a> Share<'a> {
             }
             self.count(kind, row.side, 1, row.call.at, |rated, as_of| rated.cost_of(&row.call, as_of));
         }
-        for entry in &columns.others {
-            match &entry.event {
-                Event::Summarised { summary } => self.fold_summary(summary),
-                Event::Matched { before: Some(before), .. } => self.take_away(before),
-                Event::Used { .. }
-                | Event::Restated { .. }
-                | Event::BudgetSet { .. }
-                | Event::BudgetRemoved { .. }
-                | Event::AlertRaised { .. }
-                | Event::PriceBookAdopted { .. }
-                | Event::PriceSet { .. }
-                | Event::PriceUnset { .. }
-                | Event::PricesMultiplied { .. }
-                | Event::Folded { .. }
-                | Event::Lost
-                | Event::Matched { before: None, .. }
-                | Event::ProjectRenamed { .. } => {}
+        for apart in apart(columns) {
+            match apart {
+                Apart::Sums(summary) => self.fold_summary(summary),
+                Apart::TakenAway(before) => self.take_away(before),
             }
         }
     }
