@@ -371,9 +371,11 @@ impl Usage {
         }
     }
 
-    /// Whether the proxy counted this sighting by the bytes of the call, and a client told the other one.
+    /// Whether the proxy counted this sighting by the bytes of the call, and a client told the other one. What the user entered by hand
+    /// is no client's.
     fn is_carried_beside(&self, other: &Usage) -> bool {
-        self.carried.is_some() && self.certainty > Certainty::Unknown && other.carried.is_none() && !other.is_carried()
+        let by_hand = other.sources.has(Source::Manual);
+        self.carried.is_some() && self.certainty > Certainty::Unknown && other.carried.is_none() && !other.is_carried() && !by_hand
     }
 
     /// The rank of a carried count beside one that a client told.
