@@ -18,7 +18,9 @@ mod lines;
 mod reading;
 mod sqlite;
 mod table;
+mod times;
 mod together;
+mod utf16;
 
 mod fields;
 mod json;
@@ -48,6 +50,7 @@ pub(crate) use client::again;
 pub use cursor::Cursors;
 pub use lines::Line;
 pub use places::usual_roots;
+pub use row::Former;
 pub use walk::{Found, files, find};
 
 use crate::attribution::Projects;
@@ -80,6 +83,8 @@ pub struct Report {
     pub bytes_read: u64,
     /// What could not be read, and why. A file stands here once in the life of its [`Cursors`], until it could be read again.
     pub skipped: Vec<(PathBuf, String)>,
+    /// Keys of former versions, where they were asked for ([`Cursors::ask_for_former`]).
+    pub former: Vec<Former>,
 }
 
 /// Reads what is new in a client's logs below `roots` (see [`usual_roots`]) and hands it to `sink` in batches of at most
@@ -134,13 +139,15 @@ pub fn import_files<E>(
     for turn in together::in_turns(client, files) {
         let heads = together::heads(client, &turn, cursors);
         heads.iter().for_each(|reader| kin.learn(reader));
-        let reading = together::Reading::new(client, cursors, &kin, projects);
+        let wants_former = cursors.wants_former();
+        let reading = together::Reading::new(client, cursors, &kin, projects, wants_former);
         let taken = together::read(&reading, &turn, &mut |parcel| {
             let calls = parcel.sightings.len();
             if calls > 0 {
                 sink(parcel.sightings)?;
             }
             report.calls += calls;
+            report.former.extend(parcel.former);
             report.files += parcel.files;
             report.bytes_read += parcel.bytes_read;
             progress(Progress { files_done: report.files, files: files.len(), bytes_read: report.bytes_read });

@@ -329,7 +329,7 @@ impl Usage {
         // The proxy knows whom it called; a log can only guess by the client.
         let nearer = if self.provider_rank() >= other.provider_rank() { self } else { other };
         Usage {
-            at: self.at.min(other.at),
+            at: self.at.earlier_known(other.at),
             provider: nearer.provider.clone(),
             family: self.family.clone().min(other.family.clone()),
             model: better.model.clone().or_else(|| worse.model.clone()),

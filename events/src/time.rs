@@ -36,6 +36,29 @@ impl Timestamp {
         read_usual(text.as_bytes()).or_else(|| DateTime::parse_from_rfc3339(text).ok().map(|at| Timestamp(at.timestamp_micros())))
     }
 
+    /// Reads RFC 2822, as mail and HTTP write a time.
+    pub fn parse_rfc2822(text: &str) -> Option<Timestamp> {
+        DateTime::parse_from_rfc2822(text).ok().map(|at| Timestamp(at.timestamp_micros()))
+    }
+
+    /// The instant of what has no known one: the epoch itself, at which no call was made.
+    pub const UNKNOWN: Timestamp = Timestamp(0);
+
+    /// Whether an instant is known.
+    pub const fn is_known(self) -> bool {
+        self.0 != Timestamp::UNKNOWN.0
+    }
+
+    /// The earlier of two instants. An unknown one gives way to a known one.
+    #[must_use]
+    pub fn earlier_known(self, other: Timestamp) -> Timestamp {
+        match (self.is_known(), other.is_known()) {
+            (true, false) => self,
+            (false, true) => other,
+            (true, true) | (false, false) => self.min(other),
+        }
+    }
+
     /// As a calendar instant in UTC. Instants outside chrono's years (±262,000) are the epoch.
     pub fn utc(self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.0).unwrap_or_default()

@@ -6,23 +6,24 @@
 use super::{
     Client, Line,
     json::{Json, text},
-    row::{call, sighting},
+    row::{Around, call, maker, sighting},
 };
 use events::{Certainty, Sighting, Tokens, Usage};
 
 /// Reads one line.
-pub(super) fn line(line: Line<'_>, found: &mut Vec<Sighting>) {
+pub(super) fn line(line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
-    let Some(row) = Json::parse(&text).map(Json::object) else { return };
+    let Some(row) = around.row(&text, &["event", "properties", "time", "user_id"]) else { return };
     let Some(said) = row.get("properties").filter(|_| row.word("event").as_deref() == Some("message_send")) else { return };
-    let Some(tokens) = tokens(said).filter(|tokens| tokens.total() > 0) else { return };
+    let Some(tokens) = around.counted(said, tokens(said)).filter(|tokens| tokens.total() > 0) else { return };
     let properties = said.object();
     let name = properties.word("main_model").filter(|name| !name.ends_with("REDACTED"));
-    let (provider, model) = match name.as_deref().map(|name| name.split_once('/').unwrap_or(("unknown", name))) {
+    // Its own defaults it names without their provider.
+    let (provider, model) = match name.as_deref().map(|name| name.split_once('/').unwrap_or((maker(Some(name)), name))) {
         Some((provider, model)) => (provider, Some(model.to_owned())),
         None => ("unknown", None),
     };
-    let at = row.get("time").and_then(Json::secs).unwrap_or_default();
+    let at = row.get("time").and_then(Json::instant).unwrap_or_default();
     let usage = Usage {
         model,
         // Nothing stands for a price that it does not know.

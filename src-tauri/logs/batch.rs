@@ -47,7 +47,7 @@ fn is_of_one_call(one: &Sighting, other: &Sighting) -> bool {
 
 fn merge(known: &mut Sighting, mut sighting: Sighting) {
     // Most lines of a call say the same at a later time, of which the earlier one counts, or count more tokens.
-    sighting.usage.at = sighting.usage.at.min(known.usage.at);
+    sighting.usage.at = sighting.usage.at.earlier_known(known.usage.at);
     let tokens = std::mem::replace(&mut sighting.usage.tokens, known.usage.tokens);
     let is_same = sighting.usage == known.usage;
     sighting.usage.tokens = tokens;

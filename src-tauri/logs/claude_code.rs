@@ -7,9 +7,10 @@ mod usage;
 
 use super::{
     Line,
-    fields::{Broken, Fields, items},
-    json::word,
+    fields::{self, Broken, Fields, items},
+    json::{self, word},
     kept,
+    row::Understood,
 };
 use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Usage};
 use memchr::memmem;
@@ -18,7 +19,7 @@ use std::{borrow::Cow, sync::LazyLock};
 use usage::{UsageObject, Within, fees, geo, name, tier, tokens};
 
 /// Raised when this reader sees more in the same bytes than before: files read by an older one are read again.
-pub(super) const VERSION: u32 = 1;
+pub(super) const VERSION: u32 = 2;
 
 /// How many iterations of one message are looked at.
 const ITERATIONS_MAX: usize = 1024;
@@ -29,8 +30,7 @@ static NEEDLES: LazyLock<[memmem::Finder<'static>; 1]> = LazyLock::new(|| [memme
 /// The reader of one file, and all that it remembers from line to line.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Reader {
-    /// The last time that a line named. A call without a time gets its neighbour's, which stays the same however often the file is read;
-    /// one before any time in the file has the epoch. Never the clock's, nor the file's.
+    /// The last time that a line named. A call without a time gets its neighbour's, which stays the same however often the file is read.
     last_at: Option<Timestamp>,
     #[serde(skip)]
     told: Told,
@@ -71,26 +71,38 @@ impl Reader {
     ///
     /// The same call comes with each of its lines; which sighting of it counts is for [`Usage::merged`] to say (rule 2: largest output).
     /// Where a line only counts the last call of `found` again, that sighting is kept up.
-    pub fn line(&mut self, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
-        let Ok(row) = Row::read(line.bytes) else { return };
-        let at = row.timestamp.and_then(word).and_then(|text| Timestamp::parse(&text));
-        self.last_at = at.or(self.last_at);
-        // `data.message` of a progress line tells the main session of a subagent's reply while it runs. It is a copy of a row in the
-        // subagent's own file, often of an early snapshot, and is left to that file.
-        let Some(raw) = row.usage else { return };
+    pub fn line(
+        &mut self,
+        line: Line<'_>,
+        projects: &mut dyn FnMut(&str) -> Option<Project>,
+        found: &mut Vec<Sighting>,
+    ) -> Option<Understood> {
+        let Ok(mut row) = Row::read(line.bytes) else { return not_read(line.bytes) };
+        if row.progress.is_some() && row.usage.is_none() {
+            row = row.of_subagent();
+        }
+        self.last_at = row.timestamp.and_then(time).or(self.last_at);
+        let understood = if row.is_known { Understood::Yes } else { Understood::Foreign };
+        let Some(raw) = row.usage else { return Some(understood) };
+        if row.is_partial {
+            self.told = Told::default();
+            return Some(self.call(&row, line, projects, found).and(understood));
+        }
         let is_told = match self.news(&row, raw) {
             News::Nothing => true,
             News::Usage => found.last_mut().is_some_and(|last| is_counted_again(last, &row, raw)),
             News::Call => false,
         };
-        if !is_told {
-            let before = found.len();
-            self.call(&row, line, projects, found);
-            self.told.at = self.last_at;
-            if found.len() == before {
-                self.told = Told::default();
-            }
+        if is_told {
+            return Some(understood);
         }
+        let before = found.len();
+        let of_call = self.call(&row, line, projects, found);
+        self.told.at = self.last_at;
+        if found.len() == before {
+            self.told = Told::default();
+        }
+        Some(of_call.and(understood))
     }
 
     /// What the row says beyond the lines before it, no earlier than they did.
@@ -136,14 +148,22 @@ impl Reader {
     }
 
     /// The call that a row tells of, with its advisors.
-    fn call(&self, row: &Row<'_>, line: Line<'_>, projects: &mut dyn FnMut(&str) -> Option<Project>, found: &mut Vec<Sighting>) {
-        let Some(raw) = row.usage else { return };
-        let Some(counted) = UsageObject::read(raw) else { return };
-        let Some(own_tokens) = tokens(&counted) else { return };
+    fn call(
+        &self,
+        row: &Row<'_>,
+        line: Line<'_>,
+        projects: &mut dyn FnMut(&str) -> Option<Project>,
+        found: &mut Vec<Sighting>,
+    ) -> Understood {
+        let Some(raw) = row.usage else { return Understood::Yes };
+        let Some(counted) = UsageObject::read(raw) else { return Understood::Yes };
+        let Some(own_tokens) = tokens(&counted) else {
+            return if counted.is_foreign() { Understood::Foreign } else { Understood::Yes };
+        };
         let model = name(row.model);
         // Written by the client itself in the place of a reply: no call was billed.
         if row.is_api_error_message == Some(b"true") || model.as_deref() == Some("<synthetic>") {
-            return;
+            return Understood::Yes;
         }
         let request_id = name(row.request_id);
         // Rule 1, and rule 3: the request's id is no part of the key, because other servers omit it and side chains change it.
@@ -166,7 +186,7 @@ impl Reader {
             geo: geo(&counted).map(Cow::into_owned),
             tokens: own_tokens,
             fees: fees(&counted),
-            certainty: Certainty::Reported,
+            certainty: if row.is_partial { Certainty::Partial } else { Certainty::Reported },
             reported_cost: row
                 .cost_usd
                 .and_then(|raw| std::str::from_utf8(raw).ok()?.parse().ok())
@@ -195,7 +215,21 @@ impl Reader {
             found.push(Sighting { usage, said: kept::with(raw, &shared) });
         }
         found.push(Sighting { usage: Box::new(usage), said: kept::whole(raw) });
+        Understood::Yes
     }
+}
+
+/// How a line that is no object was understood; `None` where nothing is in it.
+fn not_read(bytes: &[u8]) -> Option<Understood> {
+    let is_blank = bytes.iter().all(|byte| byte.is_ascii_whitespace() || *byte == 0);
+    let is_json = || fields::value_at(bytes).is_ok_and(|place| bytes[place.start] != b'{');
+    (!is_blank).then(|| if is_json() { Understood::Foreign } else { Understood::Broken })
+}
+
+/// A time: nearly always a text in RFC 3339.
+fn time(raw: &[u8]) -> Option<Timestamp> {
+    let text = std::str::from_utf8(raw).ok()?;
+    Timestamp::parse(text.trim_matches('"')).filter(|at| at.is_known()).or_else(|| json::Json::parse(text)?.instant())
 }
 
 /// Whether a row that names the same as the rows of the last call before it says no more than how much that call consumed by now; if so, the
@@ -240,6 +274,12 @@ pub(crate) fn again(usage: &Usage, said: &Said) -> Option<Usage> {
 /// A line and the message in it, every field unparsed, so that a field of an unforeseen type costs that field and not the line (rule 10).
 #[derive(Debug, Default)]
 struct Row<'a> {
+    /// It has fields that the client writes.
+    is_known: bool,
+    /// Its usage stands as it was before the reply was whole.
+    is_partial: bool,
+    /// What a progress line tells of a subagent's reply.
+    progress: Option<&'a [u8]>,
     timestamp: Option<&'a [u8]>,
     request_id: Option<&'a [u8]>,
     uuid: Option<&'a [u8]>,
@@ -264,26 +304,64 @@ impl<'a> Row<'a> {
             let field = match name {
                 b"message" if fields.is_object() => {
                     row.message(&mut fields)?;
+                    row.is_known = true;
                     continue;
                 }
+                b"data" if fields.is_object() => &mut row.progress,
                 b"timestamp" => &mut row.timestamp,
-                b"requestId" => &mut row.request_id,
+                // The desktop app keeps a record of its own beside the transcript: the same rows under other names, each with the usage
+                // with which its reply began (log-formats 20, "Claude Desktop").
+                b"_audit_timestamp" => {
+                    row.is_partial = true;
+                    &mut row.timestamp
+                }
+                b"requestId" | b"request_id" => &mut row.request_id,
                 b"uuid" => &mut row.uuid,
-                b"sessionId" => &mut row.session_id,
+                b"sessionId" | b"session_id" => &mut row.session_id,
                 b"cwd" => &mut row.cwd,
                 b"gitBranch" => &mut row.git_branch,
                 b"advisorModel" => &mut row.advisor_model,
                 b"isApiErrorMessage" => &mut row.is_api_error_message,
                 b"costUSD" => &mut row.cost_usd,
-                _ => {
+                name => {
+                    row.is_known |= matches!(name, b"type" | b"summary" | b"leafUuid");
                     fields.value()?;
                     continue;
                 }
             };
             *field = Some(fields.value()?);
+            row.is_known = true;
         }
         fields.end()?;
         Ok(row)
+    }
+
+    /// The row of a subagent's reply that a progress line of the main session has in it (`data.message`, 2.1.12 to 2.1.42).
+    ///
+    /// It is a copy of a row in the subagent's own file, mostly of an early snapshot, so it counts as partial: where that file is there, its
+    /// row wins, and where it is gone, this is all that is left.
+    fn of_subagent(self) -> Row<'a> {
+        let inner = self.progress.and_then(|data| {
+            let mut fields = Fields::of(data).ok()?;
+            while let Some(name) = fields.name().ok()? {
+                let value = fields.value().ok()?;
+                if name == b"message" {
+                    return Row::read(value).ok();
+                }
+            }
+            None
+        });
+        let Some(inner) = inner.filter(|inner| inner.usage.is_some()) else { return self };
+        Row {
+            is_known: true,
+            is_partial: true,
+            progress: None,
+            timestamp: inner.timestamp.or(self.timestamp),
+            session_id: inner.session_id.or(self.session_id),
+            cwd: inner.cwd.or(self.cwd),
+            git_branch: inner.git_branch.or(self.git_branch),
+            ..inner
+        }
     }
 
     fn message(&mut self, fields: &mut Fields<'a>) -> Result<(), Broken> {

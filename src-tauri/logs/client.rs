@@ -81,7 +81,7 @@ impl Client {
     pub(super) const fn reader_version(self) -> u32 {
         match self {
             Client::ClaudeCode => claude_code::VERSION,
-            Client::GeminiCli | Client::CopilotCli | Client::Goose | Client::Qwen => 2,
+            Client::GeminiCli | Client::CopilotCli | Client::Goose | Client::Qwen => 3,
             Client::Codex
             | Client::OpenCode
             | Client::Kilo
@@ -94,7 +94,7 @@ impl Client {
             | Client::Zed
             | Client::Grok
             | Client::Aider
-            | Client::Cursor => 1,
+            | Client::Cursor => 2,
         }
     }
 
@@ -104,6 +104,7 @@ impl Client {
             Client::Codex => Reader::Codex(codex::Reader::default()),
             Client::CopilotCli => Reader::CopilotCli(copilot::Reader::default()),
             Client::Droid => Reader::Droid(droid::Reader::default()),
+            Client::Cline => Reader::Cline(cline::Reader::default()),
             Client::GeminiCli
             | Client::OpenCode
             | Client::Kilo
@@ -111,7 +112,6 @@ impl Client {
             | Client::Qwen
             | Client::Amp
             | Client::Kimi
-            | Client::Cline
             | Client::Crush
             | Client::Goose
             | Client::Zed
@@ -172,6 +172,7 @@ pub(super) enum Reader {
     Codex(codex::Reader),
     CopilotCli(copilot::Reader),
     Droid(droid::Reader),
+    Cline(cline::Reader),
     /// Of a client whose rows need no more than what the rows before them said.
     Rows {
         client: Client,
@@ -186,6 +187,7 @@ impl Reader {
             Reader::Codex(_) => Client::Codex,
             Reader::CopilotCli(_) => Client::CopilotCli,
             Reader::Droid(_) => Client::Droid,
+            Reader::Cline(_) => Client::Cline,
             Reader::Rows { client, setting: _ } => *client,
         }
     }
@@ -193,7 +195,7 @@ impl Reader {
     /// Whether what was seen in a document before is needed to read it again: its counts only ever grow, until they begin anew.
     pub(super) const fn outlives_its_document(&self) -> bool {
         match self {
-            Reader::Droid(_) => true,
+            Reader::Droid(_) | Reader::Cline(_) => true,
             Reader::ClaudeCode(_) | Reader::Codex(_) | Reader::CopilotCli(_) | Reader::Rows { .. } => false,
         }
     }
@@ -202,7 +204,7 @@ impl Reader {
     pub(super) fn parent(&self) -> Option<(&str, &str)> {
         match self {
             Reader::Codex(reader) => reader.parent(),
-            Reader::ClaudeCode(_) | Reader::CopilotCli(_) | Reader::Droid(_) | Reader::Rows { .. } => None,
+            Reader::ClaudeCode(_) | Reader::CopilotCli(_) | Reader::Droid(_) | Reader::Cline(_) | Reader::Rows { .. } => None,
         }
     }
 
@@ -211,7 +213,7 @@ impl Reader {
         match self {
             Reader::CopilotCli(reader) => reader.covers(),
             Reader::Rows { client: _, setting } => &setting.covers,
-            Reader::ClaudeCode(_) | Reader::Codex(_) | Reader::Droid(_) => &COVERS_NOTHING,
+            Reader::ClaudeCode(_) | Reader::Codex(_) | Reader::Droid(_) | Reader::Cline(_) => &COVERS_NOTHING,
         }
     }
 
@@ -220,31 +222,35 @@ impl Reader {
         match self {
             Reader::ClaudeCode(reader) => reader.needles(),
             Reader::Codex(_) => codex::needles(),
-            Reader::CopilotCli(_) | Reader::Droid(_) | Reader::Rows { .. } => &[],
+            Reader::CopilotCli(_) | Reader::Droid(_) | Reader::Cline(_) | Reader::Rows { .. } => &[],
         }
     }
 
     pub(super) fn line(&mut self, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
         match self {
-            Reader::ClaudeCode(reader) => reader.line(line, around.projects, found),
+            Reader::ClaudeCode(reader) => {
+                if let Some(understood) = reader.line(line, around.projects, found) {
+                    around.seen.note(understood);
+                }
+            }
             Reader::Codex(reader) => reader.line(line, around, found),
             Reader::CopilotCli(reader) => reader.line(line, around, found),
             Reader::Droid(reader) => reader.line(line, around, found),
+            Reader::Cline(reader) => reader.line(line, around, found),
             Reader::Rows { client, setting } => match client {
                 Client::GeminiCli => gemini::line(setting, line, around, found),
                 Client::OpenCode | Client::Kilo => opencode::line(*client, line, around, found),
                 Client::Pi => pi::line(setting, line, around, found),
                 Client::Qwen => qwen::line(setting, line, around, found),
-                Client::Amp => amp::line(line, found),
+                Client::Amp => amp::line(line, around, found),
                 Client::Kimi => kimi::line(setting, line, around, found),
-                Client::Cline => cline::line(line, around, found),
                 Client::Crush => crush::line(line, around, found),
                 Client::Goose => goose::line(line, around, found),
-                Client::Zed => zed::line(line, found),
-                Client::Grok => grok::line(setting, line, found),
-                Client::Aider => aider::line(line, found),
-                Client::Cursor => cursor_csv::line(line, found),
-                Client::ClaudeCode | Client::Codex | Client::CopilotCli | Client::Droid => {}
+                Client::Zed => zed::line(line, around, found),
+                Client::Grok => grok::line(setting, line, around, found),
+                Client::Aider => aider::line(line, around, found),
+                Client::Cursor => cursor_csv::line(line, around, found),
+                Client::ClaudeCode | Client::Codex | Client::CopilotCli | Client::Droid | Client::Cline => {}
             },
         }
     }

@@ -2,9 +2,10 @@
 //!
 //! Pure: bytes of a line in, sightings out. The format and its traps are in `reference/log-formats.md`, section 2.
 //!
-//! A forked or spawned session repeats its parent's rows, with new times. What a row of totals tells has the root session and the totals
-//! for its key, so that the same row is the same call in whatever file, however often and in whatever order it is read; nothing is left
-//! out by a guess where the repetition ends.
+//! A forked session repeats its parent's rows, with new times, after the parent's `session_meta`. What a row of totals tells has for its
+//! key the totals and the session of the last `session_meta` before it, so that the same row is the same call in whatever file, however
+//! often and in whatever order it is read; nothing is left out by a guess where the repetition ends. A file that repeats no
+//! `session_meta` repeats no rows: those of two siblings are two calls, even if they count the same.
 
 pub mod threads;
 
@@ -13,7 +14,7 @@ mod totals;
 use super::{
     Client, Line,
     json::{Json, Object, text},
-    row::{Around, call, sighting},
+    row::{Around, Former, call, sighting},
 };
 use events::{Sighting, Timestamp, Tokens, Usage};
 use memchr::memmem;
@@ -23,6 +24,12 @@ use totals::{Lineages, Totals};
 
 /// How many records wait for the row of totals that repeats them.
 const AWAITED_MAX: usize = 32;
+/// From this version on every call has a record of its own, and rows of totals repeat them.
+const RECORDS_FROM: (u32, u32) = (0, 153);
+/// What is written so soon after a fork began cannot be a call of its own, in microseconds.
+const REPEATED_MICROS: i64 = 1_000_000;
+/// The fields of a row, of any version.
+pub(super) const KNOWN: [&str; 8] = ["type", "payload", "timestamp", "record_type", "id", "instructions", "role", "content"];
 
 /// What stands in every line that is read.
 static NEEDLES: LazyLock<[memmem::Finder<'static>; 4]> =
@@ -42,6 +49,12 @@ pub(super) struct Reader {
     thread: Option<String>,
     /// The session that it was forked from or spawned by.
     parent: Option<String>,
+    /// The session whose `session_meta` came last: the rows that follow are its, or repeated after it.
+    teller: Option<String>,
+    /// When the session began.
+    begun_at: Option<Timestamp>,
+    /// Every call has a record.
+    has_records: bool,
     provider: Option<String>,
     cwd: Option<String>,
     branch: Option<String>,
@@ -59,9 +72,10 @@ impl Reader {
             return;
         }
         let text = text(line.bytes);
-        let Some(row) = Json::parse(&text).map(Json::object) else { return };
+        let Some(row) = around.row(&text, &KNOWN) else { return };
         let (Some(kind), Some(payload)) = (row.word("type"), row.get("payload").map(Json::object)) else { return };
-        let own_at = row.get("timestamp").and_then(Json::time);
+        // Some rows have the time of their own that the line lacks, as the meta line does.
+        let own_at = row.get("timestamp").or_else(|| payload.get("timestamp")).and_then(Json::instant);
         self.last_at = own_at.or(self.last_at);
         match kind.as_str() {
             "session_meta" => self.session(&payload),
@@ -82,10 +96,14 @@ impl Reader {
     }
 
     fn session(&mut self, meta: &Object<'_>) {
+        let thread = meta.any(&["id", "session_id"]).and_then(Json::word);
+        self.teller = thread.clone().or(self.teller.take());
         if self.thread.is_some() {
             return;
         }
-        self.thread = meta.any(&["id", "session_id"]).and_then(Json::word);
+        self.thread = thread;
+        self.begun_at = meta.get("timestamp").and_then(Json::instant).or(self.last_at);
+        self.has_records = meta.word("cli_version").as_deref().and_then(version).is_some_and(|version| version >= RECORDS_FROM);
         let spawned_by = || meta.get("source")?.at(&["subagent", "thread_spawn", "parent_thread_id"]);
         self.parent = meta.any(&["forked_from_id", "parent_thread_id"]).or_else(spawned_by).and_then(Json::word);
         if self.parent == self.thread {
@@ -110,8 +128,18 @@ impl Reader {
 
     /// A call's own record (log-formats 2.1). The sums beside its usage are of turn and thread.
     fn record(&mut self, record: &Object<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
-        let (Some(id), Some(usage)) = (record.get("response_id").and_then(Json::id), record.get("usage")) else { return };
-        let (Some(counted), Some(tokens)) = (Totals::read(usage), tokens(usage)) else { return };
+        let Some(usage) = record.get("usage") else { return };
+        let (Some(counted), Some(tokens)) = (Totals::read(usage), around.counted(usage, tokens(usage))) else { return };
+        if counted.is_nothing() {
+            return;
+        }
+        let id = record.get("response_id").and_then(Json::id).or_else(|| {
+            // Of a provider that names no answer: the thread's totals tell it from the others.
+            let totals = record.get("thread_token_usage").and_then(Totals::read)?;
+            let thread = record.word("thread_id").or_else(|| self.thread.clone())?;
+            Some(format!("codex:{thread}:{totals}"))
+        });
+        let Some(id) = id else { return };
         if self.awaited.len() >= AWAITED_MAX {
             self.awaited.remove(0);
         }
@@ -122,28 +150,58 @@ impl Reader {
     /// A row of totals (log-formats 2.2): what it adds to its lineage is a call, unless a record told of it.
     fn token_count(&mut self, payload: &Object<'_>, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
         let Some(info) = payload.get("info").map(Json::object) else { return };
-        let last = info.get("last_token_usage").and_then(Totals::read);
-        let total = info.get("total_token_usage").and_then(Totals::read);
+        let last = info.get("last_token_usage").and_then(|last| around.counted(last, tokens(last)).and(Totals::read(last)));
+        let total = info.get("total_token_usage").and_then(|total| around.counted(total, tokens(total)).and(Totals::read(total)));
         if last.is_none_or(|last| last.is_nothing()) && total.is_none_or(|total| total.is_nothing()) {
             return;
         }
-        let Some(used) = self.lineages.advance(last, total) else { return };
-        if let Some(at) = self.awaited.iter().position(|awaited| last.is_some_and(|last| last.same_call(awaited))) {
-            self.awaited.remove(at);
-            return;
-        }
         let thread = self.thread.as_deref().unwrap_or(line.file);
+        // By the parent, which is known here even where nothing else was read of this file.
+        let by_root = |total: Totals| format!("codex:{}:{total}", (around.root)(self.parent.as_deref().unwrap_or(thread)));
+        let was = if around.former.is_some() { self.lineages.clone().advanced_before(last, total) } else { None };
+        // A row says the usage of its record again; one of an answer that was cut says nothing, and its totals have grown by it.
+        let by_last = |awaited: &Totals| last.is_some_and(|last| last.same_call(awaited));
+        let grown = total.and_then(|total| self.lineages.grown_to(&total));
+        let by_growth = |awaited: &Totals| grown.is_some_and(|grown| grown.same_call(awaited));
+        let is_said_again = self.awaited.iter().any(by_last);
+        let place = self.awaited.iter().position(by_last).or_else(|| self.awaited.iter().position(by_growth));
+        let used = self.lineages.advance(last, total);
+        let used = used.filter(|_| place.is_none() && !self.has_records);
+        let was = was.filter(|_| !is_said_again);
+        if let Some(place) = place {
+            self.awaited.remove(place);
+        }
         let id = match total {
-            // By the parent, which is known here even where nothing else was read of this file.
-            Some(total) => format!("codex:{}:{total}", (around.root)(self.parent.as_deref().unwrap_or(thread))),
+            Some(total) if self.is_own() => format!("codex:{thread}:{total}"),
+            Some(total) if self.is_repeated() => by_root(total),
+            Some(total) => format!("codex:{}:{total}", self.teller.as_deref().unwrap_or(thread)),
             // Without totals nothing tells a repeated row from a like one but its time.
-            None => format!("codex:{thread}:{}:{used}", self.last_at.unwrap_or_default()),
+            None => format!("codex:{thread}:{}:{}", self.last_at.unwrap_or_default(), used.or(was).unwrap_or_default()),
         };
+        if let Some(was) = was {
+            let former_id = total.map_or_else(|| id.clone(), by_root);
+            if former_id != id || used != Some(was) {
+                let (now, tokens) = (used.map(|_| id.clone()), Json::parse(&was.said()).and_then(tokens));
+                around.former(|| Former { family: "openai".to_owned(), call_id: former_id, tokens, now });
+            }
+        }
+        let Some(used) = used else { return };
         self.model = self.model.take().or_else(|| info.word("model"));
         let said = used.said();
         let Some(said) = Json::parse(&said) else { return };
         let Some(tokens) = tokens(said) else { return };
         found.push(sighting(Client::Codex, self.call(id, tokens, around), said));
+    }
+
+    /// Whether a row is of a call of the session's own: it has no parent, or a file that repeats nothing of its parent's.
+    fn is_own(&self) -> bool {
+        self.parent.is_none() || (self.teller == self.thread && !self.is_repeated())
+    }
+
+    /// Whether a row was written as soon as the fork began: no call is answered as fast, so the row repeats one.
+    fn is_repeated(&self) -> bool {
+        let (Some(begun_at), Some(at)) = (self.begun_at, self.last_at) else { return false };
+        self.parent.is_some() && self.teller == self.thread && at < begun_at.plus_micros(REPEATED_MICROS)
     }
 
     fn call(&self, id: String, tokens: Tokens, around: &mut Around<'_>) -> Usage {
@@ -157,6 +215,13 @@ impl Reader {
             ..call(Client::Codex, self.provider.as_deref().unwrap_or("openai"), id, self.last_at.unwrap_or_default(), tokens)
         }
     }
+}
+
+/// `0.153.4` and `0.169.0-alpha.1` without what follows the second number. A build of its own (`0.0.0`) tells no version.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let mut numbers = text.split(['.', '-', '+']);
+    let version = (numbers.next()?.parse().ok()?, numbers.next()?.parse().ok()?);
+    (version > (0, 0)).then_some(version)
 }
 
 /// OpenAI counts cache reads and writes within input, and reasoning within output (log-formats 0.1).

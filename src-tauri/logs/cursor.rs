@@ -29,6 +29,8 @@ pub struct Cursors {
     reckoned: u64,
     /// Something is not as it was loaded.
     is_changed: bool,
+    /// Whether readers are to say under which keys former versions recorded calls.
+    wants_former: bool,
     /// What was already reported as unreadable, and why.
     faults: HashMap<PathBuf, String>,
 }
@@ -104,6 +106,24 @@ impl Cursors {
         Ok(())
     }
 
+    /// These, of files that are all to be read again from their beginning. What a reader needs to know of a document that it read before
+    /// is kept.
+    #[must_use]
+    pub fn again(self) -> Cursors {
+        let kept = self.files.into_iter().filter(|(_, cursor)| cursor.reader.outlives_its_document());
+        let files = kept.map(|(path, cursor)| (path, cursor.unfinished())).collect();
+        Cursors { files, is_changed: true, ..Cursors::default() }
+    }
+
+    /// Asks readers for the keys under which former versions recorded calls wrongly. For files that are read from their beginning.
+    pub fn ask_for_former(&mut self) {
+        self.wants_former = true;
+    }
+
+    pub(super) const fn wants_former(&self) -> bool {
+        self.wants_former
+    }
+
     pub(super) fn get(&self, path: &Path) -> Option<&Cursor> {
         self.files.get(&*path.to_string_lossy())
     }
@@ -176,8 +196,11 @@ impl Place {
 #[derive(Clone, Debug, Serialize, Deserialize)]
 pub(super) struct Cursor {
     pub(super) place: Place,
-    /// The end of the last whole line that was read; of a database, its last row.
+    /// The end of the last whole line that was read.
     pub(super) offset: u64,
+    /// Of a database, the last row of each table.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) rows: Vec<i64>,
     /// Of the last [`TAIL_BYTES`] before `offset`.
     tail_hash: u64,
     pub(super) reader_version: u32,
@@ -190,17 +213,17 @@ impl Cursor {
         let position = file.stream_position()?;
         let tail_hash = tail_hash(file, offset)?;
         file.seek(SeekFrom::Start(position))?;
-        Ok(Cursor { place, offset, tail_hash, reader_version, reader: reader.clone() })
+        Ok(Cursor { place, offset, rows: Vec::new(), tail_hash, reader_version, reader: reader.clone() })
     }
 
     /// A cursor after bytes that were read: the last [`TAIL_BYTES`] before `offset`.
     pub(super) fn after(tail: &[u8], offset: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
-        Cursor { place, offset, tail_hash: hash(tail), reader_version, reader: reader.clone() }
+        Cursor { place, offset, rows: Vec::new(), tail_hash: hash(tail), reader_version, reader: reader.clone() }
     }
 
     /// A cursor in a database, whose rows have numbers.
-    pub(super) fn of_database(last_row: u64, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
-        Cursor { place, offset: last_row, tail_hash: 0, reader_version, reader: reader.clone() }
+    pub(super) fn of_database(rows: Vec<i64>, place: Place, reader_version: u32, reader: &Reader) -> Cursor {
+        Cursor { place, offset: 0, rows, tail_hash: 0, reader_version, reader: reader.clone() }
     }
 
     /// The same cursor of a file of which more is known to come.

@@ -5,17 +5,17 @@
 use super::{
     Client, Line,
     json::{Json, text},
-    row::{call, maker, sighting},
+    row::{Around, call, maker, sighting},
 };
 use events::{Sighting, Tokens, Usage};
 
 /// Reads a row, its columns by the names in the table's head.
-pub(super) fn line(line: Line<'_>, found: &mut Vec<Sighting>) {
+pub(super) fn line(line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
     let Some(said) = Json::parse(&text) else { return };
-    let row = said.object();
+    let Some(row) = around.row(said.raw(), &["Date", "Model", "Output Tokens"]) else { return };
     let (Some(date), Some(tokens)) = (row.get("Date"), tokens(said).filter(|tokens| tokens.total() > 0)) else { return };
-    let (Some(at), model) = (date.time(), row.word("Model")) else { return };
+    let (Some(at), model) = (date.instant(), row.word("Model")) else { return };
     // Two exports overlap, and a row has no id: its time and counts are what it has.
     let id = format!("cursor:{}:{}:{}:{}", at.micros(), model.as_deref().unwrap_or_default(), tokens.total(), tokens.output);
     let cost = row.get("Cost").and_then(Json::usd).filter(|cost| *cost > events::Usd::default());
@@ -26,7 +26,7 @@ pub(super) fn line(line: Line<'_>, found: &mut Vec<Sighting>) {
 /// "With Cache Write" are the tokens that were written to the cache, "without" the rest of the uncached input.
 pub(super) fn tokens(usage: Json<'_>) -> Option<Tokens> {
     let row = usage.object();
-    let count = |name: &str| row.get(name)?.text()?.replace(',', "").parse::<u64>().ok();
+    let count = |name: &str| row.count(name);
     let (write, input) = (count("Input (w/ Cache Write)"), count("Input (w/o Cache Write)"));
     let output = count("Output Tokens");
     input.or(output)?;

@@ -24,9 +24,10 @@ impl Reader {
     /// Reads the whole document.
     pub(super) fn line(&mut self, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
         let text = text(line.bytes);
-        let Some(settings) = Json::parse(&text).map(Json::object) else { return };
+        let known = ["tokenUsage", "model", "providerLock", "assistantActiveTimeMs", "autonomyMode", "reasoningEffort"];
+        let Some(settings) = around.row(&text, &known) else { return };
         let Some(said) = settings.get("tokenUsage") else { return };
-        let Some(tokens) = tokens(said).filter(|tokens| tokens.total() > 0) else { return };
+        let Some(tokens) = around.counted(said, tokens(said)).filter(|tokens| tokens.total() > 0) else { return };
         if tokens.total() < self.tokens.total() {
             self.resets = self.resets.saturating_add(1);
         }
@@ -35,8 +36,8 @@ impl Reader {
         let messages = (around.near)(1, &format!("{session}.jsonl")).unwrap_or_default();
         let mut rows = messages.lines().filter_map(Json::parse).map(Json::object);
         let cwd = rows.next().and_then(|start| start.word("cwd"));
-        let first_at = || rows.find_map(|row| row.get("timestamp")?.time());
-        let at = settings.get("providerLockTimestamp").and_then(Json::time).or_else(first_at).unwrap_or_default();
+        let first_at = || rows.find_map(|row| row.get("timestamp")?.instant());
+        let at = settings.get("providerLockTimestamp").and_then(Json::instant).or_else(first_at).unwrap_or_default();
         let model = settings.word("model").and_then(|name| model(&name));
         let provider = settings.word("providerLock").unwrap_or_else(|| maker(model.as_deref()).to_owned());
         let id = match self.resets {

@@ -13,13 +13,17 @@ use sha2::{Digest, Sha256};
 /// How many working folders of the list are looked at.
 const LISTED_MAX: usize = 4096;
 
+/// The fields of a header, a message, a patch, or a whole chat.
+const KNOWN: [&str; 10] = ["sessionId", "projectHash", "messages", "$set", "id", "type", "tokens", "timestamp", "startTime", "lastUpdated"];
+
 /// Reads one line, or a whole document.
 pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
-    let Some(row) = Json::parse(&text).map(Json::object) else { return };
+    let Some(row) = around.row(&text, &KNOWN) else { return };
     let patch = row.get("$set").map(Json::object);
     for row in [Some(&row), patch.as_ref()].into_iter().flatten() {
         setting.session = row.word("sessionId").or(setting.session.take());
+        setting.at = row.get("startTime").and_then(Json::instant).or(setting.at);
         message(setting, row, line, around, found);
         for row in row.get("messages").into_iter().flat_map(Json::items) {
             message(setting, &row.object(), line, around, found);
@@ -30,8 +34,8 @@ pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_
 /// A message is one call; the last of its copies counts most, and so wins.
 fn message(setting: &mut Setting, row: &Object<'_>, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let (Some(counted), Some(id)) = (row.get("tokens"), row.word("id")) else { return };
-    let Some(tokens) = tokens(counted).filter(|tokens| tokens.total() > 0) else { return };
-    let at = setting.at(row.get("timestamp").and_then(Json::time));
+    let Some(tokens) = around.counted(counted, tokens(counted)).filter(|tokens| tokens.total() > 0) else { return };
+    let at = setting.at(row.get("timestamp").and_then(Json::instant));
     let session = setting.session.clone().unwrap_or_else(|| line.file.to_owned());
     let usage = Usage {
         model: row.word("model"),

@@ -4,8 +4,9 @@
 
 use super::{
     Client, Line,
-    json::{Json, text, written_plainly},
+    json::{Json, text},
     row::{Around, call, maker, sighting},
+    sqlite::Table,
 };
 use events::{Sighting, Tokens, Usage};
 
@@ -25,33 +26,56 @@ macro_rules! of_ledger {
 }
 
 macro_rules! of_sessions {
-    ($cwd:literal) => {
+    (@cache cache) => {
+        ", 'cache_read', accumulated_cache_read_tokens, 'cache_write', accumulated_cache_write_tokens"
+    };
+    (@cache none) => {
+        ""
+    };
+    (@which unless_in_ledger) => {
+        " AND NOT EXISTS (SELECT 1 FROM usage_ledger l WHERE l.session_id = sessions.id)"
+    };
+    (@which all) => {
+        ""
+    };
+    ($cwd:literal, $cache:ident, $which:ident) => {
         concat!(
             "SELECT rowid, json_object('id', 'accumulated', 'session', id, 'at', created_at, ",
             "'model', CASE WHEN json_valid(model_config_json) THEN json_extract(model_config_json, '$.model_name') END",
             $cwd,
-            ", 'usage', json_object('input', accumulated_input_tokens, 'output', accumulated_output_tokens, 'total', accumulated_total_tokens)) ",
-            "FROM sessions WHERE accumulated_total_tokens > 0 AND ?1 IS NOT NULL ORDER BY rowid"
+            ", 'usage', json_object('input', accumulated_input_tokens, 'output', accumulated_output_tokens, 'total', accumulated_total_tokens",
+            of_sessions!(@cache $cache),
+            ")) FROM sessions WHERE coalesce(accumulated_input_tokens, 0) + coalesce(accumulated_output_tokens, 0) > 0 AND ?1 IS NOT NULL",
+            of_sessions!(@which $which),
+            " ORDER BY rowid"
         )
     };
 }
 
-/// What a call is taken from: the ledger with its session's folder, and without. Builds without a ledger have sums only, so a session is one
-/// call, which grows. When a ledger is begun, it carries that sum forward, as the same call.
-pub(super) const QUERIES: [&str; 4] = [
-    of_ledger!(", 'cwd', s.working_dir", " LEFT JOIN sessions s ON s.id = l.session_id"),
-    of_ledger!("", ""),
-    of_sessions!(", 'cwd', working_dir"),
-    of_sessions!(""),
+/// What a call is taken from: the ledger with its session's folder, and without.
+const OF_LEDGER: [&str; 2] = [of_ledger!(", 'cwd', s.working_dir", " LEFT JOIN sessions s ON s.id = l.session_id"), of_ledger!("", "")];
+
+/// Builds without a ledger have sums only, so a session is one call, which grows. When a ledger is begun, it carries that sum forward, as
+/// the same call; sessions that are not resumed then stay out of it.
+const OF_SESSIONS: [&str; 6] = [
+    of_sessions!(", 'cwd', working_dir", cache, unless_in_ledger),
+    of_sessions!(", 'cwd', working_dir", none, unless_in_ledger),
+    of_sessions!("", none, unless_in_ledger),
+    of_sessions!(", 'cwd', working_dir", cache, all),
+    of_sessions!(", 'cwd', working_dir", none, all),
+    of_sessions!("", none, all),
 ];
+
+pub(super) const TABLES: [Table; 2] =
+    [Table { name: "usage_ledger", queries: &OF_LEDGER }, Table { name: "sessions", queries: &OF_SESSIONS }];
 
 /// Reads a row.
 pub(super) fn line(line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
-    let Some(row) = Json::parse(&text).map(Json::object) else { return };
+    let Some(row) = around.row(&text, &["id"]) else { return };
     let (Some(id), Some(said)) = (row.word("id"), row.get("usage")) else { return };
     let Some(tokens) = tokens(said) else { return };
-    let at = row.get("at").and_then(|at| at.secs().or_else(|| at.time()).or_else(|| written_plainly(at))).unwrap_or_default();
+    let at = row.get("at").and_then(Json::instant).unwrap_or_default();
     let (model, session) = (row.word("model"), row.word("session"));
     // Ids are counted per database.
     let id = format!("goose:{}:{id}", session.as_deref().unwrap_or_default());

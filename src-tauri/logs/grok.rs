@@ -5,22 +5,25 @@
 use super::{
     Client, Line,
     json::{Json, text},
-    row::{Setting, call, sighting},
+    row::{Around, Setting, call, sighting},
 };
 use events::{Sighting, Tokens, Usage};
 
 /// Reads one line.
-pub(super) fn line(setting: &mut Setting, line: Line<'_>, found: &mut Vec<Sighting>) {
+pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
-    let Some(row) = Json::parse(&text).map(Json::object) else { return };
+    let Some(row) = around.row(&text, &["params", "method", "timestamp", "jsonrpc", "type"]) else { return };
     let Some(params) = row.get("params").map(Json::object) else { return };
     let Some(update) = params.get("update").map(Json::object) else { return };
-    let exact_at = params.get("_meta").and_then(|meta| meta.at(&["agentTimestampMs"])).and_then(Json::millis);
-    let at = setting.at(exact_at.or_else(|| row.get("timestamp").and_then(Json::secs)));
+    let exact_at = params.get("_meta").and_then(|meta| meta.at(&["agentTimestampMs"])).and_then(Json::instant);
+    let at = setting.at(exact_at.or_else(|| row.get("timestamp").and_then(Json::instant)));
     setting.model = update.any(&["model", "modelId"]).and_then(Json::word).or(setting.model.take());
     let Some(said) = update.get("usage").filter(|_| update.word("sessionUpdate").as_deref() == Some("turn_completed")) else { return };
     // Events' ids are not unique; a prompt's is.
-    let (Some(id), Some(tokens)) = (update.word("prompt_id"), tokens(said).filter(|tokens| tokens.total() > 0)) else { return };
+    let (Some(id), Some(tokens)) = (update.word("prompt_id"), around.counted(said, tokens(said)).filter(|tokens| tokens.total() > 0))
+    else {
+        return;
+    };
     let usage = Usage {
         model: setting.model.clone(),
         session: params.word("sessionId"),

@@ -10,6 +10,12 @@ use std::borrow::Cow;
 const WORD_BYTES_MAX: usize = 512;
 /// How many digits after the point of a second are read: microseconds.
 const FRACTION_DIGITS: usize = 6;
+/// Numbers from these on are milliseconds, microseconds and nanoseconds since 1970; smaller ones are seconds.
+const MILLIS_FROM: i64 = 100_000_000_000;
+const MICROS_FROM: i64 = 100_000_000_000_000;
+const NANOS_FROM: i64 = 100_000_000_000_000_000;
+/// No log is older (2001-09-09): an earlier time is a counter, a placeholder or a damaged clock.
+const EARLIEST: Timestamp = Timestamp::from_secs(1_000_000_000);
 
 /// One JSON value, as text.
 #[derive(Clone, Copy, Debug)]
@@ -29,6 +35,11 @@ impl<'a> Json<'a> {
     /// Its fields; none where it is no object.
     pub(super) fn object(self) -> Object<'a> {
         Object::read(self.0).unwrap_or_default()
+    }
+
+    /// Its fields; `None` where it is no sound object.
+    pub(super) fn sound_object(self) -> Option<Object<'a>> {
+        Object::read(self.0).ok()
     }
 
     /// Its elements; none where it is no array.
@@ -61,10 +72,14 @@ impl<'a> Json<'a> {
         self.word().filter(|word| !word.contains(char::is_whitespace))
     }
 
-    /// A count: a whole number that is not negative, however it is written (`12`, `12.0`).
+    /// A count: a whole number that is not negative, see [`count`].
     pub(super) fn count(self) -> Option<u64> {
-        let (whole, fraction) = self.0.split_once('.').unwrap_or((self.0, ""));
-        fraction.bytes().all(|digit| digit == b'0').then(|| whole.parse().ok())?
+        count(self.0.as_bytes())
+    }
+
+    /// Whether it is an object.
+    pub(super) fn is_object(self) -> bool {
+        self.0.starts_with('{')
     }
 
     pub(super) fn is_true(self) -> bool {
@@ -77,23 +92,13 @@ impl<'a> Json<'a> {
         text.parse().ok().filter(|cost| *cost >= Usd::default())
     }
 
-    /// RFC 3339.
-    pub(super) fn time(self) -> Option<Timestamp> {
-        Timestamp::parse(&self.text()?)
-    }
-
-    /// Milliseconds since the epoch, perhaps with a fraction.
-    pub(super) fn millis(self) -> Option<Timestamp> {
-        let whole = self.0.split_once('.').map_or(self.0, |(whole, _)| whole);
-        whole.parse::<i64>().ok().filter(|millis| *millis > 0).map(Timestamp::from_millis)
-    }
-
-    /// Seconds since the epoch, perhaps with a fraction.
-    pub(super) fn secs(self) -> Option<Timestamp> {
-        let (whole, fraction) = self.0.split_once('.').unwrap_or((self.0, ""));
-        let secs = whole.parse::<i64>().ok().filter(|secs| *secs > 0)?;
-        let digits: String = fraction.chars().chain("000000".chars()).take(FRACTION_DIGITS).collect();
-        Some(Timestamp::from_secs(secs).plus_micros(digits.parse().ok()?))
+    /// An instant, however it is written: a text (see [`instant`]), or a number of seconds, milliseconds, microseconds or nanoseconds
+    /// since 1970. `None` where it is none, or none that a log can have.
+    pub(super) fn instant(self) -> Option<Timestamp> {
+        match self.text() {
+            Some(text) => instant(&text),
+            None => instant_of_number(self.0),
+        }
     }
 }
 
@@ -133,6 +138,11 @@ impl<'a> Object<'a> {
         self.get(name)?.count()
     }
 
+    /// Whether one of these names is there, even with `null`.
+    pub(super) fn has_any(&self, names: &[&str]) -> bool {
+        self.0.iter().any(|(known, _)| names.contains(&&**known))
+    }
+
     /// Its fields in their order.
     pub(super) fn fields(&self) -> impl Iterator<Item = (&str, Json<'a>)> {
         self.0.iter().map(|(name, value)| (&**name, *value))
@@ -165,9 +175,105 @@ fn unescaped(raw: &str) -> Option<String> {
     serde_json::from_str(raw).ok()
 }
 
-/// `2026-04-15 10:05:00`, as SQLite writes a time, which is UTC.
-pub(super) fn written_plainly(at: Json<'_>) -> Option<Timestamp> {
-    Timestamp::parse(&format!("{}Z", at.text()?.replacen(' ', "T", 1)))
+/// A count: a whole number that is not negative, as a number or a text (`12`, `12.0`, `1.2e3`, `"12"`, `"1,200"`).
+pub(super) fn count(raw: &[u8]) -> Option<u64> {
+    let digit = |count: u64, byte: &u8| count.checked_mul(10)?.checked_add(u64::from(byte.is_ascii_digit().then(|| byte - b'0')?));
+    let plain = || raw.iter().try_fold(0, digit);
+    if raw.is_empty() { None } else { plain().or_else(|| odd_count(raw)) }
+}
+
+/// A count that is not written as digits only.
+#[cold]
+fn odd_count(raw: &[u8]) -> Option<u64> {
+    let text = std::str::from_utf8(raw).ok()?;
+    let within = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::trim);
+    let (number, exponent) = match within.unwrap_or(text).split_once(['e', 'E']) {
+        Some((number, exponent)) => (number, exponent.parse::<i32>().ok()?),
+        None => (within.unwrap_or(text), 0),
+    };
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole = if within.is_some() { without_thousands(whole)? } else { whole.to_owned() };
+    let is_number = |digits: &str| digits.bytes().all(|digit| digit.is_ascii_digit());
+    if whole.is_empty() || !is_number(&whole) || !is_number(fraction) {
+        return None;
+    }
+    let digits = whole + fraction.trim_end_matches('0');
+    let digits = digits.trim_start_matches('0');
+    if digits.is_empty() {
+        return Some(0);
+    }
+    let shift = exponent.checked_sub(i32::try_from(fraction.trim_end_matches('0').len()).ok()?)?;
+    match u32::try_from(shift) {
+        Ok(shift) => digits.parse::<u64>().ok()?.checked_mul(10u64.checked_pow(shift)?),
+        // What lies behind the point is no token.
+        Err(_) => {
+            let gone = usize::try_from(shift.unsigned_abs()).ok()?;
+            let (kept, behind) = digits.split_at_checked(digits.len().checked_sub(gone)?)?;
+            behind.bytes().all(|digit| digit == b'0').then(|| if kept.is_empty() { Some(0) } else { kept.parse().ok() })?
+        }
+    }
+}
+
+/// `1,234,567` without its commas; `None` where they do not part thousands.
+fn without_thousands(whole: &str) -> Option<String> {
+    let mut groups = whole.split(',');
+    let first = groups.next()?;
+    let is_parted = groups.clone().next().is_some();
+    if is_parted && (first.is_empty() || first.len() > 3 || groups.clone().any(|group| group.len() != 3)) {
+        return None;
+    }
+    Some(groups.fold(first.to_owned(), |digits, group| digits + group))
+}
+
+/// An instant in a text: RFC 3339, or the same with a space, without seconds or without a zone (which is UTC then, as SQLite writes it),
+/// RFC 2822, a day, or a number. `None` where it is none, or none that a log can have.
+pub(super) fn instant(text: &str) -> Option<Timestamp> {
+    Timestamp::parse(text).or_else(|| odd_instant(text.trim())).filter(|at| *at >= EARLIEST)
+}
+
+#[cold]
+fn odd_instant(text: &str) -> Option<Timestamp> {
+    if text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'.') {
+        return instant_of_number(text);
+    }
+    // The shortest is a day, the longest names a weekday and a zone.
+    if !(10..=64).contains(&text.len()) || !text.is_ascii() {
+        return None;
+    }
+    if text.len() == 10 {
+        return Timestamp::parse(&format!("{text}T00:00:00Z"));
+    }
+    let text = text.strip_suffix("UTC").map_or(text, str::trim_end);
+    let (day, clock) = text.split_once(['T', 't', ' '])?;
+    let zone_at = clock.find(['Z', 'z', '+', '-', ' ']).unwrap_or(clock.len());
+    let (clock, zone) = clock.split_at(zone_at);
+    let clock = if clock.len() == "10:00".len() { format!("{clock}:00") } else { clock.replace(',', ".") };
+    let zone = match zone.trim() {
+        "" => "Z".to_owned(),
+        // `+0200`
+        zone if zone.len() == 5 && zone.starts_with(['+', '-']) => format!("{}:{}", &zone[..3], &zone[3..]),
+        zone => zone.to_owned(),
+    };
+    Timestamp::parse(&format!("{day}T{clock}{zone}")).or_else(|| Timestamp::parse_rfc2822(text))
+}
+
+/// An instant as a number since 1970, perhaps with a fraction; its size tells the unit.
+fn instant_of_number(number: &str) -> Option<Timestamp> {
+    let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));
+    let whole = match whole.parse::<i64>() {
+        Ok(whole) => whole,
+        Err(_) => i64::try_from(count(number.as_bytes())?).ok()?,
+    };
+    let at = match whole {
+        ..MILLIS_FROM => {
+            let digits: String = fraction.chars().chain("000000".chars()).take(FRACTION_DIGITS).collect();
+            Timestamp::from_secs(whole).plus_micros(digits.parse().ok()?)
+        }
+        MILLIS_FROM..MICROS_FROM => Timestamp::from_millis(whole),
+        MICROS_FROM..NANOS_FROM => Timestamp::from_micros(whole),
+        NANOS_FROM.. => Timestamp::from_micros(whole / 1000),
+    };
+    Some(at).filter(|at| *at >= EARLIEST)
 }
 
 /// The text of a line. Damaged text lies in content, which is skipped; the rest still counts.
@@ -196,12 +302,61 @@ mod tests {
     }
 
     #[test]
-    fn times_are_read_from_their_digits() {
+    fn numbers_of_any_unit_are_instants() {
         let at = |micros| Some(Timestamp::from_micros(micros));
-        assert_eq!(json("1770983426.42").secs(), at(1_770_983_426_420_000));
-        assert_eq!(json("1770983426").secs(), at(1_770_983_426_000_000));
-        assert_eq!(json("1771083156415").millis(), at(1_771_083_156_415_000));
-        assert_eq!((json("0").secs(), json("null").secs(), json("\"1\"").millis()), (None, None, None));
+        assert_eq!(json("1770983426.42").instant(), at(1_770_983_426_420_000));
+        assert_eq!(json("1770983426").instant(), at(1_770_983_426_000_000));
+        assert_eq!(json("1771083156415").instant(), at(1_771_083_156_415_000));
+        assert_eq!(json("1771083156415000").instant(), at(1_771_083_156_415_000));
+        assert_eq!(json("1771083156415000999").instant(), at(1_771_083_156_415_000));
+        assert_eq!(json("\"1771083156415\"").instant(), at(1_771_083_156_415_000));
+        for none in ["0", "-5", "17", "null", "true", "\"1\"", "\"yesterday\"", "{}", "\"1970-01-01T00:00:00Z\""] {
+            assert_eq!(json(none).instant(), None, "{none}");
+        }
+    }
+
+    #[test]
+    fn odd_spellings_of_one_time_are_the_same_instant() {
+        let at = Timestamp::parse("2026-10-01T10:00:00Z");
+        for text in [
+            "2026-10-01T10:00:00.000000000Z",
+            "2026-10-01t10:00:00z",
+            "2026-10-01T10:00:00",
+            "2026-10-01 10:00:00",
+            "2026-10-01 10:00",
+            "2026-10-01 10:00:00Z",
+            "2026-10-01 10:00:00 UTC",
+            " 2026-10-01T12:00:00+02:00 ",
+            "2026-10-01T12:00:00+0200",
+            "2026-10-01 12:00:00 +02:00",
+            "Thu, 01 Oct 2026 12:00:00 +0200",
+            "1790848800",
+        ] {
+            assert_eq!(instant(text), at, "{text:?}");
+        }
+        assert_eq!(instant("2026-10-01"), Timestamp::parse("2026-10-01T00:00:00Z"));
+    }
+
+    #[test]
+    fn whole_numbers_in_any_spelling_are_counts() {
+        for (raw, expected) in [
+            ("12", 12),
+            ("12.0", 12),
+            ("1.2e3", 1200),
+            ("1E2", 100),
+            ("\"12\"", 12),
+            ("\" 12.0 \"", 12),
+            ("\"1,200\"", 1200),
+            ("1200e-2", 12),
+            ("0.0", 0),
+        ] {
+            assert_eq!(json(raw).count(), Some(expected), "{raw}");
+        }
+        for raw in
+            ["-5", "1.5", "null", "\"\"", "\"1,2\"", "\"x\"", "1e999", "99999999999999999999999", "{}", "true", "12e-1", "\"1,20,000\""]
+        {
+            assert_eq!(json(raw).count(), None, "{raw}");
+        }
     }
 
     proptest! {
@@ -209,7 +364,7 @@ mod tests {
         fn no_text_makes_it_panic(text in "\\PC{0,80}") {
             if let Some(json) = Json::parse(&text) {
                 json.object();
-                let _ = (json.items().count(), json.word(), json.count(), json.usd(), json.time(), json.millis(), json.secs());
+                let _ = (json.items().count(), json.word(), json.count(), json.usd(), json.instant());
             }
         }
     }

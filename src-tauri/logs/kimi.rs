@@ -9,23 +9,32 @@ use super::{
 };
 use events::{Sighting, Tokens, Usage};
 
+/// The fields of a line of either.
+const KNOWN: [&str; 6] = ["type", "message", "timestamp", "time", "usage", "method"];
+
 /// Reads one line.
 pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
-    let Some(row) = Json::parse(&text).map(Json::object) else { return };
-    let at = row.get("timestamp").and_then(Json::secs).or_else(|| row.get("time").and_then(Json::millis));
-    let at = setting.at(at);
+    let Some(row) = around.row(&text, &KNOWN) else { return };
+    let own_at = row.any(&["timestamp", "time", "created_at"]).and_then(Json::instant);
+    let at = setting.at(own_at);
     let kind = row.word("type");
     if kind.as_deref() == Some("llm.request") {
         setting.model = row.word("model").or(setting.model.take());
     }
     let (said, id, model) = if kind.as_deref() == Some("usage.record") {
-        // What the turns sum up to stands in records of a wider scope.
-        let is_turn = row.word("usageScope").is_none_or(|scope| scope == "turn");
-        let Some(said) = row.get("usage").filter(|_| is_turn) else { return };
+        let Some(said) = row.get("usage") else { return };
+        // A record of the session's scope is of one request outside of a turn (a compaction, a title), and in some versions the sum of all
+        // requests before it.
+        let counted = tokens(said).unwrap_or_default();
+        let is_of_session = row.word("usageScope").is_some_and(|scope| scope == "session");
+        if is_of_session && setting.sum == Some(counted) {
+            return;
+        }
+        setting.sum.get_or_insert_default().add(&counted);
         // Session and agent. A record has no id but what it says and when: its place shifts when the file is rewritten.
         let agent: Vec<_> = [3, 1].into_iter().filter_map(|steps| around.folder(steps)).collect();
-        let place = row.get("time").and_then(Json::millis).zip(tokens(said)).map(|(at, tokens)| {
+        let place = own_at.zip(tokens(said)).map(|(at, tokens)| {
             format!("{}:{}-{}-{}-{}", at.micros(), tokens.input, tokens.cache_read, tokens.cache_writes(), tokens.output)
         });
         let place = place.unwrap_or_else(|| line.offset.to_string());
@@ -37,7 +46,7 @@ pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_
         let (Some(said), Some(id)) = (payload.get("token_usage"), payload.get("message_id").and_then(Json::id)) else { return };
         (said, id, setting.model.clone())
     };
-    let Some(tokens) = tokens(said).filter(|tokens| tokens.total() > 0) else { return };
+    let Some(tokens) = around.counted(said, tokens(said)).filter(|tokens| tokens.total() > 0) else { return };
     let session = around.path.ancestors().find_map(|folder| {
         let above = folder.parent()?.parent()?.file_name()?;
         (above == "sessions").then(|| folder.file_name()?.to_str().map(str::to_owned))?

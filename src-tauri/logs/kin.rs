@@ -1,6 +1,6 @@
 //! What one log file must know of the others: from which session a session was copied, and which sessions another file tells better.
 
-use super::{client::Reader, json};
+use super::{client::Reader, json, utf16};
 use events::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -69,11 +69,19 @@ pub(super) fn first_line(path: &Path, is_packed: bool) -> Option<Vec<u8>> {
     Some(line)
 }
 
+/// The beginning of a file, as text.
+pub(super) fn head(path: &Path) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(path).ok()?.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    Some(json::text(&utf16::decoded(bytes)).into_owned())
+}
+
 /// The beginning of a file in the folder so many steps above this one; `None` where the name leads elsewhere.
 pub(super) fn near(path: &Path, steps: usize, name: &str) -> Option<String> {
     let is_plain = !name.is_empty() && !name.contains(['/', '\\']) && name != "..";
     let file = File::open(path.ancestors().nth(steps)?.join(name)).ok().filter(|_| is_plain)?;
     let mut bytes = Vec::new();
     file.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
-    Some(json::text(&bytes).into_owned())
+    let bytes = utf16::decoded(bytes);
+    Some(json::text(bytes.strip_prefix(utf16::BYTE_ORDER_MARK).unwrap_or(&bytes)).into_owned())
 }

@@ -6,18 +6,23 @@ use super::{
     Client, Line,
     json::{Json, text},
     row::{Around, Setting, call, maker, sighting},
+    sqlite::Table,
 };
 use events::{Sighting, Tokens, Usage};
+
+/// Newer versions of OpenClaw keep their sessions so; what stands in it is not known, so that it cannot be read and must be said.
+pub(super) const TABLES: [Table; 1] = [Table { name: "transcript_events", queries: &[] }];
 
 /// Reads one line.
 pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sighting>) {
     let text = text(line.bytes);
-    let Some(row) = Json::parse(&text).map(Json::object) else { return };
+    let Some(row) = around.row(&text, &["type", "message", "id", "timestamp"]) else { return };
     match row.word("type").as_deref() {
         Some("session") => {
             setting.session = row.word("id");
             setting.cwd = row.word("cwd");
             (setting.provider, setting.model) = (row.word("provider"), row.word("modelId"));
+            setting.at = row.get("timestamp").and_then(Json::instant).or(setting.at);
         }
         Some("model_change") => {
             (setting.provider, setting.model) = (row.word("provider"), row.any(&["modelId", "model"]).and_then(Json::word))
@@ -27,9 +32,9 @@ pub(super) fn line(setting: &mut Setting, line: Line<'_>, around: &mut Around<'_
     }
     let Some(message) = row.get("message").map(Json::object) else { return };
     let Some(said) = message.get("usage").filter(|_| message.word("role").as_deref() == Some("assistant")) else { return };
-    let Some(tokens) = tokens(said).filter(|tokens| tokens.total() > 0) else { return };
-    let own_at = row.get("timestamp").and_then(|at| at.time().or_else(|| at.millis()));
-    let begun_at = message.get("timestamp").and_then(Json::millis);
+    let Some(tokens) = around.counted(said, tokens(said)).filter(|tokens| tokens.total() > 0) else { return };
+    let own_at = row.get("timestamp").and_then(Json::instant);
+    let begun_at = message.get("timestamp").and_then(Json::instant);
     let at = setting.at(begun_at.or(own_at));
     let model = message.word("model").or_else(|| setting.model.clone());
     let provider = message.word("provider").or_else(|| setting.provider.clone()).unwrap_or_else(|| maker(model.as_deref()).to_owned());
@@ -66,6 +71,7 @@ pub(super) fn tokens(usage: Json<'_>) -> Option<Tokens> {
         cache_read: count("cacheRead"),
         cache_write_5m: count("cacheWrite"),
         output: output.unwrap_or(0),
+        reasoning: usage.any(&["reasoning", "reasoningTokens"]).and_then(Json::count).unwrap_or(0),
         ..Tokens::default()
     })
 }

@@ -2,7 +2,7 @@
 
 mod homes;
 
-use super::{Client, json::Json};
+use super::{Client, json::Json, sqlite};
 use homes::{Places, subfolders};
 use std::{
     fs,
@@ -137,7 +137,7 @@ pub(super) fn log_folders(client: Client, root: &Path) -> Vec<Folder> {
         // OpenClaw keeps a folder of sessions for each of its agents.
         Client::Pi => itself("sessions")
             .or_else(|| itself("agents"))
-            .unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions"), deep("session-artifacts")]),
+            .unwrap_or_else(|| vec![deep("sessions"), deep("agent/sessions"), deep("session-artifacts"), deep("agents")]),
         Client::Qwen => vec![deep("usage"), deep("projects"), deep("tmp")],
         Client::Amp => itself("threads").unwrap_or_else(|| vec![deep("threads")]),
         Client::Kimi => itself("sessions").unwrap_or_else(|| vec![deep("sessions")]),
@@ -195,6 +195,7 @@ pub(super) fn form(client: Client, path: &Path) -> Option<Form> {
         Client::CopilotCli => database(name == "session-store.db").or(lines(name == "events.jsonl")),
         Client::Droid => document(name.ends_with(".settings.json")),
         // OpenClaw names a session that is over `.jsonl.deleted.<time>` or `.jsonl.reset.<time>`.
+        Client::Pi if matches!(ending, "sqlite" | "db") => database(is_below("agents")),
         Client::Pi => lines(ending == "jsonl" || name.contains(".jsonl.deleted.") || name.contains(".jsonl.reset.")),
         Client::Qwen => lines(ending == "jsonl"),
         Client::Amp => document(ending == "json" && name.starts_with("T-")),
@@ -209,20 +210,19 @@ pub(super) fn form(client: Client, path: &Path) -> Option<Form> {
     }
 }
 
-/// The questions that a client's database answers, the newest schema first. Each takes the row after which to begin; what it gives is in
-/// the order of its rows: the row's number, its JSON, and perhaps a packed document.
-pub(super) const fn queries(client: Client) -> &'static [&'static str] {
+/// The tables of a client's database that tell of calls.
+pub(super) const fn tables(client: Client) -> &'static [sqlite::Table] {
     match client {
-        Client::OpenCode | Client::Kilo => &super::opencode::QUERIES,
-        Client::CopilotCli => &super::copilot::QUERIES,
-        Client::Crush => &super::crush::QUERIES,
-        Client::Goose => &super::goose::QUERIES,
-        Client::Zed => &super::zed::QUERIES,
+        Client::OpenCode | Client::Kilo => &super::opencode::TABLES,
+        Client::CopilotCli => &super::copilot::TABLES,
+        Client::Crush => &super::crush::TABLES,
+        Client::Goose => &super::goose::TABLES,
+        Client::Zed => &super::zed::TABLES,
+        Client::Pi => &super::pi::TABLES,
         Client::ClaudeCode
         | Client::Codex
         | Client::GeminiCli
         | Client::Droid
-        | Client::Pi
         | Client::Qwen
         | Client::Amp
         | Client::Kimi
@@ -230,6 +230,29 @@ pub(super) const fn queries(client: Client) -> &'static [&'static str] {
         | Client::Grok
         | Client::Aider
         | Client::Cursor => &[],
+    }
+}
+
+/// Whether a database of this name is the client's for sure. Beside its own, a client keeps others of no calls.
+pub(super) fn is_surely_its(client: Client, path: &Path) -> bool {
+    let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+    match client {
+        Client::OpenCode => name.starts_with("opencode"),
+        Client::Kilo => name.starts_with("kilo") || name.starts_with("opencode"),
+        Client::CopilotCli | Client::Crush | Client::Goose | Client::Zed => true,
+        // The sessions of OpenClaw's newer versions, beside databases of other things.
+        Client::Pi => false,
+        Client::ClaudeCode
+        | Client::Codex
+        | Client::GeminiCli
+        | Client::Droid
+        | Client::Qwen
+        | Client::Amp
+        | Client::Kimi
+        | Client::Cline
+        | Client::Grok
+        | Client::Aider
+        | Client::Cursor => false,
     }
 }
 

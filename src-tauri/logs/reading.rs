@@ -4,16 +4,19 @@ use super::{
     Line,
     batch::Batch,
     client::{Client, Reader},
+    codex,
     cursor::{Cursor, Place},
     json,
     kin::{self, Kin},
     lines::{self, Lines},
+    opencode,
     places::{self, Form},
-    row::Around,
-    sqlite, table,
+    row::{Around, Former, Seen},
+    sqlite, table, times,
     together::{PIECE_SIGHTINGS_MAX, Piece, Reading},
+    utf16::{self, Utf16},
 };
-use events::{Project, Sighting};
+use events::{Project, Sighting, Timestamp};
 use std::{
     borrow::Cow,
     fs::File,
@@ -25,6 +28,8 @@ use std::{
 const DOCUMENT_BYTES_MAX: u64 = 256 << 20;
 /// How many of the rows that were read are read again: what a client writes first, it completes later.
 const ROWS_AGAIN: i64 = 1024;
+/// How many of the first lines are looked at in a file of which none was read.
+const PROBED_LINES_MAX: usize = 64;
 /// The largest window that a packed file may ask for, as a power of two.
 const WINDOW_LOG_MAX: u32 = 27;
 
@@ -54,10 +59,22 @@ pub(super) type Give<'g> = dyn FnMut(Piece) -> Result<(), Gone> + 'g;
 
 /// Reads what is new in a file and gives it on, in pieces of which the last says so. `buffer` is used again from file to file.
 pub(super) fn file(reading: &Reading<'_>, path: &Path, buffer: &mut Vec<u8>, give: &mut Give<'_>) -> Result<(), Gone> {
-    let mut one =
-        One { reading, path, name: name_of(path), batch: Batch::default(), found: Vec::new(), bytes_read: 0, fault: None, buffer, give };
+    let mut one = One {
+        reading,
+        path,
+        name: name_of(path),
+        batch: Batch::default(),
+        found: Vec::new(),
+        former: Vec::new(),
+        seen: Seen::default(),
+        file_time: None,
+        bytes_read: 0,
+        faults: Vec::new(),
+        buffer,
+        give,
+    };
     let end = match one.read() {
-        Ok(cursor) => Piece { cursor, end: Some(one.fault.take()), ..one.piece() },
+        Ok(cursor) => Piece { cursor, end: Some(one.fault()), ..one.piece() },
         Err(Stop::Gone) => return Err(Gone),
         // Removed since it was found.
         Err(Stop::File(error)) if error.kind() == io::ErrorKind::NotFound => Piece { end: Some(None), ..one.piece() },
@@ -72,7 +89,7 @@ pub(super) fn head(client: Client, path: &Path) -> Option<Reader> {
     let mut reader = client.reader();
     let mut no_project = |_: &str| None;
     let line = Line { bytes: &line, file: &name_of(path), offset: 0 };
-    line_of(&mut reader, path, &Kin::default(), &mut no_project, line, &mut Vec::new());
+    line_of(&mut reader, path, &Kin::default(), &mut no_project, line, &mut Seen::default(), None, &mut Vec::new());
     Some(reader)
 }
 
@@ -89,8 +106,13 @@ struct One<'a, 'r, 'g> {
     batch: Batch,
     /// What was found last, for a reader that has more to say of it.
     found: Vec<Sighting>,
+    former: Vec<Former>,
+    seen: Seen,
+    /// The time of calls of which the log says none, once it was looked for.
+    file_time: Option<Timestamp>,
     bytes_read: u64,
-    fault: Option<String>,
+    /// What of the file could not be read.
+    faults: Vec<String>,
     buffer: &'a mut Vec<u8>,
     give: &'a mut Give<'g>,
 }
@@ -110,7 +132,13 @@ impl One<'_, '_, '_> {
     /// What was found until now.
     fn piece(&mut self) -> Piece {
         self.found.drain(..).for_each(|sighting| self.batch.add(sighting));
-        Piece { sightings: self.batch.take(), cursor: None, bytes_read: std::mem::take(&mut self.bytes_read), end: None }
+        Piece {
+            sightings: self.batch.take(),
+            former: std::mem::take(&mut self.former),
+            cursor: None,
+            bytes_read: std::mem::take(&mut self.bytes_read),
+            end: None,
+        }
     }
 
     fn is_full(&self) -> bool {
@@ -141,6 +169,13 @@ impl One<'_, '_, '_> {
             Some(cursor) if cursor.still_fits(&place, &mut file)? => (cursor.reader.clone(), cursor.offset),
             Some(_) | None => (self.reading.client.reader(), 0),
         };
+        if start == 0
+            && let Some(encoding) = utf16::encoding(&mut file)?
+        {
+            let source = Utf16::new(&mut file, encoding);
+            self.all_lines(&mut reader, source)?;
+            return Ok(Some(Cursor::at(0, &mut file, place, version, &self.reading.client.reader())?));
+        }
         file.seek(SeekFrom::Start(start))?;
         let mut lines = Lines::new(file, start, std::mem::take(self.buffer));
         while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
@@ -155,9 +190,13 @@ impl One<'_, '_, '_> {
         // there. The cursor stays before it, and the reader forgets it.
         let mut cursor = cursor_in(&mut lines, place, version, &reader)?;
         let (offset, bytes) = lines.rest();
-        self.line(&mut reader, offset, bytes);
+        let (offset, rest_bytes) = (offset, bytes.len() as u64);
+        self.last_line(&mut reader, offset, bytes);
         self.bytes_read += lines.bytes_read();
         self.tell_long(&lines);
+        if start == 0 && self.seen.rows() == 0 && offset + rest_bytes > 0 {
+            self.probe()?;
+        }
         // Written to while it was read: lines were added, or it has become another file, of which the beginning was not seen.
         if Place::of(&lines.source().metadata()?) != place {
             cursor = Cursor::at(0, lines.source(), place, version, &self.reading.client.reader())?.unfinished();
@@ -176,20 +215,49 @@ impl One<'_, '_, '_> {
         let mut reader = self.reading.client.reader();
         let mut source = zstd::stream::read::Decoder::new(&mut file)?;
         source.window_log_max(WINDOW_LOG_MAX)?;
+        self.all_lines(&mut reader, source)?;
+        Ok(Some(Cursor::at(0, &mut file, place, self.reading.client.reader_version(), &reader)?))
+    }
+
+    /// All lines of a source of which no place is remembered.
+    fn all_lines<R: Read>(&mut self, reader: &mut Reader, source: R) -> Result<(), Stop> {
         let mut lines = Lines::new(source, 0, std::mem::take(self.buffer));
         while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
-            self.line(&mut reader, offset, bytes);
+            self.line(reader, offset, bytes);
             if self.is_full() {
                 let piece = self.piece();
                 (self.give)(piece)?;
             }
         }
         let (offset, bytes) = lines.rest();
-        self.line(&mut reader, offset, bytes);
+        self.last_line(reader, offset, bytes);
         self.bytes_read += lines.bytes_read();
         self.tell_long(&lines);
         *self.buffer = lines.into_buffer();
-        Ok(Some(Cursor::at(0, &mut file, place, self.reading.client.reader_version(), &reader)?))
+        Ok(())
+    }
+
+    /// The last line, which has no end yet. What cannot be read of it may be the half of a line that is being written.
+    fn last_line(&mut self, reader: &mut Reader, offset: u64, bytes: &[u8]) {
+        let seen = self.seen;
+        self.line(reader, offset, bytes);
+        if self.seen.broken > seen.broken {
+            self.seen = seen;
+        }
+    }
+
+    /// Whether the first lines of a file of which none was worth reading are what the client writes.
+    fn probe(&mut self) -> Result<(), Stop> {
+        let mut lines = Lines::new(File::open(self.path)?, 0, Vec::new());
+        let mut seen = Seen::default();
+        for _ in 0..PROBED_LINES_MAX {
+            let Some((_, bytes)) = lines.next_with(&[])? else { break };
+            seen.note_by_fields(&json::text(bytes), &codex::KNOWN);
+        }
+        if seen.known == 0 {
+            self.seen = seen;
+        }
+        Ok(())
     }
 
     /// A document is read whole whenever it changed; a table is one whose rows are read like lines.
@@ -205,10 +273,11 @@ impl One<'_, '_, '_> {
         let mut bytes = Vec::new();
         (&mut file).take(DOCUMENT_BYTES_MAX + 1).read_to_end(&mut bytes)?;
         if bytes.len() as u64 > DOCUMENT_BYTES_MAX {
-            self.fault = Some(format!("longer than {} MiB", DOCUMENT_BYTES_MAX >> 20));
+            self.faults.push(format!("longer than {} MiB", DOCUMENT_BYTES_MAX >> 20));
             return Ok(None);
         }
         self.bytes_read += bytes.len() as u64;
+        let bytes = utf16::decoded(bytes);
         if places::form(self.reading.client, self.path) == Some(Form::Table) {
             for (number, row) in (0..).zip(table::rows(&json::text(&bytes))) {
                 self.line(&mut reader, number, row.as_bytes());
@@ -227,19 +296,21 @@ impl One<'_, '_, '_> {
         if known.is_some_and(|cursor| cursor.place == place) {
             return Ok(None);
         }
-        let last = known.filter(|cursor| cursor.place.same_file(&place)).map_or(0, |cursor| i64::try_from(cursor.offset).unwrap_or(0));
+        let last = known.filter(|cursor| cursor.place.same_file(&place)).map(|cursor| cursor.rows.clone()).unwrap_or_default();
         let mut reader = known.map_or_else(|| self.reading.client.reader(), |cursor| cursor.reader.clone());
-        let mut until = self.rows(&mut reader, (last - ROWS_AGAIN).max(0))?;
-        if until < last {
+        let after: Vec<i64> = last.iter().map(|last| (last - ROWS_AGAIN).max(0)).collect();
+        let mut until = self.rows(&mut reader, &after)?;
+        if until.iter().zip(&last).any(|(until, last)| until < last) {
             // Numbered anew, or another database under this name.
-            until = self.rows(&mut reader, 0)?;
+            until = self.rows(&mut reader, &[])?;
         }
         let version = self.reading.client.reader_version();
-        Ok(Some(Cursor::of_database(u64::try_from(until).unwrap_or(0), place, version, &reader)))
+        Ok(Some(Cursor::of_database(until, place, version, &reader)))
     }
 
-    fn rows(&mut self, reader: &mut Reader, after: i64) -> Result<i64, Stop> {
-        let queries = places::queries(self.reading.client);
+    fn rows(&mut self, reader: &mut Reader, after: &[i64]) -> Result<Vec<i64>, Stop> {
+        let client = self.reading.client;
+        let tables = places::tables(client);
         let path = self.path;
         let mut take = |number: i64, bytes: &[u8]| {
             self.bytes_read += bytes.len() as u64;
@@ -250,39 +321,92 @@ impl One<'_, '_, '_> {
             }
             Ok(())
         };
-        match sqlite::rows(path, queries, after, &mut take)? {
-            sqlite::Rows::Until(until) => Ok(until),
-            // Beside the one that is wanted, clients keep others.
-            sqlite::Rows::NotKnown => Ok(0),
-            sqlite::Rows::Refused(gone) => Err(Stop::from(gone)),
+        let read = match sqlite::rows(path, tables, after, &mut take)? {
+            sqlite::Rows::Read(read) => read,
+            sqlite::Rows::Refused(gone) => return Err(Stop::from(gone)),
+        };
+        self.faults = read.not_read;
+        if let Some(present) = read.not_known.filter(|_| places::is_surely_its(client, path)) {
+            self.faults.push(format!("a database of a schema that is not known (tables: {}): nothing was read", present.join(", ")));
         }
+        if matches!(client, Client::OpenCode | Client::Kilo) && places::is_surely_its(client, path) {
+            for (table, rows) in sqlite::other_tables_with_tokens(path, &opencode::TABLES_BESIDE)? {
+                self.faults.push(format!("the table {table} is not known; its {rows} rows with tokens were not read"));
+            }
+        }
+        Ok(read.until)
     }
 
     fn line(&mut self, reader: &mut Reader, offset: u64, bytes: &[u8]) {
         let projects = &self.reading.projects;
         let mut project = |cwd: &str| projects.lock().expect("nobody panics while holding it").of_folder(cwd);
+        // Editors write one at the beginning of a file, and so at the joint of two.
+        let bytes = bytes.strip_prefix(utf16::BYTE_ORDER_MARK).unwrap_or(bytes);
         let line = Line { bytes, file: &self.name, offset };
-        line_of(reader, self.path, self.reading.kin, &mut project, line, &mut self.found);
+        let before = self.found.len();
+        let former = self.reading.wants_former.then_some(&mut self.former);
+        line_of(reader, self.path, self.reading.kin, &mut project, line, &mut self.seen, former, &mut self.found);
+        if self.found.get(before..).is_some_and(|found| found.iter().any(|sighting| !sighting.usage.at.is_known())) {
+            let at = times::of_row(&json::text(bytes)).or_else(|| self.file_time()).unwrap_or_default();
+            let unknown = self.found[before..].iter_mut().filter(|sighting| !sighting.usage.at.is_known());
+            unknown.for_each(|sighting| sighting.usage.at = at);
+        }
         let before_last = self.found.len().saturating_sub(1);
         self.found.drain(..before_last).for_each(|sighting| self.batch.add(sighting));
     }
 
     fn tell_long<R: Read>(&mut self, lines: &Lines<R>) {
         let (mib, long, too_long) = (lines::LINE_BYTES_MAX >> 20, lines.long(), lines.too_long());
-        self.fault = match (long, too_long) {
+        self.faults.extend(match (long, too_long) {
             (0, 0) => None,
             (_, 0) => Some(format!("{long} lines longer than {mib} MiB, of which long texts were passed over and all else was read")),
             (_, _) => Some(format!("{too_long} lines longer than {mib} MiB without their long texts were not read")),
-        };
+        });
+    }
+
+    /// What of the file was not read, as one line.
+    fn fault(&mut self) -> Option<String> {
+        let Seen { known, foreign, broken } = self.seen;
+        let is_document = places::form(self.reading.client, self.path) == Some(Form::Document);
+        let name = self.reading.client.name();
+        if broken > 0 {
+            let what = if is_document && known + foreign == 0 {
+                "no JSON document, or only a part of one: nothing was read".to_owned()
+            } else {
+                format!("{broken} of {} rows are no JSON and were not read", self.seen.rows())
+            };
+            self.faults.push(what);
+        }
+        if foreign > 0 {
+            let rows = self.seen.rows();
+            self.faults.push(match known {
+                0 => format!("none of its {rows} rows has a field that {name} is known to write: nothing was read"),
+                _ => format!("{foreign} of {rows} rows have no field that {name} is known to write, and were not read"),
+            });
+        }
+        (!self.faults.is_empty()).then(|| std::mem::take(&mut self.faults).join("; "))
+    }
+
+    /// The time that the name of the file says, or else its first line that names one.
+    fn file_time(&mut self) -> Option<Timestamp> {
+        if self.file_time.is_none() {
+            let has_lines = matches!(places::form(self.reading.client, self.path), Some(Form::Lines | Form::Document));
+            let of_head = || times::of_head(&kin::head(self.path).filter(|_| has_lines)?);
+            self.file_time = Some(times::of_path(self.path).or_else(of_head).unwrap_or_default());
+        }
+        self.file_time.filter(|at| at.is_known())
     }
 }
 
+#[expect(clippy::too_many_arguments, reason = "what a reader may ask comes from eight places")]
 fn line_of(
     reader: &mut Reader,
     path: &Path,
     kin: &Kin,
     projects: &mut dyn FnMut(&str) -> Option<Project>,
     line: Line<'_>,
+    seen: &mut Seen,
+    former: Option<&mut Vec<Former>>,
     found: &mut Vec<Sighting>,
 ) {
     let mut around = Around {
@@ -291,6 +415,8 @@ fn line_of(
         root: &|session| kin.root(session),
         covered: &|session, at| kin.covers(session, at),
         near: &|steps, name| kin::near(path, steps, name),
+        seen,
+        former,
     };
     reader.line(line, &mut around, found);
 }

@@ -1,6 +1,10 @@
 //! What the readers of all clients share: what earlier rows said of later ones, what may be asked beside a row, and the call that comes of it.
 
-use super::{Client, json::Json, kept};
+use super::{
+    Client,
+    json::{Json, Object},
+    kept,
+};
 use events::{Certainty, Project, Sighting, Source, Timestamp, Tokens, Usage};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeMap, path::Path};
@@ -19,6 +23,9 @@ pub(super) struct Setting {
     pub(super) branch: Option<String>,
     pub(super) model: Option<String>,
     pub(super) provider: Option<String>,
+    /// What the requests counted until now, of a client that writes sums between them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) sum: Option<Tokens>,
     /// The sessions that this file tells of call by call, and from when on.
     #[serde(rename = "covers_from", skip_serializing_if = "BTreeMap::is_empty")]
     pub(super) covers: BTreeMap<String, Timestamp>,
@@ -43,6 +50,64 @@ impl Setting {
     }
 }
 
+/// How a row was understood.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Understood {
+    /// It has fields that its client writes.
+    Yes,
+    /// It is JSON without any such field: of another schema.
+    Foreign,
+    /// It is no JSON, or only a part of it.
+    Broken,
+}
+
+impl Understood {
+    /// The worse of two.
+    #[must_use]
+    pub fn and(self, other: Understood) -> Understood {
+        if self == Understood::Yes { other } else { self }
+    }
+}
+
+/// How the rows of a file were understood.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Seen {
+    pub(super) known: u64,
+    pub(super) foreign: u64,
+    pub(super) broken: u64,
+}
+
+impl Seen {
+    pub(super) fn note(&mut self, understood: Understood) {
+        match understood {
+            Understood::Yes => self.known += 1,
+            Understood::Foreign => self.foreign += 1,
+            Understood::Broken => self.broken += 1,
+        }
+    }
+
+    /// Notes a row by its fields. Returns them where they are known.
+    pub(super) fn note_by_fields<'t>(&mut self, text: &'t str, known: &[&str]) -> Option<Object<'t>> {
+        let text = text.trim_matches(|sign: char| sign.is_whitespace() || sign == '\0');
+        if text.is_empty() {
+            return None;
+        }
+        let row = Json::parse(text).and_then(Json::sound_object);
+        let understood = match &row {
+            Some(row) if row.has_any(known) => Understood::Yes,
+            Some(_) => Understood::Foreign,
+            None if Json::parse(text).is_some_and(|json| !json.is_object()) => Understood::Foreign,
+            None => Understood::Broken,
+        };
+        self.note(understood);
+        row.filter(|_| understood == Understood::Yes)
+    }
+
+    pub(super) const fn rows(&self) -> u64 {
+        self.known + self.foreign + self.broken
+    }
+}
+
 /// What a reader may ask beside its row. The answers come from outside, so that readers do no input of their own.
 pub(super) struct Around<'a> {
     /// Where the file lies.
@@ -55,11 +120,49 @@ pub(super) struct Around<'a> {
     pub(super) covered: &'a dyn Fn(&str, Timestamp) -> bool,
     /// The beginning of a file in the folder so many steps above: one for the file's own.
     pub(super) near: &'a dyn Fn(usize, &str) -> Option<String>,
+    /// How the rows of the file were understood until now.
+    pub(super) seen: &'a mut Seen,
+    /// Where former versions' keys are put, if somebody asks for them.
+    pub(super) former: Option<&'a mut Vec<Former>>,
+}
+
+/// A key under which a former version recorded what a row of a log says, wrongly: twice, or with other counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Former {
+    /// The API family of the key.
+    pub family: String,
+    /// The id of the key.
+    pub call_id: String,
+    /// The counts that were recorded; any where none are named.
+    pub tokens: Option<Tokens>,
+    /// The id under which the same call is known now; of the same call where it is the same id. `None` where there was no call.
+    pub now: Option<String>,
 }
 
 impl Around<'_> {
     pub(super) fn project(&mut self, cwd: Option<&str>) -> Option<Project> {
         (self.projects)(cwd?)
+    }
+
+    /// The fields of a row that is an object with any of the `known` fields. `None` where it has none of them or is no object, which is
+    /// counted.
+    pub(super) fn row<'t>(&mut self, text: &'t str, known: &[&str]) -> Option<Object<'t>> {
+        self.seen.note_by_fields(text, known)
+    }
+
+    /// What a usage object counts. One without any known field is counted as not understood.
+    pub(super) fn counted(&mut self, said: Json<'_>, tokens: Option<Tokens>) -> Option<Tokens> {
+        if tokens.is_none() && is_of_another_schema(said) {
+            self.seen.foreign += 1;
+        }
+        tokens
+    }
+
+    /// Notes a key that a former version recorded.
+    pub(super) fn former(&mut self, former: impl FnOnce() -> Former) {
+        if let Some(all) = &mut self.former {
+            all.push(former());
+        }
     }
 
     /// The name of the folder so many steps above the file.
@@ -81,6 +184,11 @@ pub(super) fn call(client: Client, provider: &str, id: String, at: Timestamp, to
         sources: Source::Log.into(),
         ..Usage::default()
     }
+}
+
+/// Whether a usage object in which nothing is counted has any number in it all the same.
+fn is_of_another_schema(said: Json<'_>) -> bool {
+    said.object().fields().any(|(_, value)| value.count().is_some_and(|count| count > 0))
 }
 
 /// With the usage object in the client's words, by which the call can be counted again.

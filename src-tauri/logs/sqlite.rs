@@ -20,23 +20,74 @@ const WORD_BYTES_MAX: usize = 4096;
 const COPY_BYTES_MAX: u64 = 2 << 30;
 const ZSTD_MAGIC: [u8; 4] = [0x28, 0xb5, 0x2f, 0xfd];
 
+/// How many names of tables are given where none is known.
+const TABLES_NAMED_MAX: usize = 8;
+
+/// A table of a client's and the questions that it answers, those of the newest schema first.
+///
+/// Each question takes the row after which to begin. It gives the row's number, its JSON, and perhaps a packed document.
+pub(super) struct Table {
+    pub(super) name: &'static str,
+    pub(super) queries: &'static [&'static str],
+}
+
 /// What reading a database came to.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) enum Rows<E> {
-    /// All rows were given, up to this one.
-    Until(i64),
-    /// None of the questions can be asked of it: it is another's, or of a schema that is not known.
-    NotKnown,
+    /// All rows were given that could be.
+    Read(WasRead),
     /// Whoever took the rows wants no more.
     Refused(E),
+}
+
+/// What was read of a database.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct WasRead {
+    /// The last row of each table.
+    pub(super) until: Vec<i64>,
+    /// What was not read, each as a reason.
+    pub(super) not_read: Vec<String>,
+    /// None of the tables is there. It is another's database, or of a schema that is not known; empty where it has no tables.
+    pub(super) not_known: Option<Vec<String>>,
 }
 
 /// Takes a row: its number and its JSON.
 pub(super) type Take<'t, E> = dyn FnMut(i64, &[u8]) -> Result<(), E> + 't;
 
-/// Gives the rows after `after` that the first of the questions finds which the database can answer.
-pub(super) fn rows<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> io::Result<Rows<E>> {
-    in_place_or_copied(path, &mut |path| read(path, queries, after, take))
+/// Gives the rows of each table after its `after` that the first of the questions finds which the table can answer.
+pub(super) fn rows<E>(path: &Path, tables: &[Table], after: &[i64], take: &mut Take<'_, E>) -> io::Result<Rows<E>> {
+    in_place_or_copied(path, &mut |path| read(path, tables, after, take))
+}
+
+/// Tables beside the known ones that have rows with counts of tokens in a column `data`, and how many rows those are.
+pub(super) fn other_tables_with_tokens(path: &Path, known: &[&str]) -> io::Result<Vec<(String, u64)>> {
+    in_place_or_copied(path, &mut |path| {
+        let database = opened(path)?;
+        let mut found = Vec::new();
+        // Events repeat what the tables say.
+        let others = names(&database)?.into_iter().filter(|name| !known.contains(&name.as_str()) && !name.contains("event"));
+        for name in others {
+            let query = format!("SELECT count(*) FROM {} WHERE instr(data, '\"tokens\"') > 0", quoted(&name));
+            match database.query_row(&query, [], |row| row.get::<_, i64>(0)) {
+                Ok(0) => {}
+                Ok(rows) => found.push((name, rows.unsigned_abs())),
+                Err(fault) if is_of_another_schema(&fault) => {}
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(found)
+    })
+}
+
+fn names(database: &Connection) -> rusqlite::Result<Vec<String>> {
+    let query = "SELECT name FROM sqlite_master WHERE type = 'table' AND name NOT LIKE 'sqlite_%' ORDER BY name";
+    let mut statement = database.prepare(query)?;
+    let names = statement.query_map([], |row| row.get(0))?;
+    names.collect()
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// The rows that a question finds, each by the names of the columns that are wanted and there; none where the database cannot answer it.
@@ -91,8 +142,44 @@ fn opened(path: &Path) -> rusqlite::Result<Connection> {
     Ok(database)
 }
 
-fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> rusqlite::Result<Rows<E>> {
+fn read<E>(path: &Path, tables: &[Table], after: &[i64], take: &mut Take<'_, E>) -> rusqlite::Result<Rows<E>> {
     let database = opened(path)?;
+    let present = names(&database)?;
+    let mut read = WasRead::default();
+    if !present.is_empty() && !tables.iter().any(|table| present.iter().any(|name| name == table.name)) {
+        read.not_known = Some(present.iter().take(TABLES_NAMED_MAX).cloned().collect());
+    }
+    for (at, table) in tables.iter().enumerate() {
+        let after = after.get(at).copied().unwrap_or(0);
+        let until = match rows_of(&database, table.queries, after, take)? {
+            Ok(Some((until, broken))) => {
+                if broken > 0 {
+                    read.not_read.push(format!("{broken} rows of the table {} are damaged, or too large", table.name));
+                }
+                until
+            }
+            Ok(None) => {
+                if present.iter().any(|name| name == table.name) {
+                    let count = format!("SELECT count(*) FROM {}", quoted(table.name));
+                    let rows: i64 = database.query_row(&count, [], |row| row.get(0))?;
+                    if rows > 0 {
+                        read.not_read
+                            .push(format!("the table {} has columns that are not known; its {rows} rows were not read", table.name));
+                    }
+                }
+                after
+            }
+            Err(refused) => return Ok(Rows::Refused(refused)),
+        };
+        read.until.push(until);
+    }
+    Ok(Rows::Read(read))
+}
+
+/// The last row, and how many rows could not be read; none where no question can be asked.
+type Until = Option<(i64, u64)>;
+
+fn rows_of<E>(database: &Connection, queries: &[&str], after: i64, take: &mut Take<'_, E>) -> rusqlite::Result<Result<Until, E>> {
     for query in queries {
         let mut statement = match database.prepare(query) {
             Ok(statement) => statement,
@@ -102,28 +189,33 @@ fn read<E>(path: &Path, queries: &[&str], after: i64, take: &mut Take<'_, E>) ->
         };
         let has_document = statement.column_count() > 2;
         let mut rows = statement.query([after])?;
-        let mut until = after;
+        let (mut until, mut broken) = (after, 0);
         while let Some(row) = rows.next()? {
             let number: i64 = row.get(0)?;
             until = until.max(number);
-            let (ValueRef::Text(json), document) = (row.get_ref(1)?, if has_document { bytes(row.get_ref(2)?) } else { None }) else {
-                continue;
+            let json = match row.get_ref(1)? {
+                ValueRef::Text(json) if json.len() <= ROW_BYTES_MAX => json,
+                ValueRef::Text(_) | ValueRef::Null | ValueRef::Integer(_) | ValueRef::Real(_) | ValueRef::Blob(_) => {
+                    broken += 1;
+                    continue;
+                }
             };
-            if json.len() > ROW_BYTES_MAX {
-                continue;
-            }
-            let taken = match document {
-                _ if !has_document => take(number, json),
-                Some(document) => take(number, &[b"{\"row\":", json, b",\"document\":", &document, b"}"].concat()),
-                None => continue,
+            let taken = if has_document {
+                let Some(document) = bytes(row.get_ref(2)?) else {
+                    broken += 1;
+                    continue;
+                };
+                take(number, &[b"{\"row\":", json, b",\"document\":", &document, b"}"].concat())
+            } else {
+                take(number, json)
             };
             if let Err(refused) = taken {
-                return Ok(Rows::Refused(refused));
+                return Ok(Err(refused));
             }
         }
-        return Ok(Rows::Until(until));
+        return Ok(Ok(Some((until, broken))));
     }
-    Ok(Rows::NotKnown)
+    Ok(Ok(None))
 }
 
 /// A table or a column that is not there: SQLite's plainest error, as one kind or the other.
@@ -184,16 +276,25 @@ fn told(fault: &rusqlite::Error) -> io::Error {
 mod tests {
     use super::*;
 
-    const QUERY: [&str; 2] =
-        ["SELECT id, json_object('x', missing) FROM t WHERE id > ?1", "SELECT id, json_object('x', x) FROM t WHERE id > ?1"];
+    const TABLES: [Table; 1] = [Table {
+        name: "t",
+        queries: &["SELECT id, json_object('x', missing) FROM t WHERE id > ?1", "SELECT id, json_object('x', x) FROM t WHERE id > ?1"],
+    }];
 
-    fn read_all(path: &Path, after: i64) -> io::Result<(Rows<()>, Vec<String>)> {
+    fn read_all(path: &Path, after: i64) -> io::Result<(WasRead, Vec<String>)> {
         let mut found = Vec::new();
-        let rows = rows(path, &QUERY, after, &mut |_, bytes| {
+        let rows = rows::<()>(path, &TABLES, &[after], &mut |_, bytes| {
             found.push(String::from_utf8_lossy(bytes).into_owned());
             Ok(())
         })?;
-        Ok((rows, found))
+        match rows {
+            Rows::Read(read) => Ok((read, found)),
+            Rows::Refused(()) => unreachable!("nothing is refused"),
+        }
+    }
+
+    fn until(row: i64) -> WasRead {
+        WasRead { until: vec![row], ..WasRead::default() }
     }
 
     #[test]
@@ -204,8 +305,8 @@ mod tests {
         writer
             .execute_batch("PRAGMA journal_mode=wal; CREATE TABLE t(id INTEGER PRIMARY KEY, x); INSERT INTO t VALUES (1,'a'),(2,'b')")
             .expect("made");
-        assert_eq!(read_all(&path, 0).expect("read"), (Rows::Until(2), vec![r#"{"x":"a"}"#.into(), r#"{"x":"b"}"#.into()]));
-        assert_eq!(read_all(&path, 2).expect("read"), (Rows::Until(2), vec![]));
+        assert_eq!(read_all(&path, 0).expect("read"), (until(2), vec![r#"{"x":"a"}"#.into(), r#"{"x":"b"}"#.into()]));
+        assert_eq!(read_all(&path, 2).expect("read"), (until(2), vec![]));
         writer.execute_batch("PRAGMA journal_mode=delete; BEGIN EXCLUSIVE").expect("locked");
         assert_eq!(read_all(&path, 0).expect_err("busy").kind(), io::ErrorKind::WouldBlock);
     }
@@ -215,7 +316,13 @@ mod tests {
         let folder = tempfile::tempdir().expect("a folder");
         let other = folder.path().join("b.db");
         Connection::open(&other).expect("a database").execute_batch("CREATE TABLE u(id)").expect("made");
-        assert_eq!(read_all(&other, 0).expect("read").0, Rows::NotKnown);
+        assert_eq!(read_all(&other, 0).expect("read").0.not_known, Some(vec!["u".to_owned()]));
+        Connection::open(&other).expect("a database").execute_batch("CREATE TABLE t(y); INSERT INTO t VALUES (1)").expect("made");
+        let read = read_all(&other, 0).expect("read").0;
+        assert!(read.not_known.is_none() && read.not_read[0].contains("its 1 rows were not read"), "{read:?}");
+        let empty = folder.path().join("d.db");
+        Connection::open(&empty).expect("a database").execute_batch("PRAGMA user_version = 1").expect("made");
+        assert_eq!(read_all(&empty, 0).expect("read").0, until(0), "no tables, no calls");
         let noise = folder.path().join("c.db");
         fs::write(&noise, [7; 5000]).expect("written");
         assert!(read_all(&noise, 0).is_err());

@@ -255,11 +255,71 @@ fn case_26_an_unknown_model_stays_as_it_is_named() {
 }
 
 #[test]
-fn a_subagents_reply_told_in_a_progress_line_is_left_to_its_own_log() {
-    let inner = line("msg_9", 4);
-    let progress = format!(r#"{{"type":"progress","data":{{"type":"agent_progress","message":{}}}}}"#, inner.trim_end());
-    assert!(read(progress.clone() + "\n").is_empty());
-    assert_eq!(only(read([progress.as_str(), "\n", &line("msg_9", 44)].concat())).tokens.output, 44);
+fn a_progress_line_counts_until_the_subagents_own_row() {
+    let inner = line("msg_9", 400);
+    let progress = format!(
+        r#"{{"type":"progress","timestamp":"2026-01-12T09:00:03Z","sessionId":"main","data":{{"type":"agent_progress","message":{}}}}}"#,
+        inner.trim_end()
+    ) + "\n";
+    let alone = only(read(&progress));
+    assert_eq!((alone.tokens.output, alone.certainty, alone.session.as_deref()), (400, Certainty::Partial, Some("s-1")));
+    assert_eq!(alone.at, Timestamp::parse("2026-01-12T09:00:02.216Z").expect("a time"));
+    for text in [[progress.as_str(), &line("msg_9", 44)].concat(), [line("msg_9", 44).as_str(), &progress].concat()] {
+        let both = only(read(text));
+        assert_eq!((both.tokens.output, both.certainty), (44, Certainty::Reported));
+    }
+}
+
+#[test]
+fn an_audit_row_has_its_own_time_and_counts_partially() {
+    let row = |output: u64| {
+        format!(
+            r#"{{"type":"assistant","session_id":"s-9","request_id":"req_9","message":{{"id":"msg_9","model":"claude-opus-5","usage":{{"input_tokens":3,"output_tokens":{output}}}}},"_audit_timestamp":"2026-07-04T10:00:03Z"}}"#
+        ) + "\n"
+    };
+    let audit = only(read(row(4)));
+    assert_eq!((audit.certainty, audit.session.as_deref(), audit.request_id.as_deref()), (Certainty::Partial, Some("s-9"), Some("req_9")));
+    assert_eq!(audit.at, Timestamp::parse("2026-07-04T10:00:03Z").expect("a time"));
+    let transcript = row(3000).replace("_audit_timestamp", "timestamp");
+    assert_eq!(only(read([row(4), transcript].concat())).tokens.output, 3000);
+}
+
+#[test]
+fn a_log_with_a_mark_or_in_utf_16_is_read_whole() {
+    let text = [line("msg_1", 1), line("msg_2", 2).replace("said", "sa\u{1f600}d")].concat();
+    let marked = format!("\u{feff}{}\u{feff}{}", line("msg_1", 1), line("msg_2", 2)).replace('\n', "\r\n");
+    assert_eq!(outputs(&read(marked)), [("msg_1", 1), ("msg_2", 2)]);
+    for (mark, is_little) in [("\u{feff}", true), ("\u{feff}", false), ("", true)] {
+        let units = [mark, &text]
+            .concat()
+            .encode_utf16()
+            .flat_map(|unit| if is_little { unit.to_le_bytes() } else { unit.to_be_bytes() })
+            .collect::<Vec<_>>();
+        let mut house = House::new();
+        house.write("slug/session.jsonl", &units);
+        assert_eq!(house.import().skipped, []);
+        assert_eq!(outputs(&house.ledger), [("msg_1", 1), ("msg_2", 2)]);
+        assert_eq!(house.import().bytes_read, 0, "as it was");
+    }
+}
+
+#[test]
+fn rows_that_are_not_understood_are_said_with_counts() {
+    let mut house = House::new();
+    let reason = |house: &mut House, text: &str| {
+        house.write("slug/session.jsonl", text);
+        house.cursors = Cursors::default();
+        house.import().skipped.into_iter().map(|(_, reason)| reason).next()
+    };
+    assert_eq!(reason(&mut house, ""), None);
+    assert_eq!(reason(&mut house, "{\"type\":\"summary\",\"summary\":\"x\"}\n"), None);
+    let foreign = "{\"kind\":\"reply\",\"tokens\":{\"in\":5}}\n";
+    assert!(reason(&mut house, &foreign.repeat(3)).expect("said").starts_with("none of its 3 rows has a field"));
+    let mixed = [line("msg_1", 1), "{\"message\":{\"usage\": broken\n".to_owned()].concat();
+    assert!(reason(&mut house, &mixed).expect("said").starts_with("1 of 2 rows are no JSON"));
+    let other = [line("msg_1", 1), with_usage("msg_2", r#"{"tokens_in":5,"tokens_out":6}"#)].concat();
+    assert!(reason(&mut house, &other).expect("said").starts_with("1 of 2 rows have no field"));
+    assert_eq!(reason(&mut house, &[line("msg_1", 1), line("msg_2", 2)[..60].to_owned()].concat()), None, "half a last line is awaited");
 }
 
 #[test]
@@ -279,13 +339,13 @@ fn what_is_no_call_of_this_file_is_not_counted() {
 }
 
 #[test]
-fn a_line_without_a_time_has_its_neighbours_and_never_the_clocks() {
+fn a_line_without_a_time_has_a_neighbours_never_the_clocks() {
     let timeless = |id: &str| line(id, 1).replace(r#""timestamp":"2026-01-12T09:00:02.216Z","#, "");
     let wrong = line("msg_3", 1).replace("2026-01-12T09:00:02.216Z", "yesterday");
     let user = "{\"type\":\"user\",\"timestamp\":\"2026-01-12T08:00:00Z\"}\n";
     let ledger = read([timeless("msg_0").as_str(), user, &timeless("msg_1"), &line("msg_2", 1), &wrong].concat());
     let at = |id: &str| ledger[id].at.to_string();
-    assert_eq!(at("msg_0"), "1970-01-01T00:00:00.000000Z");
+    assert_eq!(at("msg_0"), "2026-01-12T08:00:00.000000Z", "of the next line that names one");
     assert_eq!(at("msg_1"), "2026-01-12T08:00:00.000000Z");
     assert_eq!(at("msg_3"), "2026-01-12T09:00:02.216000Z");
 }

@@ -14,6 +14,7 @@ use super::{
     cursor::Cursor,
     kin::Kin,
     reading::{self, Gone},
+    row::Former,
 };
 use crate::attribution::Projects;
 use events::Sighting;
@@ -44,11 +45,13 @@ pub(super) struct Reading<'a> {
     pub(super) cursors: &'a Cursors,
     pub(super) kin: &'a Kin,
     pub(super) projects: Mutex<&'a mut Projects>,
+    /// Whether keys of former versions are asked for.
+    pub(super) wants_former: bool,
 }
 
 impl<'a> Reading<'a> {
-    pub(super) fn new(client: Client, cursors: &'a Cursors, kin: &'a Kin, projects: &'a mut Projects) -> Reading<'a> {
-        Reading { client, cursors, kin, projects: Mutex::new(projects) }
+    pub(super) fn new(client: Client, cursors: &'a Cursors, kin: &'a Kin, projects: &'a mut Projects, wants_former: bool) -> Reading<'a> {
+        Reading { client, cursors, kin, projects: Mutex::new(projects), wants_former }
     }
 }
 
@@ -56,6 +59,7 @@ impl<'a> Reading<'a> {
 #[derive(Default)]
 pub(super) struct Piece {
     pub(super) sightings: Vec<Hashed>,
+    pub(super) former: Vec<Former>,
     /// Where the file is to be read on, once the sightings are taken; `None` where that has not changed.
     pub(super) cursor: Option<Cursor>,
     pub(super) bytes_read: u64,
@@ -67,6 +71,7 @@ pub(super) struct Piece {
 #[derive(Default)]
 pub(super) struct Parcel {
     pub(super) sightings: Vec<Sighting>,
+    pub(super) former: Vec<Former>,
     pub(super) files: usize,
     pub(super) bytes_read: u64,
     cursors: Vec<(PathBuf, Cursor)>,
@@ -176,6 +181,7 @@ fn gather(files: &[&Path], readers: &[Receiver<Piece>], give: &SyncSender<Parcel
                 return;
             }
             piece.sightings.into_iter().for_each(|hashed| batch.add_hashed(hashed));
+            parcel.former.extend(piece.former);
             parcel.bytes_read += piece.bytes_read;
             parcel.cursors.extend(piece.cursor.map(|cursor| ((*path).to_owned(), cursor)));
             if let Some(fault) = piece.end {

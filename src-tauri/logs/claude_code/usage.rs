@@ -1,6 +1,9 @@
 //! The usage object that a row's message has, and what is counted in it.
 
-use crate::logs::{fields::Fields, json::word};
+use crate::logs::{
+    fields::Fields,
+    json::{self, word},
+};
 use events::{Fees, Tokens};
 use std::borrow::Cow;
 
@@ -22,6 +25,8 @@ pub(super) struct UsageObject<'a> {
     pub(super) kind: Option<&'a [u8]>,
     /// Of an iteration only.
     pub(super) model: Option<&'a [u8]>,
+    /// It has a count under a name that is not known.
+    has_strange_count: bool,
 }
 
 impl<'a> UsageObject<'a> {
@@ -44,7 +49,7 @@ impl<'a> UsageObject<'a> {
                 b"iterations" => read.iterations = Some(value),
                 b"type" => read.kind = Some(value),
                 b"model" => read.model = Some(value),
-                _ => {}
+                _ => read.has_strange_count |= json::count(value).is_some_and(|count| count > 0),
             }
         }
         Some(read)
@@ -52,6 +57,12 @@ impl<'a> UsageObject<'a> {
 }
 
 impl UsageObject<'_> {
+    /// Whether it counts, but nothing under a name that is known.
+    pub(super) fn is_foreign(&self) -> bool {
+        let known = [self.input_tokens, self.output_tokens, self.cache_read_input_tokens, self.cache_creation_input_tokens];
+        self.has_strange_count && known.iter().all(Option::is_none)
+    }
+
     /// What kind of call within another one it counts, if it does.
     pub(super) fn within(&self) -> Option<Within> {
         match name(self.kind)?.as_str() {
@@ -118,10 +129,9 @@ pub(super) fn tokens(counted: &UsageObject<'_>) -> Option<Tokens> {
     })
 }
 
-/// A count; what is no whole number is none.
+/// A count in any spelling; what is no whole number is none.
 pub(super) fn count(raw: Option<&[u8]>) -> Option<u64> {
-    let digit = |count: u64, byte: &u8| count.checked_mul(10)?.checked_add(u64::from(byte.is_ascii_digit().then(|| byte - b'0')?));
-    raw.filter(|raw| !raw.is_empty())?.iter().try_fold(0, digit)
+    json::count(raw?)
 }
 
 /// Rule 9. Fast mode has a price of its own; otherwise the tier is what the provider calls it.

@@ -85,26 +85,53 @@ impl Lineages {
     /// What a row adds: `last` is what it says of itself, `total` where its lineage then stands. `None` where it adds nothing.
     ///
     /// - totals that were seen before: the row is repeated;
-    /// - totals less the row's own usage that were seen before, or that are nothing: the lineage advanced by that usage, or begins;
-    /// - else, totals beyond a lineage's: it advanced by all that lies between, of which the row names only the last part;
-    /// - else a lineage whose beginning is not in this file, of which only the row's own usage is new.
+    /// - a row of its own usage that is nothing: the totals with which a fork or a page begins, or those of an answer that was cut, whose
+    ///   record came just before. From there its lineage goes on;
+    /// - a row that says its own usage: that. Its lineage advanced, begins, or began elsewhere;
+    /// - else, totals beyond a lineage's: it advanced by all that lies between;
+    /// - else a lineage whose beginning is not in this file.
     pub(super) fn advance(&mut self, last: Option<Totals>, total: Option<Totals>) -> Option<Totals> {
         let Some(total) = total else { return last };
         if let Some(at) = self.position(&total) {
             self.replace(Some(at), total);
             return None;
         }
+        let origin = last.and_then(|last| total.since(&last));
+        let known = origin.and_then(|origin| self.position(&origin));
+        let (at, used) = match last {
+            Some(last) if last.is_nothing() => (self.below(&total).map(|(at, _)| at), None),
+            Some(last) => (known, Some(last)),
+            None => self.below(&total).map_or((None, Some(total)), |(at, before)| (Some(at), total.since(&before))),
+        };
+        self.replace(at, total);
+        used.filter(|used| !used.is_nothing())
+    }
+
+    /// By what the lineage grew that can have grown to these totals; all of them where there is none.
+    pub(super) fn grown_to(&self, total: &Totals) -> Option<Totals> {
+        if self.position(total).is_some() {
+            return None;
+        }
+        self.below(total).map_or(Some(*total), |(_, before)| total.since(&before))
+    }
+
+    /// What versions before this one took for what a row adds.
+    pub(super) fn advanced_before(mut self, last: Option<Totals>, total: Option<Totals>) -> Option<Totals> {
+        let Some(total) = total else { return last };
+        if self.position(&total).is_some() {
+            return None;
+        }
         let last = last.filter(|last| !last.is_nothing());
         let origin = last.and_then(|last| total.since(&last));
         let known = origin.and_then(|origin| self.position(&origin));
-        let (at, used) = if known.is_some() || origin.is_some_and(|origin| origin.is_nothing()) {
-            (known, last)
-        } else if let Some((at, before)) = self.below(&total) {
-            (Some(at), total.since(&before))
+        let used = if known.is_some() || origin.is_some_and(|origin| origin.is_nothing()) {
+            last
+        } else if let Some((_, before)) = self.below(&total) {
+            total.since(&before)
         } else {
-            (None, last.or(Some(total)))
+            last.or(Some(total))
         };
-        self.replace(at, total);
+        self.replace(None, total);
         used.filter(|used| !used.is_nothing())
     }
 
@@ -149,8 +176,21 @@ mod tests {
     }
 
     #[test]
-    fn a_lineage_of_which_rows_are_missing_advances_by_all_that_lies_between() {
-        assert_eq!(added(&[(10, 10), (5, 40), (5, 40), (2, 30)]), [10, 30, 0, 2]);
+    fn a_row_that_says_its_own_usage_adds_just_that() {
+        assert_eq!(added(&[(10, 10), (5, 40), (5, 40), (2, 30)]), [10, 5, 0, 2]);
+        // Two counters that both began elsewhere.
+        assert_eq!(added(&[(76, 5076), (80, 20_080), (1, 5077), (7, 20_087)]), [76, 80, 1, 7]);
+    }
+
+    #[test]
+    fn totals_without_usage_of_their_own_are_a_baseline() {
+        let mut lineages = Lineages::default();
+        assert_eq!(lineages.advance(Some(totals(0, 0)), Some(totals(150, 15))), None);
+        assert_eq!(lineages.advance(Some(totals(9, 1)), Some(totals(159, 16))), Some(totals(9, 1)));
+        // An answer that was cut, between two others.
+        assert_eq!(lineages.advance(Some(totals(0, 0)), Some(totals(170, 17))), None);
+        assert_eq!(lineages.advance(Some(totals(5, 1)), Some(totals(175, 18))), Some(totals(5, 1)));
+        assert_eq!(lineages.advance(None, Some(totals(180, 20))), Some(totals(5, 2)));
     }
 
     proptest! {

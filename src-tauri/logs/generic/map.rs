@@ -6,10 +6,6 @@ use std::str::FromStr;
 
 /// How deep a place may lie.
 const STEPS_MAX: usize = 16;
-/// Seconds, milliseconds and microseconds since 1970 differ in length for as long as anybody will ask.
-const MILLIS_FROM: i64 = 100_000_000_000;
-const MICROS_FROM: i64 = 100_000_000_000_000;
-
 /// What of a call can be told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Field {
@@ -128,10 +124,7 @@ impl Map {
     }
 
     pub(super) fn time(&self, field: Field, row: &str) -> Option<Timestamp> {
-        self.first(field, row, |raw| match raw.text() {
-            Some(text) => time(text.trim()),
-            None => instant(raw.raw()),
-        })
+        self.first(field, row, |raw| raw.instant())
     }
 
     fn first<T>(&self, field: Field, row: &str, read: impl Fn(Json<'_>) -> Option<T>) -> Option<T> {
@@ -160,23 +153,4 @@ pub(super) fn find(row: &str, path: &str) -> Option<String> {
         Err(_) => row.object().get(step),
     }?;
     if rest.is_empty() { Some(next.raw().to_owned()) } else { find(next.raw(), rest) }
-}
-
-/// RFC 3339; without a zone it is UTC. Or a number.
-fn time(text: &str) -> Option<Timestamp> {
-    let zoned = |text: &str| Timestamp::parse(text).or_else(|| Timestamp::parse(&format!("{text}Z")));
-    let day = |text: &str| (text.len() == 10).then(|| Timestamp::parse(&format!("{text}T00:00:00Z"))).flatten();
-    zoned(text).or_else(|| zoned(&text.replacen(' ', "T", 1))).or_else(|| day(text)).or_else(|| instant(text))
-}
-
-/// Seconds, milliseconds or microseconds since 1970, perhaps with a fraction.
-fn instant(digits: &str) -> Option<Timestamp> {
-    let number = Json::parse(digits)?;
-    let whole: i64 = digits.split_once('.').map_or(digits, |(whole, _)| whole).parse().ok()?;
-    match whole {
-        ..=0 => None,
-        1..MILLIS_FROM => number.secs(),
-        MILLIS_FROM..MICROS_FROM => number.millis(),
-        MICROS_FROM.. => Some(Timestamp::from_micros(whole)),
-    }
 }
