@@ -15,7 +15,7 @@ use crate::{
     logs::watch::Watch,
     priceupdate::Daily,
     priority,
-    proxy::Proxy,
+    proxy::{self, Proxy, ProxySettings},
 };
 use events::query::{EngineFacts, Fault, FaultCode};
 use std::{
@@ -76,7 +76,9 @@ impl Engine {
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;
         let token = token(&home)?;
         let dashboard = format!("http://{control_address}");
-        let proxy = Proxy::start(proxy_listener, config.upstreams.clone(), config.record.then(|| writer.handle().clone()))?;
+        let forwarding =
+            ProxySettings { upstreams: config.upstreams.clone(), outgoing: config.outgoing.clone(), hosts: config.proxy_hosts.clone() };
+        let proxy = Proxy::start(proxy_listener, forwarding, config.record.then(|| writer.handle().clone()))?;
         let troubles = Troubles::default();
         let facts = Arc::new({
             let (stats, handle, dashboard, started_at) = (proxy.stats(), writer.handle().clone(), dashboard.clone(), clock::now());
@@ -173,7 +175,7 @@ fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<(
 }
 
 fn listen_for_calls(address: SocketAddr) -> Result<TcpListener, Fault> {
-    TcpListener::bind(address).map_err(|error| {
+    proxy::listen(address).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::AddrInUse {
             "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N` or `proxy.listen`"
         } else {
