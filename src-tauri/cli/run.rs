@@ -5,6 +5,7 @@
 
 mod afterwards;
 
+use super::warn;
 use crate::{
     attribution::Projects,
     config::{Config, Home},
@@ -64,19 +65,19 @@ impl Run {
         let pointed = match self.pointed() {
             Ok(pointed) => pointed,
             Err(Unpointed::Foreign(address, uid)) => {
-                eprintln!(
-                    "error: {address}, the proxy's address, is held by another user (uid {uid}): keys and prompts sent there are theirs"
-                );
-                eprintln!("hint: run {name} without `tollbar run`, or choose another port with `proxy.listen` in the configuration");
+                warn(format_args!(
+                    "error: {address}, the proxy's address, is held by another user (uid {uid}): keys and prompts sent there are theirs\n\
+                     hint: run {name} without `tollbar run`, or choose another port with `proxy.listen` in the configuration"
+                ));
                 return ExitCode::FAILURE;
             }
             Err(Unpointed::None(cause)) => {
-                eprintln!("tollbar: {cause}; {name} runs without it, and its calls are not metered here");
+                warn(format_args!("tollbar: {cause}; {name} runs without it, and its calls are not metered here"));
                 Pointed { launch: Launch::unpointed(&self.command), program: program.clone(), path: env::var_os("PATH"), home: None }
             }
         };
         for note in &pointed.launch.notes {
-            eprintln!("tollbar: {note}");
+            warn(format_args!("tollbar: {note}"));
         }
         if let (Some(client), Some(home)) = (pointed.launch.client, &pointed.home) {
             afterwards::start(client, &pointed.launch.arguments, home);
@@ -86,7 +87,7 @@ impl Run {
         pointed.path.map(|path| command.env("PATH", path));
         self.project.as_ref().map(|project| command.env(PROJECT, project));
         let error = become_it(&mut command);
-        eprintln!("error: cannot run {}: {error}\nhint: check its name, and that it is on your PATH", program.to_string_lossy());
+        warn(format_args!("error: cannot run {}: {error}\nhint: check its name, and that it is on your PATH", program.to_string_lossy()));
         ExitCode::from(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUNNABLE })
     }
 
@@ -149,7 +150,9 @@ enum Unpointed {
 /// Becomes the command, so that its exit code, the signals that it gets and its terminal are its own. Returns only if that fails.
 #[cfg(unix)]
 fn become_it(command: &mut process::Command) -> io::Error {
-    std::os::unix::process::CommandExt::exec(command)
+    let error = std::os::unix::process::CommandExt::exec(command);
+    crate::diagnostics::survive_closed_pipes();
+    error
 }
 
 /// Runs the command and ends with its exit code. Returns only if it cannot be started.

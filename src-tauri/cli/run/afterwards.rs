@@ -92,9 +92,9 @@ pub(super) fn run(client: &str, carried_before: u64, detached: bool) -> ExitCode
     if ended.is_ok() && carried(&home) == Some(carried_before) {
         // The shell has written its prompt by now.
         let line = if std::io::stderr().is_terminal() { "\n" } else { "" };
-        eprintln!(
+        super::warn(format_args!(
             "{line}tollbar: {client} made no call through the proxy, so nothing of it is metered here; see `tollbar connect {client}`"
-        );
+        ));
     }
     ExitCode::SUCCESS
 }
