@@ -16,7 +16,7 @@ mod conclude;
 mod follow;
 mod peer;
 
-use crate::{engine::WriterHandle, outgoing::Outgoing, upstreams::Upstreams};
+use crate::{engine::Recorder, outgoing::Outgoing, upstreams::Upstreams};
 use events::query::{Fault, FaultCode, ProxyFacts};
 use forward::Forwarder;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -90,7 +90,7 @@ impl Stats {
 
 impl Proxy {
     /// Serves calls on a thread of its own until it is dropped. Without a writer nothing is recorded.
-    pub fn start(listener: TcpListener, settings: ProxySettings, writer: Option<WriterHandle>) -> Result<Proxy, Fault> {
+    pub fn start(listener: TcpListener, settings: ProxySettings, writer: Option<Recorder>) -> Result<Proxy, Fault> {
         let failed =
             |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
         raise_open_files_max();
