@@ -4,6 +4,7 @@ mod prices;
 
 use crate::{
     clock,
+    engine::foreign,
     pricebuild::Set,
     priceupdate::Address,
     upstreams::{UpstreamSection, Upstreams},
@@ -183,11 +184,17 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Config::parse("").map_err(|cause| Fault::new(FaultCode::Internal, cause, ""))
             }
-            Err(error) => Err(Fault::new(
-                FaultCode::Storage,
-                format!("cannot read the configuration {}: {error}", home.config.display()),
-                "make the file readable to you, or move it aside to go on with the defaults",
-            )),
+            Err(error) => {
+                let fault = || {
+                    Fault::new(
+                        FaultCode::Storage,
+                        format!("cannot read the configuration {}: {error}", home.config.display()),
+                        "make the file readable to you, or move it aside to go on with the defaults",
+                    )
+                };
+                let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                Err(is_denied.then(|| foreign(home)).flatten().unwrap_or_else(fault))
+            }
         }
     }
 

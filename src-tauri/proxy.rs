@@ -14,7 +14,7 @@ mod conclude;
 mod follow;
 mod peer;
 
-use crate::{engine::WriterHandle, upstreams::Upstreams};
+use crate::{engine::Recorder, upstreams::Upstreams};
 use events::query::{Fault, FaultCode, ProxyFacts};
 use forward::Forwarder;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -74,7 +74,7 @@ impl Stats {
 
 impl Proxy {
     /// Serves calls on a thread of its own until it is dropped. Without a writer nothing is recorded.
-    pub fn start(listener: TcpListener, upstreams: Upstreams, writer: Option<WriterHandle>) -> Result<Proxy, Fault> {
+    pub fn start(listener: TcpListener, upstreams: Upstreams, writer: Option<Recorder>) -> Result<Proxy, Fault> {
         let failed =
             |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
         let address = format!("http://{}", listener.local_addr().map_err(failed)?);

@@ -11,7 +11,7 @@ use super::{
 use crate::{
     attribution::SESSION_HEADERS,
     clock,
-    engine::WriterHandle,
+    engine::Recorder,
     meter::{self, Ending, REPLY_HEADERS},
     priority,
     upstreams::Upstream,
@@ -115,7 +115,7 @@ pub(super) struct Begun {
 }
 
 impl Observer {
-    pub(super) fn start(writer: WriterHandle, stats: Arc<Stats>) -> Observer {
+    pub(super) fn start(writer: Recorder, stats: Arc<Stats>) -> Observer {
         let handle = ObserverHandle { tape: Arc::default(), stats };
         let callers = Callers::start(handle.clone());
         let (tape, asking) = (handle.tape.clone(), callers.clone());
