@@ -162,6 +162,19 @@ pub fn client_of_user_agent(agent: &str) -> Option<String> {
     safe_name(&name)
 }
 
+/// The headers by which a program is known that calls through a library.
+pub const CLIENT_HEADERS: [&str; 2] = ["x-interaction-type", "x-initiator"];
+
+/// The program behind a request: by its user agent, or by headers that only it sends. `lookup` finds a header by its name in small letters.
+/// Copilot CLI calls through SDKs, and says of every call who began it (clients-measured, 30 November 2026).
+pub fn client_of_headers<'a>(lookup: &dyn Fn(&str) -> Option<&'a str>) -> Option<String> {
+    let named = lookup("user-agent").and_then(client_of_user_agent);
+    let is_copilot = CLIENT_HEADERS.iter().any(|name| lookup(name).is_some());
+    // Another program that sends them too has a name of its own.
+    let may_be = |name: &str| name.contains("copilot") || name.ends_with("-node") || matches!(name, "node" | "undici" | "ai" | "ai-sdk");
+    if is_copilot && named.as_deref().is_none_or(may_be) { Some("copilot-cli".to_owned()) } else { named }
+}
+
 /// What of a name is fit to be kept and shown.
 fn safe_name(name: &str) -> Option<String> {
     let safe: String =
@@ -349,6 +362,19 @@ mod tests {
             assert_eq!(client_of_user_agent(agent).as_deref(), client, "{agent:?}");
         }
         assert_eq!(client_of_user_agent(&"x".repeat(9000)).map(|name| name.len()), Some(NAME_BYTES_MAX));
+    }
+
+    #[test]
+    fn copilot_is_known_by_headers_where_it_calls_through_an_sdk() {
+        let client = |agent: Option<&'static str>, header: &'static str| {
+            client_of_headers(&move |name| if name == "user-agent" { agent } else { (name == header).then_some("user") })
+        };
+        for agent in [Some("OpenAI/JS 6.1.0"), Some("Anthropic/JS 1.2.3"), Some("copilot/1.0.102 (linux)"), Some("node"), None] {
+            assert_eq!(client(agent, "x-initiator").as_deref(), Some("copilot-cli"), "{agent:?}");
+        }
+        assert_eq!(client(Some("OpenAI/JS 6.1.0"), "x-interaction-type").as_deref(), Some("copilot-cli"));
+        assert_eq!(client(Some("OpenAI/JS 6.1.0"), "x-other").as_deref(), Some("openai-node"));
+        assert_eq!(client(Some("opencode/1.18.33"), "x-initiator").as_deref(), Some("opencode"));
     }
 
     #[test]

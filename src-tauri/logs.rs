@@ -51,7 +51,7 @@ pub use cursor::Cursors;
 pub use lines::Line;
 pub use places::usual_roots;
 pub use row::Former;
-pub use walk::{Found, files, find};
+pub use walk::{Found, files, find, find_beside};
 
 use crate::attribution::Projects;
 use events::{Sighting, log::BATCH_FACTS_MAX};

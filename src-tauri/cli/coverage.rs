@@ -1,7 +1,7 @@
 //! `tollbar coverage`
 
 use super::{Which, ledger, print, print_json, table, table::Table};
-use crate::words;
+use crate::{logs::Client, words};
 use clap::Args;
 use events::query::{self, CoverageAnswer, CoverageRow, Fault, Seen};
 
@@ -34,8 +34,12 @@ fn told(answer: &CoverageAnswer, has_calls: bool) -> String {
         table.row([name].into_iter().chain(seen.into_iter().flat_map(cells)).collect());
     }
     let days = table::dim(&format!("{} to {}", answer.first, answer.last));
+    let proxied = answer.total.proxy_only.calls + answer.total.both.calls;
+    let is_read = answer.rows.iter().any(|row| row.keeps_log);
     let hidden = match answer.total.hidden.calls {
-        0 => "nothing is hidden: of clients that keep a log, the proxy saw no call that is not in it".to_owned(),
+        _ if proxied == 0 => "the proxy carried none of these calls, so nothing can be said of calls that are in no log".to_owned(),
+        0 if !is_read => "no client's log was read, so nothing can be said of calls that are in none".to_owned(),
+        0 => "nothing is hidden: of clients whose log was read, the proxy saw no call that is not in it".to_owned(),
         calls => format!(
             "hidden: {} of clients that keep a log, {}, which only the proxy saw{}",
             words::counted(calls, "call", "calls"),
@@ -44,6 +48,10 @@ fn told(answer: &CoverageAnswer, has_calls: bool) -> String {
         ),
     };
     let mut text = format!("{days}\n{}{}\n", table.text(), table::dim(&hidden));
+    for line in notes(answer, proxied == 0) {
+        text += &table::dim(&line);
+        text.push('\n');
+    }
     if answer.total.neither.calls > 0 {
         let others = words::counted(answer.total.neither.calls, "call", "calls");
         text += &table::dim(&format!("{others} beside these were entered by hand or told by telemetry"));
@@ -67,6 +75,25 @@ fn told(answer: &CoverageAnswer, has_calls: bool) -> String {
         text += &format!("\n{}", calls.text());
     }
     text
+}
+
+/// What the table cannot show: clients whose log was not read, and what clients never log.
+fn notes(answer: &CoverageAnswer, never_proxied: bool) -> Vec<String> {
+    let mut notes = Vec::new();
+    for row in &answer.rows {
+        let Some(client) = row.client.as_deref().and_then(|name| name.parse::<Client>().ok()) else { continue };
+        let name = client.name();
+        if !row.keeps_log && row.proxy_only.calls > 0 {
+            notes.push(format!("the log of {name} was not read: `tollbar import --client {name}` reads it"));
+        }
+        if let Some(what) = client.never_logs().filter(|_| never_proxied || row.proxy_only.calls + row.both.calls == 0) {
+            notes.push(format!("{name} never logs {what}"));
+        }
+    }
+    if never_proxied && !notes.is_empty() {
+        notes.push("only the proxy sees these: `tollbar connect` shows how a client is pointed at it".to_owned());
+    }
+    notes
 }
 
 /// Calls and dollars; nothing where there are none.

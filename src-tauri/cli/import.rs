@@ -1,5 +1,7 @@
 //! `tollbar import`
 
+mod restate;
+
 use super::{ledger, print, print_json, progress_bar, warn};
 use crate::{
     attribution::Projects,
@@ -38,8 +40,11 @@ pub(super) struct Import {
     /// Read logs from their beginning, and not only what is new in them
     #[arg(long)]
     again: bool,
+    /// With --again: restate what older versions recorded twice or with wrong counts
+    #[arg(long, requires = "again")]
+    restate: bool,
     /// Files of another make: of LiteLLM, LangChain, SDKs, or with --map of any
-    #[arg(conflicts_with_all = ["client", "root", "again"])]
+    #[arg(conflicts_with_all = ["client", "root", "again", "restate"])]
     files: Vec<PathBuf>,
     #[command(flatten)]
     generic: Generic,
@@ -76,6 +81,10 @@ struct Done {
     entries: u64,
     refused: u64,
     skipped: Vec<Skipped>,
+    /// What older versions recorded wrongly, by client; with --again only.
+    wrong: Vec<restate::Wrong>,
+    /// Whether that was restated.
+    restated: bool,
 }
 
 #[derive(Debug, Serialize)]
@@ -90,6 +99,8 @@ struct Reading {
     roots: Vec<PathBuf>,
     cursors: PathBuf,
     again: bool,
+    /// The folder is one that the user named.
+    is_named: bool,
     bar: ProgressBar,
 }
 
@@ -107,6 +118,8 @@ struct Whole {
     report: Report,
     cursors: Cursors,
     path: PathBuf,
+    /// Where the logs were, if not in the folder that was named.
+    elsewhere: Option<Skipped>,
 }
 
 impl Reading {
@@ -114,8 +127,23 @@ impl Reading {
     /// no more of them does not ask for it.
     fn run(self, last: &Receiver<Seq>, give: &SyncSender<Read>) {
         // Cursors that cannot be read cost one reading from the beginning; the log knows what it has.
-        let kept = if self.again { Cursors::default() } else { Cursors::load(&self.cursors).unwrap_or_default() };
-        let found = logs::find(self.client, &self.roots);
+        let kept = Cursors::load(&self.cursors).unwrap_or_default();
+        let mut kept = if self.again { kept.again() } else { kept };
+        if self.again {
+            kept.ask_for_former();
+        }
+        let mut found = logs::find(self.client, &self.roots);
+        let mut elsewhere = None;
+        if let Some(root) = self.roots.first().filter(|_| self.is_named && found.is_empty()) {
+            let reason = match logs::find_beside(self.client, root) {
+                Some((place, beside)) => {
+                    found = beside;
+                    (place != *root).then(|| format!("no logs of {} are here; those in {} were read", self.client.name(), place.display()))
+                }
+                None => Some(format!("no logs of {} are here; name the folder that its own variable would name", self.client.name())),
+            };
+            elsewhere = reason.map(|reason| Skipped { path: root.clone(), reason });
+        }
         // No log, no reading.
         let Ok(last) = last.recv() else { return };
         let mut cursors = kept.for_log(last);
@@ -128,7 +156,7 @@ impl Reading {
         let mut sink = |batch| give.send(Read::Batch(batch)).map_err(drop);
         let report = logs::import_found(self.client, &self.roots, found, &mut cursors, &mut projects, &mut sink, &mut progress);
         if let Ok(report) = report {
-            let _ = give.send(Read::All(Box::new(Whole { client: self.client, report, cursors, path: self.cursors })));
+            let _ = give.send(Read::All(Box::new(Whole { client: self.client, report, cursors, path: self.cursors, elsewhere })));
         }
     }
 }
@@ -157,6 +185,7 @@ impl Import {
         let clients = self.client.map_or(Client::ALL.to_vec(), |client| vec![client]);
         let bar = progress_bar("files");
         let mut done = Done::default();
+        let mut former = Vec::new();
         let log = Home::find()?.log();
         thread::scope(|scope| -> Result<(), Fault> {
             // All clients' logs are found while the log is opened, and read at once, as far ahead as it can be told of them.
@@ -168,6 +197,7 @@ impl Import {
                     roots: self.root.clone().map_or_else(|| logs::usual_roots(client, &|name| std::env::var(name).ok()), |root| vec![root]),
                     cursors: Cursors::path(&log, client),
                     again: self.again,
+                    is_named: self.root.is_some(),
                     bar: bar.clone(),
                 };
                 let (tell, last) = sync_channel(1);
@@ -186,7 +216,9 @@ impl Import {
                 match read {
                     Read::Batch(batch) => told = told.and(ledger.log_usage_at_once(batch)?),
                     Read::All(whole) => {
-                        let Whole { client, report, mut cursors, path } = *whole;
+                        let Whole { client, mut report, mut cursors, path, elsewhere } = *whole;
+                        done.skipped.extend(elsewhere);
+                        former.extend(std::mem::take(&mut report.former));
                         done.add(report);
                         if client == Client::Codex {
                             done.skipped.extend(self.settle_threads(&ledger, &log, &mut cursors, &mut told)?);
@@ -200,11 +232,26 @@ impl Import {
                     }
                 }
             }
+            if self.again {
+                let wrong = restate::wrong(&former, &self.roots_by_client())?;
+                if self.restate {
+                    told = told.and(restate::apply(&ledger, &wrong)?);
+                }
+                done.wrong = restate::table(&wrong);
+                done.restated = self.restate;
+            }
             (done.entries, done.refused) = (told.entries, told.refused);
             Ok(())
         })?;
         bar.finish_and_clear();
         done.tell(self.json)
+    }
+
+    /// The clients to read, each with its folders.
+    fn roots_by_client(&self) -> Vec<(Client, Vec<PathBuf>)> {
+        let clients = self.client.map_or(Client::ALL.to_vec(), |client| vec![client]);
+        let usual = |client| logs::usual_roots(client, &|name| std::env::var(name).ok());
+        clients.into_iter().map(|client| (client, self.root.clone().map_or_else(|| usual(client), |root| vec![root]))).collect()
     }
 
     /// What Codex counted in threads whose rollouts are gone: those of its usual places too, of which another folder may have had rollouts.
@@ -264,6 +311,7 @@ impl Done {
             warn(format_args!("skipped {}: {reason}", path.display()));
         }
         let refused = super::refused(done.refused);
-        print(&format!("{} files read, {} calls seen, {} entries new{refused}\n", done.files, done.calls_seen, done.entries))
+        let wrong = restate::told(&done.wrong, done.restated);
+        print(&format!("{} files read, {} calls seen, {} entries new{refused}\n{wrong}", done.files, done.calls_seen, done.entries))
     }
 }

@@ -148,7 +148,7 @@ fn print_of(key: &RequestKey) -> u64 {
 
 /// The lines of this log's journal that speak of a call, in their order: the call from this line on, and what was said there. No call where
 /// the key leads to another one from this line on.
-fn each_line(mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> Result<(), Fault> {
+pub(super) fn each_line(mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> Result<(), Fault> {
     let fault = |error: LogError| Fault::new(FaultCode::Storage, error.to_string(), error.hint());
     let folder = Home::find()?.log();
     let devices = devices(&folder).map_err(|source| fault(LogError::Io { path: folder.clone(), source }))?;

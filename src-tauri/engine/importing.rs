@@ -6,7 +6,7 @@ use crate::{
     config::Home,
     logs::{
         self, Client, Cursors,
-        watch::{Change, Watch},
+        watch::{Arrivals, Change, Watch},
     },
 };
 use events::{Command, Seq, Sighting, query::Fault};
@@ -20,10 +20,11 @@ pub(super) type Troubles = Arc<Mutex<Vec<String>>>;
 
 /// Watches every client's usual places. A client that cannot be watched is said in `troubles` and costs the others nothing.
 pub(super) fn watch_clients(home: &Home, writer: &WriterHandle, troubles: &Troubles) -> Vec<Watch> {
+    let arrivals = Arrivals::default();
     let watch = |client: Client| {
         let roots = logs::usual_roots(client, &|name| std::env::var(name).ok());
         let mut importer = Importer::new(home, client, roots.clone(), writer.clone(), troubles.clone());
-        match logs::watch::watch(client, roots, move |change| importer.read(&change)) {
+        match logs::watch::watch(client, roots, &arrivals, move |change| importer.read(&change)) {
             Ok(watch) => Some(watch),
             Err(error) => {
                 say(troubles, format!("the logs of {} are not watched: {error}; `tollbar import` reads them", client.name()));

@@ -98,6 +98,33 @@ impl Client {
         }
     }
 
+    /// The kinds of call that the client makes and never writes into its log, as far as that is known (log-formats, "Not in the log at all"
+    /// and the traps of each client).
+    pub const fn never_logs(self) -> Option<&'static str> {
+        match self {
+            Client::ClaudeCode => {
+                Some("compaction, titles and summaries, background calls, web searches' own calls, and replies that were cut")
+            }
+            Client::Codex => Some("calls that failed or were cut, and before version 0.153 compaction"),
+            Client::Amp => Some("its subagents, and in newer versions threads, which are on its server"),
+            Client::Crush => Some("tokens: only what a session cost"),
+            Client::CopilotCli => Some("what a run used whose end it did not live to see, where it keeps no database of calls"),
+            Client::Aider => Some("anything, unless it is told to keep an analytics log; cache reads and writes even then"),
+            Client::Cursor => Some("anything: only the table that its dashboard exports has counts"),
+            Client::Droid => Some("single calls: only what a session used together"),
+            Client::Cline => Some("single calls of subagents"),
+            Client::GeminiCli
+            | Client::OpenCode
+            | Client::Kilo
+            | Client::Pi
+            | Client::Qwen
+            | Client::Kimi
+            | Client::Goose
+            | Client::Zed
+            | Client::Grok => None,
+        }
+    }
+
     pub(super) fn reader(self) -> Reader {
         match self {
             Client::ClaudeCode => Reader::ClaudeCode(claude_code::Reader::default()),

@@ -224,11 +224,13 @@ impl Reader {
         let id = data.get("apiCallId").and_then(Json::id);
         let billed = data.any(&["totalNanoAiu", "nanoAiu"]).and_then(Json::count);
         let id = id.unwrap_or_else(|| format!("copilot-cli:{session}:{}:{}-{}", time.micros(), counts.input, counts.output));
+        let family = if id.starts_with("msg_") { "anthropic" } else { family("copilot") };
         let usage = Usage {
             model,
             project: around.project(self.setting.cwd.as_deref()),
             session: Some(session),
             branch: self.setting.branch.clone(),
+            family: family.to_owned(),
             reported_cost: billed.and_then(|nano| billed_usd(nano, time)),
             ..call(Client::CopilotCli, "copilot", id, time, tokens(said).unwrap_or_default())
         };
@@ -289,6 +291,7 @@ impl Reader {
             Some(_) | None => format!("copilot-cli:{id}"),
         };
         let key = row.get("apiCallId").and_then(Json::id).unwrap_or(by_row);
+        let of_key = if key.starts_with("msg_") { "anthropic" } else { family("copilot") };
         let former = format!("copilot-cli:{id}");
         if former != key {
             let now = Some(key.clone());
@@ -298,6 +301,7 @@ impl Reader {
             model: row.word("model"),
             project: around.project(row.word("cwd").as_deref()),
             session,
+            family: of_key.to_owned(),
             reported_cost: row.count("nanoAiu").and_then(|nano| billed_usd(nano, at)),
             ..call(Client::CopilotCli, "copilot", key, at, tokens)
         };

@@ -2,7 +2,7 @@
 
 use super::{
     Client,
-    places::{Folder, form, log_folders},
+    places::{Folder, form, log_folders, usual_roots},
 };
 use std::{
     collections::HashSet,
@@ -10,6 +10,10 @@ use std::{
     path::{Path, PathBuf},
 };
 
+/// How many folders in a folder that was named are looked into.
+const CHILDREN_MAX: usize = 256;
+/// How deep below a folder that was named logs are looked for that are not where the client puts them.
+const DEPTH_BELOW_MAX: usize = 6;
 /// How many files one walk finds at most.
 const FILES_MAX: usize = 1_000_000;
 
@@ -27,11 +31,38 @@ pub struct Found {
     pub(super) faults: Vec<(PathBuf, String)>,
 }
 
+impl Found {
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.files.is_empty()
+    }
+}
+
 /// Finds the client's log files below the roots, as [`files`] does.
 pub fn find(client: Client, roots: &[PathBuf]) -> Found {
     let folders = roots.iter().flat_map(|root| log_folders(client, root)).collect::<Vec<_>>();
     let (files, faults) = files_below(client, folders);
     Found { files, faults }
+}
+
+/// Finds the client's log files where a folder is named in which they are not: one too high (a home, or the folder above the client's), or one
+/// too low (a folder of sessions within it). Returns where they are, too; `None` where there are none.
+pub fn find_beside(client: Client, root: &Path) -> Option<(PathBuf, Found)> {
+    let found =
+        |root: &Path| Some(find(client, &[root.to_owned()])).filter(|found| !found.files.is_empty()).map(|found| (root.to_owned(), found));
+    let as_home = |name: &str| (name == "HOME").then(|| root.to_string_lossy().into_owned());
+    let of_home = usual_roots(client, &as_home);
+    let below = || {
+        let children = fs::read_dir(root).into_iter().flatten().flatten().map(|entry| entry.path());
+        let mut children: Vec<PathBuf> = children.filter(|path| path.is_dir()).take(CHILDREN_MAX).collect();
+        children.sort_unstable();
+        children.iter().find_map(|child| found(child))
+    };
+    let itself = || {
+        let (files, faults) = files_below(client, vec![Folder { path: root.to_owned(), depth_max: DEPTH_BELOW_MAX }]);
+        (!files.is_empty()).then(|| (root.to_owned(), Found { files, faults }))
+    };
+    of_home.iter().find_map(|root| found(root)).or_else(below).or_else(itself)
 }
 
 pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>, Vec<(PathBuf, String)>) {

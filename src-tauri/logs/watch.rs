@@ -1,4 +1,7 @@
 //! Notices that logs changed, within two seconds and without looking while nothing does.
+//!
+//! Of a folder that is not there yet, the nearest folder above it that is there is watched, so that a client that is used for the first time
+//! is read at once. All clients share one watcher for that.
 
 use super::{
     Client,
@@ -7,11 +10,11 @@ use super::{
 };
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, HashMap},
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -33,6 +36,11 @@ const CHANGED_MAX: usize = 4096;
 /// How many notices may wait. More are dropped, and everything is looked at instead.
 const NOTICES_MAX: usize = 4096;
 
+/// How many folders above missing ones are watched.
+const PARENTS_MAX: usize = 256;
+/// How often folders that come into being one in another are followed before the next notice is awaited.
+const STEPS_MAX: usize = 32;
+
 /// What is to be read.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Change {
@@ -51,19 +59,34 @@ pub struct Watch {
 
 enum Notice {
     Changed(notify::Result<Event>),
+    /// A folder came into being that logs may lie in.
+    Arrived,
     Stop,
 }
 
 /// Watches the client's logs below the roots, on a thread of its own, on which `told` is called too.
-pub fn watch(client: Client, roots: Vec<PathBuf>, told: impl FnMut(Change) + Send + 'static) -> std::io::Result<Watch> {
-    watch_every(RESCAN, client, roots, told)
+pub fn watch(
+    client: Client,
+    roots: Vec<PathBuf>,
+    arrivals: &Arrivals,
+    told: impl FnMut(Change) + Send + 'static,
+) -> std::io::Result<Watch> {
+    watch_every(RESCAN, client, roots, arrivals, told)
 }
 
-fn watch_every(rescan: Duration, client: Client, roots: Vec<PathBuf>, told: impl FnMut(Change) + Send + 'static) -> std::io::Result<Watch> {
+fn watch_every(
+    rescan: Duration,
+    client: Client,
+    roots: Vec<PathBuf>,
+    arrivals: &Arrivals,
+    told: impl FnMut(Change) + Send + 'static,
+) -> std::io::Result<Watch> {
+    let arrivals = arrivals.clone();
     let (notices, inbox) = sync_channel(NOTICES_MAX);
     let watched_to = Notices { sender: notices.clone(), overflowed: Arc::default() };
     let thread = std::thread::Builder::new().name("log-watch".into()).spawn(move || {
-        Loop { client, roots, watcher: None, watched: BTreeSet::new(), polls: false, told, rescan, notices: watched_to }.run(&inbox);
+        let watched = BTreeSet::new();
+        Loop { client, roots, watcher: None, watched, polls: false, told, rescan, notices: watched_to, arrivals }.run(&inbox);
     })?;
     Ok(Watch { notices, thread: Some(thread) })
 }
@@ -89,6 +112,7 @@ struct Loop<F> {
     told: F,
     rescan: Duration,
     notices: Notices,
+    arrivals: Arrivals,
 }
 
 #[derive(Default)]
@@ -96,6 +120,8 @@ struct Changed {
     files: BTreeSet<PathBuf>,
     folders: Vec<PathBuf>,
     all: bool,
+    /// A folder may have come or gone that is to be watched.
+    arrived: bool,
 }
 
 impl<F: FnMut(Change)> Loop<F> {
@@ -112,14 +138,14 @@ impl<F: FnMut(Change)> Loop<F> {
                     (self.told)(Change::All);
                     rescan_at = Instant::now() + self.wait();
                 }
-                Ok(Notice::Changed(event)) => {
+                Ok(first @ (Notice::Changed(_) | Notice::Arrived)) => {
                     let mut changed = Changed::default();
-                    self.note(event, &mut changed);
+                    self.take(first, &mut changed);
                     let until = Instant::now() + GATHER;
                     loop {
                         match inbox.recv_timeout(until.saturating_duration_since(Instant::now())) {
                             Ok(Notice::Stop) | Err(RecvTimeoutError::Disconnected) => return,
-                            Ok(Notice::Changed(event)) => self.note(event, &mut changed),
+                            Ok(notice @ (Notice::Changed(_) | Notice::Arrived)) => self.take(notice, &mut changed),
                             Err(RecvTimeoutError::Timeout) => break,
                         }
                     }
@@ -133,6 +159,14 @@ impl<F: FnMut(Change)> Loop<F> {
         if self.polls { self.rescan.min(POLL) } else { self.rescan }
     }
 
+    fn take(&self, notice: Notice, changed: &mut Changed) {
+        match notice {
+            Notice::Changed(event) => self.note(event, changed),
+            Notice::Arrived => changed.arrived = true,
+            Notice::Stop => {}
+        }
+    }
+
     fn note(&self, event: notify::Result<Event>, changed: &mut Changed) {
         match event {
             Err(_) => changed.all = true,
@@ -141,7 +175,11 @@ impl<F: FnMut(Change)> Loop<F> {
                 if changed.all {
                     return;
                 }
+                let is_gone = event.kind.is_remove() || event.kind.is_modify();
                 for path in event.paths {
+                    // Watched no longer, or a list of folders that now names others.
+                    let is_gone = is_gone && self.watched.contains(&path) && !path.is_dir();
+                    changed.arrived |= is_gone || path.file_name().is_some_and(|name| name == "projects.json");
                     if path.is_dir() {
                         changed.folders.push(path);
                     } else if let Some(log) = log_of(self.client, &path) {
@@ -156,6 +194,10 @@ impl<F: FnMut(Change)> Loop<F> {
         if changed.all || self.notices.overflowed.swap(false, Ordering::Relaxed) {
             return (self.told)(Change::All);
         }
+        if changed.arrived {
+            let fresh = self.watch_new_folders();
+            changed.files.extend(walk::files_below(self.client, fresh).0);
+        }
         // A new folder may have got files before the system watched it.
         if !changed.folders.is_empty() {
             let folders = std::mem::take(&mut changed.folders).into_iter().map(|path| Folder { path, depth_max: DEPTH_MAX });
@@ -166,8 +208,26 @@ impl<F: FnMut(Change)> Loop<F> {
         }
     }
 
-    fn watch_new_folders(&mut self) {
+    /// Watches the folders of logs that are there, and for those that are not. Returns those that were not watched before.
+    fn watch_new_folders(&mut self) -> Vec<Folder> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
+        let mut fresh = Vec::new();
+        for _ in 0..STEPS_MAX {
+            let (new, missing) = self.watch_present(&mounts);
+            let is_over = new.is_empty();
+            fresh.extend(new);
+            self.arrivals.expect(&self.notices, missing.clone(), &mounts);
+            // What came into being before its parent was watched is seen now.
+            if is_over && !missing.iter().any(|folder| folder.is_dir()) {
+                break;
+            }
+        }
+        fresh
+    }
+
+    /// Watches the folders that are there. Returns those that were not watched before, and those that are not there.
+    fn watch_present(&mut self, mounts: &str) -> (Vec<Folder>, Vec<PathBuf>) {
+        let (mut fresh, mut missing) = (Vec::new(), Vec::new());
         self.polls = false;
         for folder in self.roots.iter().flat_map(|root| log_folders(self.client, root)) {
             if !folder.path.is_dir() {
@@ -177,7 +237,8 @@ impl<F: FnMut(Change)> Loop<F> {
                 {
                     let _ = watcher.unwatch(&folder.path);
                 }
-            } else if is_silent(&mounts, &folder.path) {
+                missing.push(folder.path);
+            } else if is_silent(mounts, &folder.path) {
                 self.polls = true;
             } else if !self.watched.contains(&folder.path) {
                 // Made when there is something to watch: most clients are not there, and the system gives few watchers.
@@ -187,10 +248,86 @@ impl<F: FnMut(Change)> Loop<F> {
                 }
                 let mode = if folder.depth_max > 0 { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
                 if self.watcher.as_mut().is_some_and(|watcher| watcher.watch(&folder.path, mode).is_ok()) {
-                    self.watched.insert(folder.path);
+                    self.watched.insert(folder.path.clone());
+                    fresh.push(folder);
                 }
             }
         }
+        (fresh, missing)
+    }
+}
+
+/// Watches the folders above missing ones, for all clients together.
+#[derive(Clone, Default)]
+pub struct Arrivals(Arc<Inner>);
+
+impl std::fmt::Debug for Arrivals {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Arrivals").finish_non_exhaustive()
+    }
+}
+
+#[derive(Default)]
+struct Inner {
+    /// The watcher and the folders that it was given. Its own thread never takes this lock: it waits for that thread while it is held.
+    watcher: Mutex<(Option<RecommendedWatcher>, BTreeSet<PathBuf>)>,
+    awaited: Arc<Mutex<Awaited>>,
+}
+
+/// The missing folders of each client's loop, by the place of its inbox's mark.
+#[derive(Default)]
+struct Awaited(HashMap<usize, (Weak<AtomicBool>, SyncSender<Notice>, Vec<PathBuf>)>);
+
+impl Awaited {
+    /// Wakes the loops of those whose missing folder is this one, or lies in it.
+    fn wake(&mut self, path: &Path) {
+        self.0.retain(|_, (alive, _, _)| alive.strong_count() > 0);
+        for (alive, sender, missing) in self.0.values() {
+            let is_awaited = missing.iter().any(|folder| folder.starts_with(path));
+            if is_awaited && sender.try_send(Notice::Arrived).is_err() {
+                // A full inbox is read, and then everything is looked at.
+                alive.upgrade().into_iter().for_each(|overflowed| overflowed.store(true, Ordering::Relaxed));
+            }
+        }
+    }
+}
+
+impl Arrivals {
+    /// Wakes a loop when one of the missing folders, or one above it, comes into being.
+    fn expect(&self, notices: &Notices, missing: Vec<PathBuf>, mounts: &str) {
+        let present = |folder: &PathBuf| folder.ancestors().skip(1).find(|above| above.is_dir()).map(Path::to_owned);
+        let parents: BTreeSet<PathBuf> = missing.iter().filter_map(present).filter(|parent| !is_silent(mounts, parent)).collect();
+        let key = Arc::as_ptr(&notices.overflowed) as usize;
+        let entry = (Arc::downgrade(&notices.overflowed), notices.sender.clone(), missing);
+        self.0.awaited.lock().expect("nobody panics while holding it").0.insert(key, entry);
+        let mut held = self.0.watcher.lock().expect("nobody panics while holding it");
+        let (watcher, watched) = &mut *held;
+        // A folder that is gone is no longer watched.
+        watched.retain(|folder| folder.is_dir());
+        for parent in parents {
+            if watched.len() >= PARENTS_MAX || watched.contains(&parent) {
+                continue;
+            }
+            if watcher.is_none() {
+                *watcher = self.watcher().ok();
+            }
+            // Without one the rescan finds the folder, later.
+            if watcher.as_mut().is_some_and(|watcher| watcher.watch(&parent, RecursiveMode::NonRecursive).is_ok()) {
+                watched.insert(parent);
+            }
+        }
+    }
+
+    fn watcher(&self) -> notify::Result<RecommendedWatcher> {
+        let awaited = self.0.awaited.clone();
+        notify::recommended_watcher(move |event: notify::Result<Event>| {
+            let Ok(event) = event else { return };
+            // A folder is made, or moved here.
+            if event.kind.is_create() || matches!(event.kind, notify::EventKind::Modify(notify::event::ModifyKind::Name(_))) {
+                let mut awaited = awaited.lock().expect("nobody panics while holding it");
+                event.paths.iter().for_each(|path| awaited.wake(path));
+            }
+        })
     }
 }
 
@@ -253,7 +390,8 @@ mod tests {
         fs::create_dir_all(&slug).expect("folders");
         let (send, told) = mpsc::channel();
         let watch =
-            watch(Client::ClaudeCode, vec![root.path().to_owned()], move |change| send.send(change).expect("heard")).expect("a thread");
+            watch(Client::ClaudeCode, vec![root.path().to_owned()], &Arrivals::default(), move |change| send.send(change).expect("heard"))
+                .expect("a thread");
         let within = |limit| told.recv_timeout(Duration::from_millis(limit));
         assert_eq!(within(2000), Ok(Change::All), "the beginning");
         fs::write(slug.join("a.jsonl"), "{}\n").expect("written");
@@ -271,18 +409,45 @@ mod tests {
     }
 
     #[test]
-    fn a_root_that_appears_later_is_found_by_the_rescan() {
-        let root = tempfile::tempdir().expect("a folder");
-        let slug = root.path().join("later/projects/slug");
+    fn a_client_first_used_later_is_read_within_a_second() {
+        let home = tempfile::tempdir().expect("a folder");
+        let arrivals = Arrivals::default();
         let (send, told) = mpsc::channel();
-        let rescan = Duration::from_millis(300);
-        let _watch =
-            watch_every(rescan, Client::ClaudeCode, vec![root.path().join("later")], move |change| send.send(change).expect("heard"))
-                .expect("a thread");
-        fs::create_dir_all(&slug).expect("folders");
-        std::thread::sleep(2 * rescan);
-        fs::write(slug.join("a.jsonl"), "{}\n").expect("written");
-        let changes = std::iter::from_fn(|| told.recv_timeout(Duration::from_secs(2)).ok());
-        assert!(changes.take(20).any(|change| change == Change::Files(vec![slug.join("a.jsonl")])));
+        let watches: Vec<Watch> = [(Client::ClaudeCode, ".claude"), (Client::Codex, ".codex"), (Client::OpenCode, ".local/share/opencode")]
+            .into_iter()
+            .map(|(client, root)| {
+                let send = send.clone();
+                watch(client, vec![home.path().join(root)], &arrivals, move |change| send.send((client, change)).expect("heard"))
+                    .expect("a thread")
+            })
+            .collect();
+        for _ in &watches {
+            assert_eq!(told.recv_timeout(Duration::from_secs(2)).expect("the beginning").1, Change::All);
+        }
+        let write = |path: &str| {
+            let path = home.path().join(path);
+            fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            fs::write(&path, "{}\n").expect("written");
+            path
+        };
+        for (client, path) in [
+            (Client::Codex, ".codex/sessions/2026/01/12/rollout-a.jsonl"),
+            (Client::OpenCode, ".local/share/opencode/opencode.db"),
+            (Client::ClaudeCode, ".claude/projects/slug/a.jsonl"),
+        ] {
+            let path = write(path);
+            assert_eq!(told.recv_timeout(Duration::from_millis(1000)), Ok((client, Change::Files(vec![path]))));
+        }
+        // What is of no client wakes none.
+        write(".bash_history");
+        assert!(told.recv_timeout(Duration::from_millis(700)).is_err());
+        // Removed and made again.
+        fs::remove_dir_all(home.path().join(".claude")).expect("removed");
+        std::thread::sleep(Duration::from_millis(800));
+        let again = write(".claude/projects/other/b.jsonl");
+        let changes = std::iter::from_fn(|| told.recv_timeout(Duration::from_millis(1000)).ok());
+        assert!(changes.take(8).any(|(client, change)| client == Client::ClaudeCode && change == Change::Files(vec![again.clone()])));
+        let held = arrivals.0.watcher.lock().expect("not poisoned");
+        assert!(held.1.len() <= PARENTS_MAX, "{:?}", held.1);
     }
 }

@@ -179,7 +179,7 @@ impl Watched {
             origin_asked: false,
             project: project(PROJECT_IN_PATH, ProjectBy::Path).or_else(|| project(PROJECT_IN_HEADER, ProjectBy::Header)),
             branch: None,
-            client: named(&head, "user-agent").and_then(attribution::client_of_user_agent),
+            client: attribution::client_of_headers(&|name| named(&head, name)),
             session: attribution::session_of_headers(&|name| named(&head, name)).map(str::to_owned),
             upstream: begun.upstream,
         })

@@ -9,7 +9,7 @@ use super::{
     tape::{Copied, Piece, Reader, Tape},
 };
 use crate::{
-    attribution::SESSION_HEADERS,
+    attribution::{CLIENT_HEADERS, SESSION_HEADERS},
     clock,
     engine::Recorder,
     meter::{self, Ending, REPLY_HEADERS},
@@ -166,7 +166,8 @@ impl ObserverHandle {
             copy_line(head.method, head.path, text);
             head.project_in_path.into_iter().for_each(|name| copy_line(PROJECT_IN_PATH, name, text));
             head.project_in_header.into_iter().for_each(|name| copy_line(PROJECT_IN_HEADER, name, text));
-            copy_headers(head.headers, |name| REQUEST_HEADERS.contains(&name) || SESSION_HEADERS.contains(&name), text);
+            let is_read = |name: &str| [&REQUEST_HEADERS[..], &SESSION_HEADERS, &CLIENT_HEADERS].iter().any(|names| names.contains(&name));
+            copy_headers(head.headers, is_read, text);
         };
         let begun = |copied| {
             let Head { uuid, at, peer, websocket, .. } = head;
