@@ -2,6 +2,7 @@
 //! every reader. Claude Code's are in `tests.rs`.
 
 mod codex;
+mod kinds;
 mod opencode;
 mod samples;
 
