@@ -1,6 +1,7 @@
 //! What runs: one thread owns the log, everybody else asks and tells it.
 
 mod asking;
+mod beside;
 pub mod control;
 mod folding;
 mod importing;

@@ -6,6 +6,7 @@
 mod frame;
 mod line;
 mod lines;
+mod mend;
 mod said;
 mod scan;
 mod tail;
@@ -26,6 +27,7 @@ use std::{
 pub(crate) use frame::{Batch, Encoder};
 pub(crate) use line::{Line, LineRef};
 pub(crate) use lines::Lines;
+pub(super) use mend::{Gap, Mended};
 #[allow(unused_imports, reason = "the log begins to tidy with its next revision")]
 pub use tidy::{Tidied, Tidy};
 
@@ -130,6 +132,8 @@ pub(super) struct Journal {
     current: Option<Current>,
     closed_bytes: u64,
     last: Seq,
+    /// How many files were replaced by others with the same lines since it was opened.
+    swaps: u64,
 }
 
 impl Journal {
@@ -138,7 +142,7 @@ impl Journal {
         make_private_folder(folder)
             .map_err(|error| JournalError::Io { path: folder.to_owned(), source: io::Error::other(error.to_string()) })?;
         tidy::remove_left_over(folder)?;
-        let mut journal = Journal { folder: folder.to_owned(), current: None, closed_bytes: 0, last: Seq(0) };
+        let mut journal = Journal { folder: folder.to_owned(), current: None, closed_bytes: 0, last: Seq(0), swaps: 0 };
         let mut months = months(folder)?;
         while let Some(month) = months.pop() {
             let path = journal.path(&month);
@@ -167,7 +171,7 @@ impl Journal {
 
     /// Appends a batch and waits until the disk has it. On an error the file is as it was before.
     pub(super) fn append(&mut self, batch: &Batch, now: Timestamp) -> Result<(), JournalError> {
-        assert_eq!(batch.first, self.last.next(), "entries are numbered without gaps");
+        assert!(batch.first > self.last, "entries are numbered in order");
         self.turn_to(&now.month_name())?;
         let path = self.current.as_ref().map_or_else(|| self.folder.clone(), |current| self.path(&current.month));
         let Some(Current { file, bytes, .. }) = &mut self.current else { return Ok(()) };
@@ -247,12 +251,26 @@ fn months(folder: &Path) -> Result<Vec<String>, JournalError> {
     let mut months = Vec::new();
     for file in fs::read_dir(folder).map_err(io)? {
         let name = file.map_err(io)?.file_name();
-        if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) {
+        if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|month| is_month(month)) {
             months.push(month.to_owned());
         }
     }
     months.sort();
     Ok(months)
+}
+
+/// Whether a name is one that [`Timestamp::month_name`] gives. Whatever else lies in the folder is somebody's, and no part of the journal.
+fn is_month(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.rsplit_once('-').is_some_and(|(year, month)| {
+        let year = year.strip_prefix(['+', '-']).unwrap_or(year);
+        is_number(year) && year.len() >= 4 && month.len() == 2 && is_number(month)
+    })
+}
+
+/// The files that hold a journal's lines, oldest first.
+pub(super) fn month_files(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    Ok(months(folder)?.into_iter().map(|month| folder.join(format!("{month}{SUFFIX}"))).collect())
 }
 
 /// A new name must outlast a power cut as well as the bytes behind it.

@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use sums::Sums;
 
-pub(super) use swap::finish;
+pub(super) use swap::{finish, is_unfinished};
 
 /// By how much the calls that are summed are older than those that are refused: sources of one call may disagree about its time, and one
 /// that is told again a little younger is known by its key.
@@ -267,7 +267,7 @@ impl Writing {
     }
 
     fn write(&mut self) -> Result<(), LogError> {
-        let lines: Vec<LineRef<'_>> = self.lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref() }).collect();
+        let lines: Vec<LineRef<'_>> = self.lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref(), rescued: false }).collect();
         if let Some(batch) = self.encoder.encode(&lines)? {
             self.journal.append(&batch, self.month)?;
         }
