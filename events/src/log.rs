@@ -28,7 +28,7 @@ use keys::KeyIndex;
 use rustc_hash::FxHashSet;
 use snapshot::Opened;
 use std::{
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -42,8 +42,8 @@ pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
 pub use retention::{FoldedLog, Folding};
 pub use snapshot::Snapshot;
-pub use store::StoreError;
-pub use upkeep::{JournalReader, LogSize, Verified, archive, devices};
+pub use store::{StoreError, is_handled_panic};
+pub use upkeep::{JournalReader, LogSize, Verified, archive, devices, journals};
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.
 pub const BATCH_FACTS_MAX: usize = 4096;
@@ -178,6 +178,8 @@ impl Log {
             mended.push("what an interrupted folding of the log had left was put in order".to_owned());
         }
         beside::remove_left_over(folder);
+        // What was being written when a process was killed.
+        let _ = fs::remove_file(checkpoint_path(folder).with_extension("new"));
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
         let store = recover::open_store(&folder.join("store"), &mut mended);
         let keys = KeyIndex::open(&folder.join("keys"), journal.last().max(store.now().last()))?;
@@ -305,6 +307,11 @@ impl Log {
         Arc::make_mut(&mut self.mended).push(sentence);
     }
 
+    /// Adds to what was mended, in a sentence: what the opener had to put right before.
+    pub fn note(&mut self, sentence: String) {
+        self.mend(sentence);
+    }
+
     /// The bytes of the journal on disk.
     pub fn journal_bytes(&self) -> u64 {
         self.journal.bytes()
@@ -354,7 +361,8 @@ impl Log {
     /// Writes lines to the journal. When it returns, they are on the disk. While the disk takes many, what the store will write of them is
     /// made ready.
     fn write_lines(&mut self, lines: &[draft::Line], now: Timestamp) -> Result<(), LogError> {
-        let texts: Vec<LineRef<'_>> = lines.iter().map(|line| LineRef { entry: &line.entry, said: line.said.as_ref(), rescued: false }).collect();
+        let texts: Vec<LineRef<'_>> =
+            lines.iter().map(|line| LineRef { entry: &line.entry, said: line.said.as_ref(), rescued: false }).collect();
         let Some(batch) = self.encoder.encode(&texts)? else { return Ok(()) };
         let Log { journal, store, .. } = self;
         if lines.len() < LINES_FOR_TWO_THREADS {

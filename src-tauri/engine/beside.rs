@@ -261,7 +261,8 @@ impl Owner {
         if self.beside.facts.len() < COMMANDS_WAITING_MAX {
             self.beside.facts.push_back((facts, reply));
         } else {
-            let _ = reply.send(Err(Fault::refused("too many commands wait for the index of calls to be made again", "try again in a moment")));
+            let _ =
+                reply.send(Err(Fault::refused("too many commands wait for the index of calls to be made again", "try again in a moment")));
         }
     }
 

@@ -92,7 +92,9 @@ fn open_at_rest(log_folder: &Path, pause: &dyn Fn()) -> Result<Vec<Source>, LogE
         pause();
     }
     match open_all(log_folder) {
-        Ok(files) if files.is_empty() => Err(io_error(&log_folder.join("journal"))(io::Error::new(io::ErrorKind::NotFound, "there is no journal"))),
+        Ok(files) if files.is_empty() => {
+            Err(io_error(&log_folder.join("journal"))(io::Error::new(io::ErrorKind::NotFound, "there is no journal")))
+        }
         Ok(_) => Err(io_error(log_folder)(io::Error::new(io::ErrorKind::ResourceBusy, "the log is being put in order by another process"))),
         Err(error) => Err(error),
     }
@@ -172,11 +174,7 @@ fn copy(files: Vec<Source>, into: &Path) -> Result<Backup, LogError> {
 }
 
 /// Reads all of a source, hands it on in pieces, and digests it.
-fn digested(
-    source: &mut impl Read,
-    path: &Path,
-    mut take: impl FnMut(&[u8]) -> Result<(), LogError>,
-) -> Result<[u8; 32], LogError> {
+fn digested(source: &mut impl Read, path: &Path, mut take: impl FnMut(&[u8]) -> Result<(), LogError>) -> Result<[u8; 32], LogError> {
     let mut digest = Sha256::new();
     let mut piece = vec![0; COPY_BYTES];
     loop {

@@ -80,7 +80,8 @@ impl Log {
             self.store.put([entry].into_iter());
         }
         let segments = before.store.segments();
-        let is_as_before = matches!((before.store.digest(segments), self.store.now().digest(segments)), (Ok(one), Ok(other)) if one == other);
+        let is_as_before =
+            matches!((before.store.digest(segments), self.store.now().digest(segments)), (Ok(one), Ok(other)) if one == other);
         let was_behind = before.store.first_fresh(before.last()) > before.store.sealed().next();
         self.is_to_be_folded |= !is_as_before || was_behind;
         Ok(Finished::Done)

@@ -56,8 +56,11 @@ impl Log {
         self.last = self.journal.last().max(self.store.now().last());
         if !self.complete_keys()? {
             // The store counts calls that nobody would know again: they would be counted twice.
-            self.mend("calls that the journal lost were taken out of the store, because the key index lost them as well; \
-                       import them again, or merge a backup with `tollbar ledger merge`".to_owned());
+            self.mend(
+                "calls that the journal lost were taken out of the store, because the key index lost them as well; \
+                       import them again, or merge a backup with `tollbar ledger merge`"
+                    .to_owned(),
+            );
             self.rebuild()?;
         }
         Ok(())

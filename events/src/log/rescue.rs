@@ -61,7 +61,14 @@ impl Snapshot {
     /// is [`Event::Lost`].
     pub(super) fn journaled(&self, after: Seq) -> Result<Journaled<'_>, LogError> {
         let lines = self.journal.lines_after(after)?.peekable();
-        Ok(Journaled { log: self, lines, reached: after, rescued: Vec::new().into_iter().peekable(), rescued_until: after.next(), damage: Vec::new() })
+        Ok(Journaled {
+            log: self,
+            lines,
+            reached: after,
+            rescued: Vec::new().into_iter().peekable(),
+            rescued_until: after.next(),
+            damage: Vec::new(),
+        })
     }
 }
 

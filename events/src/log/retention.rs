@@ -267,7 +267,8 @@ impl Writing {
     }
 
     fn write(&mut self) -> Result<(), LogError> {
-        let lines: Vec<LineRef<'_>> = self.lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref(), rescued: false }).collect();
+        let lines: Vec<LineRef<'_>> =
+            self.lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref(), rescued: false }).collect();
         if let Some(batch) = self.encoder.encode(&lines)? {
             self.journal.append(&batch, self.month)?;
         }

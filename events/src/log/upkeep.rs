@@ -3,7 +3,7 @@
 use super::{
     LogError, Snapshot, checkpoint_path,
     folder::{bytes_below, make_private_folder, take_lock},
-    journal::{Journal, JournalError, Line, Lines},
+    journal::{Journal, JournalError, Line, Lines, month_files},
 };
 use crate::{Entry, Event, Said, Seq};
 use serde::{Deserialize, Serialize};
@@ -127,7 +127,6 @@ impl Snapshot {
     }
 }
 
-
 /// Moves a whole log to another place, so that a new one can begin where it was. Refused while a process has it open.
 pub fn archive(log_folder: &Path, into: &Path) -> Result<(), LogError> {
     let _lock = take_lock(log_folder)?;
@@ -185,4 +184,23 @@ pub fn devices(log_folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     }
     devices.sort();
     Ok(devices)
+}
+
+/// The devices whose journal in the folder of a log has lines, the one that was written last first.
+pub fn journals(log_folder: &Path) -> io::Result<Vec<String>> {
+    let all = match devices(log_folder) {
+        Ok(all) => all,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut journals = Vec::new();
+    for (device, folder) in all {
+        let files = month_files(&folder).map_err(io::Error::other)?;
+        let written = files.iter().filter_map(|file| fs::metadata(file).ok()).filter(|file| file.len() > 0);
+        if let Some(last) = written.map(|file| file.modified().ok()).max() {
+            journals.push((last, device));
+        }
+    }
+    journals.sort_by(|one, other| other.cmp(one));
+    Ok(journals.into_iter().map(|(_, device)| device).collect())
 }

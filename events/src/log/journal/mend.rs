@@ -62,8 +62,16 @@ struct Survey {
 #[derive(Clone, Copy, Debug)]
 enum Part {
     /// Frames that decode and follow each other.
-    Whole { from: u64, to: u64, first: Seq, last: Seq },
-    Damaged { from: u64, to: u64 },
+    Whole {
+        from: u64,
+        to: u64,
+        first: Seq,
+        last: Seq,
+    },
+    Damaged {
+        from: u64,
+        to: u64,
+    },
 }
 
 impl Journal {
@@ -254,12 +262,7 @@ impl<'s> Writer<'s> {
     }
 
     /// Writes what is known of the entries in a gap; returns how many are not.
-    fn rescue(
-        &mut self,
-        gap: Gap,
-        rescue: &dyn Fn(Seq, Seq) -> (Vec<Entry>, Seq),
-        mended: &mut Mended,
-    ) -> Result<u64, JournalError> {
+    fn rescue(&mut self, gap: Gap, rescue: &dyn Fn(Seq, Seq) -> (Vec<Entry>, Seq), mended: &mut Mended) -> Result<u64, JournalError> {
         let mut reached = gap.after;
         let mut missing = gap.next.0 - gap.after.0 - 1;
         while reached.next() < gap.next {
