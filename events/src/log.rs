@@ -297,6 +297,7 @@ impl Log {
             folded_before: self.folded_before,
             mended: self.mended.clone(),
             stores: self.stores,
+            implied: Arc::default(),
             asker: None,
             _lock: self.lock.clone(),
         }
@@ -502,6 +503,18 @@ impl Log {
         let mut unmatched = Unmatched::default();
         let after = self.last.0.saturating_sub(WHOLE_SEGMENTS * SEGMENT_ENTRIES as u64);
         for entry in self.store.now().entries_after(Seq(after)) {
+            match entry {
+                Ok(entry) => unmatched.see(&entry),
+                Err(_) => return self.journaled_unmatched(Seq(after)),
+            }
+        }
+        Ok(unmatched)
+    }
+
+    /// The same where the store cannot tell them.
+    fn journaled_unmatched(&self, after: Seq) -> Result<Unmatched, LogError> {
+        let mut unmatched = Unmatched::default();
+        for entry in self.now().journaled(after)? {
             unmatched.see(&entry?);
         }
         Ok(unmatched)

@@ -173,6 +173,7 @@ impl Journal {
     pub(super) fn append(&mut self, batch: &Batch, now: Timestamp) -> Result<(), JournalError> {
         assert!(batch.first > self.last, "entries are numbered in order");
         self.turn_to(&now.month_name())?;
+        self.restore_removed()?;
         let path = self.current.as_ref().map_or_else(|| self.folder.clone(), |current| self.path(&current.month));
         let Some(Current { file, bytes, .. }) = &mut self.current else { return Ok(()) };
         let io = |source| JournalError::Io { path, source };
@@ -223,6 +224,31 @@ impl Journal {
             .map(|month| stretch_of_file(folder.join(format!("{month}{SUFFIX}")), Seq(0)).map(|(stretch, _)| stretch))
             .collect::<Result<_, _>>()?;
         Ok(Lines::new(stretches, Seq(0), Seq(0)))
+    }
+
+    /// Writes the month's file again if somebody removed it: it is open, so that nothing of it is lost yet.
+    fn restore_removed(&mut self) -> Result<(), JournalError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let path = self.path(&current.month);
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        if !is_removed(&current.file).map_err(io)? {
+            return Ok(());
+        }
+        make_private_folder(&self.folder).map_err(|error| io(io::Error::other(error.to_string())))?;
+        let new_path = path.with_extension("zst.mend");
+        let write = || {
+            let mut new = private_options().read(true).write(true).create(true).truncate(true).open(&new_path)?;
+            io::copy(&mut io::Read::take(At::beginning(current.file.clone()), current.bytes), &mut new)?;
+            new.sync_all()?;
+            fs::rename(&new_path, &path)?;
+            private_options().append(true).read(true).open(&path)
+        };
+        let file = write().map_err(io)?;
+        if let Some(current) = &mut self.current {
+            current.file = Arc::new(file);
+        }
+        self.swaps += 1;
+        sync_folder(&self.folder)
     }
 
     /// Makes the month's file the current one. A clock that was set back does not reopen an older month, so that files stay in order.
@@ -276,6 +302,18 @@ pub(super) fn month_files(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
 /// A new name must outlast a power cut as well as the bytes behind it.
 fn sync_folder(folder: &Path) -> Result<(), JournalError> {
     File::open(folder).and_then(|open| open.sync_all()).map_err(|source| JournalError::Io { path: folder.to_owned(), source })
+}
+
+/// Whether a file that is open has no name any more.
+#[cfg(unix)]
+fn is_removed(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
+}
+
+/// Other systems do not remove a file that is open.
+#[cfg(not(unix))]
+fn is_removed(_file: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// The part of a whole file that holds the lines after `after`, and whether no older file holds any.

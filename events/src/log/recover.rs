@@ -97,8 +97,10 @@ impl Log {
         }
         self.store.put(batch.into_iter());
         let damage = lines.take_damage();
+        let is_damaged = !damage.is_empty();
         damage.into_iter().for_each(|damage| self.mend(damage.to_string()));
-        Ok(())
+        // What later entries tell of lost ones goes back at once: the store will not have it whole for ever.
+        if is_damaged && now.tells_of_lost() { self.mend_journal().map(drop) } else { Ok(()) }
     }
 
     /// Adds to the key index what came after it was written last. `false` where the journal lost entries that the store still counts, so
@@ -190,21 +192,25 @@ impl Log {
     /// Writes the entries of a month whose file is gone back into the journal.
     fn restore_months(&mut self) -> Result<(), LogError> {
         let now = self.now();
-        let is_known = |gap: &Gap| now.rescue(gap.after, gap.next).0.iter().any(|entry| entry.event != Event::Lost);
-        if self.journal.gaps_between_months()?.iter().any(is_known) {
-            self.mend_journal()?;
+        let is_known = |gap: &Gap| {
+            let rescued = now.rescue(gap.after, gap.next).0.iter().any(|entry| entry.event != Event::Lost);
+            rescued || now.counts_between(gap.after, gap.next)
+        };
+        if self.journal.gaps_between_months()?.iter().any(is_known) && self.mend_journal()? > 0 {
+            // What the store counts beyond that, nobody would know again.
+            self.rebuild()?;
         }
         Ok(())
     }
 
-    /// Reads the whole journal, and writes back what is missing and known from elsewhere.
-    fn mend_journal(&mut self) -> Result<(), LogError> {
+    /// Reads the whole journal, and writes back what is missing and known from elsewhere. Returns how many entries are missing still.
+    fn mend_journal(&mut self) -> Result<u64, LogError> {
         let now = self.now();
-        if let Some(mending) = self.journal.mending()? {
-            let mended = mending.run(&|after, next| now.rescue(after, next))?;
-            self.finish_mending(mended)?;
-        }
-        Ok(())
+        let Some(mending) = self.journal.mending()? else { return Ok(0) };
+        let mended = mending.run(&|after, next| now.rescue(after, next))?;
+        let missing = mended.missing;
+        self.finish_mending(mended)?;
+        Ok(missing)
     }
 
     /// Puts mended files of the journal in place, and says what became of them.

@@ -14,7 +14,7 @@ use super::{
     journal::{Encoder, Journal, JournalError, Line, LineRef},
 };
 use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Tariff, Timestamp};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use sums::Sums;
@@ -141,16 +141,30 @@ impl Log {
         let mut fates = Fates { cutoff, restated: FxHashMap::default(), matched: FxHashMap::default(), prices: Vec::new() };
         // A match follows the entry by which the call has what the match takes away.
         let mut last_call = None;
+        let mut rescued = FxHashSet::default();
         self.each_line(|Line { entry, .. }| {
             match (entry.key, &entry.event) {
-                (Some(key), Event::Used { usage }) => last_call = Some((key, usage.at)),
+                (Some(key), Event::Used { usage }) => {
+                    if key == key.rescued() {
+                        rescued.insert(key);
+                    }
+                    last_call = Some((key, usage.at));
+                }
                 (Some(key), Event::Restated { after, .. }) => {
+                    // Its first entry may have been rescued without its key.
+                    if rescued.contains(&key.rescued()) {
+                        fates.restated.insert(key.rescued(), (entry.seq, after.at));
+                    }
                     fates.restated.insert(key, (entry.seq, after.at));
                     last_call = Some((key, after.at));
                 }
                 (Some(key), Event::Matched { call, .. }) => {
                     let at = last_call.filter(|(last, _)| last == call).map(|(_, at)| at);
-                    fates.matched.insert(key, (*call, at.unwrap_or(Timestamp::from_micros(i64::MAX))));
+                    let at = at.unwrap_or(Timestamp::from_micros(i64::MAX));
+                    if rescued.contains(&key.rescued()) {
+                        fates.matched.insert(key.rescued(), (*call, at));
+                    }
+                    fates.matched.insert(key, (*call, at));
                 }
                 (
                     _,

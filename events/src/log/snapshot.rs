@@ -8,17 +8,17 @@ use super::{
     digest::DIGEST_BYTES,
     draft::Known,
     journal::{Journal, JournalError, Line, Lines},
-    keys::{KeyIndex, Print},
+    keys::KeyIndex,
     segment::{Columns, Encoder, Unpacker},
     store::{SEGMENT_ENTRIES, StoreError, Stored},
 };
 use crate::{Entry, Event, Projections, RequestKey, Seq, Span, Tariff, Timestamp, Tokens, Usage};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs::File,
     iter::Peekable,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
 /// Fewer segments are folded before a second thread is up.
@@ -42,6 +42,8 @@ pub struct Snapshot {
     pub(super) mended: Arc<Vec<String>>,
     /// Tells the store from those that were made in its place.
     pub(super) stores: u32,
+    /// What later entries tell of lost ones, once it was looked for.
+    pub(super) implied: Arc<OnceLock<BTreeMap<Seq, Entry>>>,
     /// Held by who waits for what is read. Without one, somebody always does.
     pub(super) asker: Option<Weak<()>>,
     pub(super) _lock: Arc<File>,
@@ -140,8 +142,8 @@ impl Snapshot {
         let mut kept = Vec::new();
         let mut reached = *after;
         while reached.next() < until {
-            let (rescued, end) = self.rescue(reached, until);
-            kept.extend(rescued);
+            let (shown, end) = self.shown(reached, until);
+            kept.extend(shown);
             reached = Seq(end.0 - 1);
         }
         let is_all = until.0.saturating_sub(after.0 + 1) == kept.len() as u64;
@@ -286,8 +288,8 @@ impl Snapshot {
             Ok(None) | Err(_) => self.journaled_segment(number, &mut opened.reading)?,
         };
         let entries = Arc::new(entries);
-        if entries.len() < SEGMENT_ENTRIES {
-            // Damaged, or still being written.
+        if (number + 1) * SEGMENT_ENTRIES as u64 > self.last.0 {
+            // It is still being written.
             return Ok(entries);
         }
         opened.segments.truncate(OPENED_SEGMENTS_MAX - 1);
@@ -315,12 +317,11 @@ impl Snapshot {
                     Err(error) => return Err(error.into()),
                 }
             }
-            if entries.len() == SEGMENT_ENTRIES {
-                *reading = Some((number + 1, lines));
-            } else if is_kept {
+            if is_kept && lines.peek().is_none() && entries.len() < SEGMENT_ENTRIES {
                 // It ends where the journal ended when it was begun.
                 continue;
             }
+            *reading = Some((number + 1, lines));
             return Ok(entries);
         }
     }
@@ -365,7 +366,7 @@ impl Snapshot {
                 None => return Ok(Some((seq, None))),
                 Some(Entry { key: Some(found), event, .. }) if found == *key => return Ok(Some((seq, Some(event)))),
                 // Its counts were rescued without its ids: it is in every sum, and nothing can be added to it.
-                Some(Entry { key: Some(found), .. }) if Print::is_rescued(&found, key) => return Ok(Some((seq, None))),
+                Some(Entry { key: Some(found), .. }) if found == key.rescued() => return Ok(Some((seq, None))),
                 Some(_) => {}
             }
         }

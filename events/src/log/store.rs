@@ -433,7 +433,10 @@ impl Stored {
             };
             entries.into_iter().map(Ok).chain(error)
         });
-        let all = sealed.chain(self.tail.iter().map(|entry| Ok(Entry::clone(entry))));
+        // Between what is sealed and what is in memory nothing may be missing.
+        let behind = self.first_fresh(self.last()) > self.sealed().next() || (self.tree.is_none() && after < self.sealed());
+        let missing = behind.then(|| Err(StoreError::Missing(self.sealed().next())));
+        let all = sealed.chain(missing).chain(self.tail.iter().map(|entry| Ok(Entry::clone(entry))));
         all.filter(move |entry| entry.as_ref().map_or(true, |entry| entry.seq > after))
     }
 
@@ -478,7 +481,7 @@ impl Stored {
         Ok(Columns::read(&body)?.others.into_iter().next().filter(|entry| entry.seq == first_of(0)))
     }
 
-    /// Which of some entries it holds otherwise. They follow each other, in one segment or in none. Of those whose ids are gone, counts and
+    /// Which of some entries it holds otherwise. They are in order, in one segment or in none. Of those whose ids are gone, counts and
     /// names are compared.
     pub(super) fn differing(&self, entries: &[Entry]) -> Result<Vec<Seq>, StoreError> {
         let Some(first) = entries.first() else { return Ok(Vec::new()) };
@@ -491,9 +494,15 @@ impl Stored {
         }
         let (mut body, mut anew) = (Vec::new(), Vec::new());
         Unpacker::new().unpack_hot(&self.value(HOT, number)?, &mut body)?;
-        Unpacker::new().unpack_hot(&Encoder::new().encode(entries)?.hot, &mut anew)?;
-        let (held, said) = (Columns::read(&body)?, Columns::read(&anew)?);
-        Ok(differing(&|entry| held.told_of(entry.seq) == said.told_of(entry.seq)))
+        let held = Columns::read(&body)?;
+        let mut all = Vec::new();
+        // Where the journal lost some, the others do not follow each other.
+        for entries in entries.chunk_by(|one, next| one.seq.next() == next.seq) {
+            Unpacker::new().unpack_hot(&Encoder::new().encode(entries)?.hot, &mut anew)?;
+            let said = Columns::read(&anew)?;
+            all.extend(entries.iter().map(|entry| entry.seq).filter(|seq| held.told_of(*seq) != said.told_of(*seq)));
+        }
+        Ok(all)
     }
 
     /// Reads every value once. Whether all of it can be read.

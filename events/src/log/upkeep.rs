@@ -95,7 +95,12 @@ impl Snapshot {
     fn way_out(&self, damage: &JournalError) -> String {
         let JournalError::Damaged { after, next, .. } = damage else { return String::new() };
         let gone = next.unwrap_or(self.last.next()).0.saturating_sub(after.0 + 1);
-        let known = self.kept(damage).0.iter().filter(|entry| entry.event != Event::Lost).count() as u64;
+        let (mut known, mut reached) = (0, *after);
+        while reached.0 < after.0 + gone {
+            let (rescued, end) = self.rescue(reached, Seq(after.0 + gone + 1));
+            known += rescued.iter().filter(|entry| entry.event != Event::Lost).count() as u64;
+            reached = Seq(end.0 - 1);
+        }
         if known == gone {
             "; `tollbar ledger rebuild` mends it: nothing is lost".to_owned()
         } else if known > 0 {

@@ -9,21 +9,13 @@ pub(super) const PRINT_BITS: u32 = 48;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Print(pub(super) u64);
 
-/// How the key of a rescued call ends. No digest ends so but by a chance of one in 2^80.
-const RESCUED: [u8; 10] = *b"\0rescued\0\0";
-
 impl Print {
     /// A key with this print, for a call whose own key is gone: the index finds the call by it, and nobody takes it for another call's.
     pub(in crate::log) fn rescued_key(self) -> RequestKey {
         let mut key = [0; 16];
-        key[..6].copy_from_slice(&self.0.to_be_bytes()[2..]);
-        key[6..].copy_from_slice(&RESCUED);
-        RequestKey(key)
-    }
-
-    /// Whether a key is the one that a rescued call has in the place of `key`.
-    pub(in crate::log) fn is_rescued(found: &RequestKey, key: &RequestKey) -> bool {
-        found.0[..6] == key.0[..6] && found.0[6..] == RESCUED
+        key[2..8].copy_from_slice(&self.0.to_be_bytes()[2..]);
+        key.rotate_left(2);
+        RequestKey(key).rescued()
     }
 
     pub(super) fn of(key: &RequestKey) -> Print {
