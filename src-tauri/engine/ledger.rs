@@ -1,6 +1,10 @@
 //! The way to the log for everybody: the running owner if there is one, else the log itself.
 
-use super::{ControlClient, Told, Writer};
+use super::{
+    ControlClient, Told, Writer,
+    control::{foreign, silent},
+    presence::engine_process,
+};
 use crate::{
     clock,
     config::{Config, Home},
@@ -20,7 +24,7 @@ use std::{
 };
 
 /// How long to wait for an owner that holds the log but does not answer yet (or no longer).
-const OWNER_WAIT: Duration = Duration::from_secs(5);
+const OWNER_WAIT: Duration = Duration::from_secs(4);
 const OWNER_WAIT_STEP: Duration = Duration::from_millis(50);
 /// A temporary file that is older is nobody's any more.
 const LEFT_OVER_MICROS: i64 = 3_600_000_000;
@@ -99,20 +103,25 @@ pub(super) fn find(home: &Home) -> Result<Found, Fault> {
         let refused = match ControlClient::knock(home) {
             Ok(Some(client)) => return Ok(Found::Owner(client)),
             Ok(None) => None,
+            Err(fault) if matches!(fault.code, FaultCode::Unreachable | FaultCode::Storage) => return Err(fault),
             // A dead engine's port may have gone to the engine of another home. Whose log it is, the lock tells.
             Err(fault) => Some(fault),
         };
         match open_log(home) {
             Ok((log, projections)) => return Ok(Found::Log(Box::new(log), Box::new(projections))),
             Err(LogError::Held { .. }) if begun.elapsed() < OWNER_WAIT => thread::sleep(OWNER_WAIT_STEP),
-            Err(error @ LogError::Held { .. }) => return Err(refused.unwrap_or_else(|| storage_fault(&error))),
-            Err(error) => return Err(storage_fault(&error)),
+            Err(error @ LogError::Held { .. }) => {
+                // One without a notice cannot be asked: its state folder took none.
+                let engine = || engine_process(home).map(silent);
+                return Err(refused.or_else(engine).unwrap_or_else(|| storage_fault(&error)));
+            }
+            Err(error) => return Err(fault_of(home, &error)),
         }
     }
 }
 
 /// Opens the log of this machine and folds it.
-fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
+pub(super) fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
     let (device, recognised) = device(home)?;
     let (mut log, projections) = Log::open_folded(&home.log(), &device, PriceBook::bundled())?;
     recognised.into_iter().for_each(|sentence| log.note(sentence));
@@ -141,6 +150,11 @@ fn sweep(folder: &Path) {
 
 pub(super) fn storage_fault(error: &LogError) -> Fault {
     Fault::new(FaultCode::Storage, error.to_string(), error.hint())
+}
+
+/// Why the log of a home cannot be opened. Of another user's home, that is the reason.
+pub(super) fn fault_of(home: &Home, error: &LogError) -> Fault {
+    foreign(home).unwrap_or_else(|| storage_fault(error))
 }
 
 /// The name of this machine's part of the journal: eight random hex digits, made once. With what is to be said of it, if anything is.
