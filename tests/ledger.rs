@@ -200,6 +200,20 @@ fn what_lies_in_the_place_of_lock_token_or_notice_is_replaced() {
 }
 
 #[test]
+fn store_removed_under_engine_ends_no_recording() {
+    let mut house = home(&["a"]);
+    house.start();
+    fs::remove_dir_all(house.path("data/log/store")).unwrap();
+    house.out(&["ledger", "rebuild"]);
+    for id in ["b", "c"] {
+        // Removed already, where the engine was not asked to make it again.
+        let _ = fs::remove_dir_all(house.path("data/log/store"));
+        house.out(&["log", "--model", "gpt-4.1", "--input", "1000", "--output", "10", "--call-id", id]);
+    }
+    assert_eq!(ids(&house), ["a", "b", "c"]);
+}
+
+#[test]
 fn device_file_that_is_damaged_is_written_again() {
     let house = home(&["a"]);
     let device = fs::read_to_string(house.path("data/device")).unwrap();

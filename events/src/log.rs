@@ -59,6 +59,8 @@ pub enum Fact {
     Remetered {
         /// The call.
         key: RequestKey,
+        /// As what it was known when it was metered again. Nothing is written where it is known otherwise by now; `None`: whatever it was.
+        before: Option<Box<Usage>>,
         /// What is right.
         after: Box<Usage>,
         /// Whose word it is.
