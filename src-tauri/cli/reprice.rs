@@ -8,13 +8,13 @@ use super::{
     table,
     table::Table,
 };
-use crate::words;
+use crate::{regular::read_text_bounded, words};
 use clap::{Args, ValueEnum};
 use events::{
     Command, Day, PriceBook, Row, Timestamp,
     query::{CacheTtl, Fault, FaultCode, Filter, ModelSwap, Reprice as Question, RepriceAnswer, RepriceAsOf, RepriceRow},
 };
-use std::{fs, path::PathBuf};
+use std::path::PathBuf;
 
 /// A price book larger than this is not one.
 const BOOK_BYTES_MAX: u64 = 32 << 20;
@@ -245,9 +245,5 @@ fn read_book(path: &PathBuf) -> Result<String, Fault> {
             "check the path; the book in force stays",
         )
     };
-    let bytes = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if bytes > BOOK_BYTES_MAX {
-        return Err(unreadable(format!("{bytes} bytes are more than {BOOK_BYTES_MAX}")));
-    }
-    fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+    read_text_bounded(path, BOOK_BYTES_MAX).map_err(|error| unreadable(error.to_string()))
 }

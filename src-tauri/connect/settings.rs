@@ -5,7 +5,7 @@ use super::{
     check::{self, Pointing},
     edit::{Edited, Form},
 };
-use crate::config::Home;
+use crate::{config::Home, regular::read_text_bounded};
 use events::query::{Fault, FaultCode};
 use serde::{Deserialize, Serialize};
 use std::{
@@ -326,11 +326,8 @@ fn beside(file: &Path) -> PathBuf {
 
 /// A file's text; `None` if there is no file.
 fn read(file: &Path) -> io::Result<Option<String>> {
-    match fs::metadata(file) {
-        Ok(facts) if facts.len() > FILE_BYTES_MAX => {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {FILE_BYTES_MAX} bytes")))
-        }
-        Ok(_) => fs::read_to_string(file).map(Some),
+    match read_text_bounded(file, FILE_BYTES_MAX) {
+        Ok(text) => Ok(Some(text)),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }

@@ -145,6 +145,8 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
+        // All of them at once: each may take a second.
+        self.watches.iter().for_each(Watch::ask_to_stop);
         self.watches.clear();
         self.price_updates.take();
         self.proxy.take();
