@@ -150,7 +150,8 @@ fn main_repository(worktree: &Path, git_file: &Path) -> Option<String> {
     if name.starts_with('.') { last_name(common.parent()?) } else { Some(name.strip_suffix(".git").unwrap_or(&name).to_owned()) }
 }
 
-fn branch_of_folder(folder: &Path) -> Option<String> {
+/// The branch that is checked out in a working folder; `None` outside a repository and where no branch is (a commit of its own).
+pub fn branch_of_folder(folder: &Path) -> Option<String> {
     let own = |above: &Path| is_own(above) && is_own(&above.join(".git"));
     let above = folder.ancestors().take(CLIMB_MAX).find(|above| above.join(".git").exists() && own(above))?;
     let git = above.join(".git");

@@ -97,6 +97,38 @@ impl Seek for RegularFile {
     }
 }
 
+/// The bytes of an archive, which may unpack to any size: up to a limit that follows from the archive's own length.
+#[derive(Debug)]
+pub(crate) struct Unpacked<R> {
+    source: R,
+    left: u64,
+    stop: Stop,
+}
+
+/// How many bytes may come of each byte of an archive, and how many of any archive.
+const UNPACKED_RATIO_MAX: u64 = 1_000;
+const UNPACKED_FREE_BYTES: u64 = 64 << 20;
+
+impl<R: Read> Unpacked<R> {
+    /// `source` unpacks an archive of so many bytes.
+    pub(crate) fn new(source: R, packed_bytes: u64, stop: Stop) -> Unpacked<R> {
+        Unpacked { source, left: UNPACKED_FREE_BYTES.saturating_add(packed_bytes.saturating_mul(UNPACKED_RATIO_MAX)), stop }
+    }
+}
+
+impl<R: Read> Read for Unpacked<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        // Between two pieces of an archive lie up to gigabytes of what it unpacks to.
+        self.stop.check()?;
+        let bytes = self.source.read(buffer)?;
+        self.left = self.left.checked_sub(bytes as u64).ok_or_else(|| {
+            let reason = format!("it unpacks to more than {UNPACKED_RATIO_MAX} times its length, and was read up to there");
+            io::Error::new(io::ErrorKind::FileTooLarge, reason)
+        })?;
+        Ok(bytes)
+    }
+}
+
 /// Opens a regular file for reading, without blocking. Links are followed; what they lead to must be a regular file, too.
 pub(crate) fn open_regular(path: &Path) -> io::Result<RegularFile> {
     // Asked before, because opening a device may do something, and asked of the open file, because the path may lead elsewhere by then.
@@ -248,6 +280,23 @@ mod tests {
         assert_eq!((text.as_str(), file.length(), file.now().expect("facts").len()), ("one", 3, 7));
         assert_eq!(read_bounded(&path, 6).expect_err("too large").kind(), io::ErrorKind::FileTooLarge);
         assert_eq!(read_beginning(&path, 5).expect("read"), b"one t");
+    }
+
+    #[test]
+    fn archive_is_unpacked_up_to_its_ratio() {
+        let zeros = vec![0; 1 << 20];
+        let mut packed = Vec::new();
+        let mut encoder = zstd::stream::write::Encoder::new(&mut packed, 3).expect("an encoder");
+        (0..300).for_each(|_| encoder.write_all(&zeros).expect("packed"));
+        encoder.finish().expect("packed");
+        let read = |stop: Stop| {
+            let source = zstd::stream::read::Decoder::new(&packed[..]).expect("a decoder");
+            io::copy(&mut Unpacked::new(source, packed.len() as u64, stop), &mut io::sink())
+        };
+        assert_eq!(read(Stop::default()).expect_err("a bomb").kind(), io::ErrorKind::FileTooLarge);
+        let stop = Stop::default();
+        stop.ask();
+        assert!(read(stop).is_err());
     }
 
     #[test]

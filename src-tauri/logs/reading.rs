@@ -13,7 +13,7 @@ use super::{
     sqlite, table,
     together::{PIECE_SIGHTINGS_MAX, Piece, Reading},
 };
-use crate::regular::{RegularFile, open_regular};
+use crate::regular::{RegularFile, Unpacked, open_regular};
 use events::{Project, Sighting};
 use std::{
     borrow::Cow,
@@ -181,8 +181,10 @@ impl One<'_, '_, '_> {
             return Ok(None);
         }
         let mut reader = self.reading.client.reader();
+        let packed_bytes = file.length();
         let mut source = zstd::stream::read::Decoder::new(&mut file)?;
         source.window_log_max(WINDOW_LOG_MAX)?;
+        let source = Unpacked::new(source, packed_bytes, self.reading.stop().clone());
         let mut lines = Lines::new(source, 0, std::mem::take(self.buffer));
         while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
             self.line(&mut reader, offset, bytes);

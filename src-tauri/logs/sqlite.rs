@@ -28,6 +28,9 @@ use std::{
 const BUSY: Duration = Duration::from_secs(2);
 /// The largest row that is read.
 const ROW_BYTES_MAX: usize = 64 << 20;
+/// How many bytes may come of each byte of a packed document, and how many of any: a database may have many of them.
+const DOCUMENT_RATIO_MAX: usize = 100;
+const DOCUMENT_FREE_BYTES: usize = 1 << 20;
 /// The longest text that is read of a column.
 const WORD_BYTES_MAX: usize = 4096;
 /// The largest database that is copied because it cannot be read in place.
@@ -217,6 +220,7 @@ impl Readable {
     }
 
     /// A question may read columns of real tables and call functions, and nothing else. A generated column has no value.
+    #[expect(clippy::wildcard_enum_match_arm, reason = "what SQLite may come to ask is denied")]
     fn authorize(&self, asked: &AuthContext<'_>) -> Authorization {
         // SQLite's own functions that give rows.
         const OF_JSON: [&str; 2] = ["json_each", "json_tree"];
@@ -287,10 +291,10 @@ fn bytes(value: ValueRef<'_>) -> Option<Vec<u8>> {
     if !packed.starts_with(&ZSTD_MAGIC) {
         return (packed.len() <= ROW_BYTES_MAX).then(|| packed.to_vec());
     }
+    let most = ROW_BYTES_MAX.min(DOCUMENT_FREE_BYTES + packed.len().saturating_mul(DOCUMENT_RATIO_MAX));
     let mut document = Vec::new();
-    let unpacked =
-        zstd::stream::read::Decoder::new(packed).and_then(|source| source.take(ROW_BYTES_MAX as u64 + 1).read_to_end(&mut document));
-    unpacked.ok().filter(|bytes| *bytes <= ROW_BYTES_MAX).map(|_| document)
+    let unpacked = zstd::stream::read::Decoder::new(packed).and_then(|source| source.take(most as u64 + 1).read_to_end(&mut document));
+    unpacked.ok().filter(|bytes| *bytes <= most).map(|_| document)
 }
 
 struct Copied {
