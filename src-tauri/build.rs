@@ -5,6 +5,7 @@ use std::{fs, path::Path};
 const PLACEHOLDER: &str = "<!doctype html><meta charset=utf-8><title>Tollbar</title>\
 <p>This build has no dashboard. Build it with <code>npm ci && npm run build</code> in <code>ui/</code>, or run <code>./dev run</code>.";
 
+#[allow(clippy::print_stdout, reason = "this is how a build script speaks to cargo")]
 fn main() {
     println!("cargo:rerun-if-changed=ui/dist");
     let page = Path::new("ui/dist/index.html");

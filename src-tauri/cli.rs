@@ -13,6 +13,7 @@ mod ledger;
 mod log;
 mod manual;
 mod models;
+mod output;
 mod plans;
 mod prices;
 mod project;
@@ -31,6 +32,7 @@ mod version;
 use crate::{
     clock,
     config::{Config, Home},
+    diagnostics,
     engine::Ledger,
     words,
 };
@@ -39,7 +41,7 @@ use events::{
     Day, Zone,
     query::{Fault, Filter},
 };
-use serde::Serialize;
+use output::{print, print_json, warn};
 use std::{
     io::{self, IsTerminal as _, Write as _},
     path::PathBuf,
@@ -130,9 +132,11 @@ enum Command {
 /// Runs the command line of this process.
 pub fn main() -> ExitCode {
     let Tollbar { command } = Tollbar::parse();
-    // What a command of the user's writes is as the user wants it.
+    diagnostics::hide_handled_panics();
+    // What a command of the user's writes is as the user wants it, and it inherits what is set here.
     if !matches!(command, Command::Run(_)) {
         crate::keep_files_private();
+        diagnostics::survive_file_size_limit();
     }
     let done = match command {
         Command::Run(command) => return command.run(),
@@ -151,7 +155,7 @@ pub fn main() -> ExitCode {
         Command::Coverage(command) => command.run(),
         Command::Project(command) => command.run(),
         Command::Doctor(command) => match command.run() {
-            Ok(is_well) => return if is_well { ExitCode::SUCCESS } else { ExitCode::FAILURE },
+            Ok(is_well) => return if is_well { output::status() } else { ExitCode::FAILURE },
             Err(fault) => Err(fault),
         },
         Command::Reprice(command) => command.run(),
@@ -167,21 +171,23 @@ pub fn main() -> ExitCode {
         Command::Man(command) => command.run(),
         Command::Version(command) => command.run(),
     };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
+    let status = match done {
+        Ok(()) => output::status(),
         Err(fault) => {
             complain(&fault);
             ExitCode::FAILURE
         }
-    }
+    };
+    diagnostics::finish();
+    status
 }
 
 /// One line of cause, one line of what to do.
 fn complain(fault: &Fault) {
     let (red, plain) = if io::stderr().is_terminal() && colours_wanted() { ("\x1b[31m", "\x1b[0m") } else { ("", "") };
-    eprintln!("{red}error:{plain} {}", fault.message);
+    warn(format_args!("{red}error:{plain} {}", fault.message));
     if !fault.hint.is_empty() {
-        eprintln!("hint: {}", fault.hint);
+        warn(format_args!("hint: {}", fault.hint));
     }
 }
 
@@ -197,29 +203,13 @@ fn ledger() -> Result<Ledger, Fault> {
     Ledger::open(&home, &config)
 }
 
-/// Prints an answer as JSON, exact, for scripts.
-fn print_json(answer: &impl Serialize) -> Result<(), Fault> {
-    let text = serde_json::to_string_pretty(answer).expect("answers hold only what JSON can hold");
-    print(&(text + "\n"))
-}
-
-/// Prints text. A reader that closes the pipe early (`| head`) has had enough and is no fault.
-fn print(text: &str) -> Result<(), Fault> {
-    let mut out = io::stdout().lock();
-    match out.write_all(text.as_bytes()).and_then(|()| out.flush()) {
-        Err(error) if error.kind() != io::ErrorKind::BrokenPipe => {
-            Err(Fault::new(events::query::FaultCode::Storage, format!("cannot write the output: {error}"), "check where it goes"))
-        }
-        Ok(()) | Err(_) => Ok(()),
-    }
-}
-
 /// Says what will be done and asks for a word. Without a person to ask, only `--yes` goes on.
 fn confirmed(what: &str, word: &str) -> Result<(), Fault> {
     if !io::stdin().is_terminal() {
         return Err(Fault::refused(format!("{what} Nobody is here to confirm it"), "give --yes to go on without asking"));
     }
-    eprint!("{what}\nType {word:?} to go on: ");
+    // Without a newline, as a prompt stands; who cannot read it does not answer it.
+    let _ = io::stderr().write_all(format!("{what}\nType {word:?} to go on: ").as_bytes());
     let mut typed = String::new();
     let read = io::stdin().read_line(&mut typed);
     if read.is_ok() && typed.trim() == word { Ok(()) } else { Err(Fault::refused("nothing was done", format!("type {word:?} to go on"))) }

@@ -10,6 +10,9 @@ pub(crate) mod remainder;
 mod run;
 mod writer;
 
+use crate::config::Home;
+use std::path::PathBuf;
+
 pub use control::{ControlClient, announced_proxy};
 pub use folding::ToFold;
 pub(crate) use importing::unreadable;
@@ -17,6 +20,11 @@ pub use ledger::Ledger;
 pub(crate) use ledger::write_private;
 pub use run::{Engine, Running};
 pub use writer::{Change, Told, Writer, WriterHandle};
+
+/// Where a running engine writes its diagnostics.
+pub fn log_path(home: &Home) -> PathBuf {
+    home.state.join("engine.log")
+}
 
 /// Returns when the system or the user asks this process to end.
 pub async fn stop_signal() {

@@ -250,7 +250,13 @@ impl Meter {
     /// Whether tokens may have to be counted here to conclude the call, which takes time: it ended without its usage, or before its end.
     pub fn lacks_usage(&mut self, ending: Ending) -> bool {
         let served = self.status.is_none_or(|status| (200..300).contains(&status) || status == SWITCHING_PROTOCOLS) && !self.retrieval;
-        let silent = |reply: &mut Reply| reply.calls.iter().all(|call| call.said.get("usage").is_none());
+        let silent = |reply: &mut Reply| {
+            let unread = |call: &Heard| call.said.get("usage").is_none();
+            // A usage without a count beside words is a placeholder.
+            let placeholder = |call: &Heard| !call.prose.is_empty() && call.counted == 0;
+            let nothing_read = |call: &Heard| call.said.get("usage").is_some_and(said::reads_nothing);
+            reply.calls.iter().all(unread) || reply.calls.iter().any(|call| placeholder(call) || nothing_read(call))
+        };
         served && (ending != Ending::Complete || self.reply.sink().is_some_and(silent))
     }
 
@@ -292,7 +298,12 @@ impl Meter {
             Surface::Gemini | Surface::GeminiBatch | Surface::Bedrock | Surface::Cohere => closed || heard.done,
         };
         let (certainty, reading) = match reading {
-            Some(reading) if whole && !heard.erred => (Certainty::Reported, reading),
+            Some(reading) if whole && !heard.erred => match self.is_placeholder(surface, &reading, &heard) {
+                true => {
+                    self.estimated(if reading.tokens.total() > 0 { Certainty::Partial } else { Certainty::Unknown }, reading, &mut heard)
+                }
+                false => (Certainty::Reported, reading),
+            },
             Some(reading) => self.estimated(Certainty::Partial, reading, &mut heard),
             None if self.may_have_cost(&heard, ending) => {
                 if whole && !heard.erred {
@@ -331,6 +342,24 @@ impl Meter {
         std::iter::once(whole).chain(within).collect()
     }
 
+    /// Whether a usage has zeros where something must have been counted: no prompt is empty, and no answer with words in it used nothing.
+    fn is_placeholder(&self, surface: Surface, reading: &Reading, heard: &Heard) -> bool {
+        let Reading { tokens, fees, reported_cost, .. } = reading;
+        let (spoke, read, produced) = (!heard.prose.is_empty(), tokens.prompt() > 0, tokens.produced() > 0);
+        if heard.guarded || heard.said.get("usage").is_some_and(said::counts_other_than_tokens) {
+            return false;
+        }
+        match self.kind {
+            // Ollama does not count a prompt that was in its cache (provider-usage, section 12).
+            Kind::Words if surface == Surface::Ollama => spoke && !produced,
+            Kind::Words => !read && (produced || spoke) || spoke && !produced,
+            // A ranking may be billed by searches, of which the provider names the cost.
+            Kind::Vectors => tokens.total() == 0 && fees.is_none() && reported_cost.is_none(),
+            Kind::Transcript | Kind::Speech => tokens.total() == 0 && fees.is_none() && (spoke || self.kind == Kind::Speech),
+            Kind::Pictures => false,
+        }
+    }
+
     /// What the provider did not say, or not to the end, by the text and the sound that passed. Reasoning that is not shown cannot be seen:
     /// it is a least.
     fn estimated(&mut self, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
@@ -342,16 +371,18 @@ impl Meter {
         };
         // A page, or an error in words of its own, is no answer of a model.
         let in_words = self.kind == Kind::Words && self.status.is_some();
-        let answered = !in_words && !heard.erred && !self.page || heard.id.is_some() || heard.answered || !heard.prose.is_empty();
+        let answered =
+            !in_words && !heard.erred && !self.page || heard.id.is_some() || heard.answered || heard.counted > 0 || !heard.prose.is_empty();
         let by_other_measure = self.kind == Kind::Pictures || heard.said.get("usage").is_some_and(said::counts_other_than_tokens);
         if !served || !answered || by_other_measure {
             return (certainty, reading);
         }
         let kind = self.kind;
         let model = heard.said.text("model").or(self.asked.as_deref()).unwrap_or_default().to_owned();
-        let sent = if certainty == Certainty::Unknown { self.sent() } else { None };
+        let sent = if reading.tokens.prompt() == 0 { self.sent() } else { None };
         let (input, heard_seconds) = sent.map_or((0, None), |(prose, seconds)| (prose.tokens(&model), *seconds));
-        let estimate = Estimate { input, output: heard.prose.tokens(&model), percent: estimate::percent(&model), ..Estimate::default() };
+        let output = heard.counted.saturating_add(heard.prose.tokens(&model));
+        let estimate = Estimate { input, output, percent: estimate::percent(&model), ..Estimate::default() };
         let estimate = match kind {
             Kind::Transcript => Estimate { input: 0, ..estimate }.with_heard(heard.seconds.or(heard_seconds)),
             Kind::Speech => estimate.with_spoken(heard.seconds),

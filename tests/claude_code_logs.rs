@@ -1,5 +1,7 @@
 //! Claude Code's logs as others recorded them: what is imported equals the totals that were computed independently.
 
+#![allow(clippy::print_stdout)]
+
 use events::{RequestKey, Sighting, Tokens, Usage};
 use serde::Deserialize;
 use std::{

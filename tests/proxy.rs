@@ -1,6 +1,6 @@
 //! The proxy as its clients and upstreams see it: bytes pass as they came, and whatever goes wrong is said, recorded and survived.
 
-#![allow(clippy::unwrap_used)]
+#![allow(clippy::print_stdout, clippy::unwrap_used)]
 
 mod house;
 

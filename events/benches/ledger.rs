@@ -3,7 +3,7 @@
 //! `cargo bench -p events --bench ledger -- [append|call|replay|open|told] [events]`; without words everything with a million.
 //! Processor time stands beside the clock's: a machine that does other things as well stretches only the latter.
 
-#![allow(clippy::disallowed_methods, missing_docs)]
+#![allow(clippy::disallowed_methods, clippy::print_stdout, missing_docs)]
 
 #[path = "lifelike/mod.rs"]
 mod lifelike;

@@ -316,9 +316,13 @@ impl Usage {
         at.plus_micros(i64::from(self.latency_ms.unwrap_or(0)) * 1_000)
     }
 
-    /// Of two sightings of one call, the best of each. Commutative and idempotent; and associative where none contradicts another in
-    /// model, tier or place (who does not know one names none), so that the order in which sources report does not matter. Of names that
-    /// do contradict each other, those of the better count are taken, as far as it has any.
+    /// Merges two sightings of one call: the best of each.
+    ///
+    /// Commutative and idempotent. Associative where no sighting contradicts another in model, tier or place (a sighting that does not
+    /// know a name has none), and where at most one of them was carried by the proxy, so that the order in which sources report does not
+    /// matter. Of names that contradict each other, those of the better count are taken, as far as it has any.
+    ///
+    /// What the proxy carried is not replaced by less that a client logged, see [`Usage::token_rank`].
     #[must_use]
     pub fn merged(&self, other: &Usage) -> Usage {
         let (better, worse) = if self.token_rank(other).is_ge() { (self, other) } else { (other, self) };
@@ -354,9 +358,41 @@ impl Usage {
         (self.sources.best(), Reverse(&self.provider))
     }
 
-    /// Which of two sightings counts the tokens better. Who saw it does not matter for the count: what is merged was seen by all of its
-    /// sources, whichever of them counted. Where the count is the same, it matters for the names.
+    /// Which of two sightings counts the tokens better.
+    ///
+    /// A call that the proxy carried is counted by its bytes. Of a call that was cut, a client may log the count of the first event as
+    /// final (Claude Code: 3 output tokens of 2,610), so a log's count replaces a carried one only if that is not complete and the log's
+    /// is greater. Between other sightings the more certain count wins, then the greater one, whoever saw it.
     fn token_rank(&self, other: &Usage) -> Ordering {
+        match (self.is_carried_beside(other), other.is_carried_beside(self)) {
+            (true, _) => self.carried_rank(other),
+            (_, true) => other.carried_rank(self).reverse(),
+            (false, false) => self.certain_rank(other),
+        }
+    }
+
+    /// Whether the proxy counted this sighting by the bytes of the call, and a client told the other one. What the user entered by hand
+    /// is no client's.
+    fn is_carried_beside(&self, other: &Usage) -> bool {
+        let by_hand = other.sources.has(Source::Manual);
+        self.carried.is_some() && self.certainty > Certainty::Unknown && other.carried.is_none() && !other.is_carried() && !by_hand
+    }
+
+    /// The rank of a carried count beside one that a client told.
+    fn carried_rank(&self, told: &Usage) -> Ordering {
+        let amount = |usage: &Usage| (usage.tokens.produced(), usage.tokens.total());
+        match (self.certainty, amount(self).cmp(&amount(told))) {
+            (Certainty::Reported, Ordering::Equal) => self.certain_rank(told),
+            (Certainty::Reported, _) => Ordering::Greater,
+            (Certainty::Unknown | Certainty::Estimated | Certainty::Partial, Ordering::Less) => {
+                self.certainty.cmp(&told.certainty).then(Ordering::Less)
+            }
+            (Certainty::Unknown | Certainty::Estimated | Certainty::Partial, Ordering::Equal | Ordering::Greater) => Ordering::Greater,
+        }
+    }
+
+    /// The rank by certainty, then by count. Where both are the same, who saw the call matters for the names.
+    fn certain_rank(&self, other: &Usage) -> Ordering {
         self.certainty
             .cmp(&other.certainty)
             .then_with(|| self.tokens.cmp_as_counts(&other.tokens))
@@ -752,6 +788,85 @@ mod tests {
                 Usage { model: one(usage.model), tier: one(usage.tier), geo: one(usage.geo), ..usage }
             });
             prop_assert_eq!(a.merged(&b).merged(&c), a.merged(&b.merged(&c)));
+        }
+    }
+
+    /// What the proxy carried, and what two lines of a client's log say of the same call.
+    fn carried(certainty: Certainty, output: u64) -> Usage {
+        Usage {
+            tokens: Tokens { input: 1_500, output, ..Tokens::default() },
+            certainty,
+            carried: Some(CallUuid(1)),
+            sources: Source::Proxy.into(),
+            ..Usage::default()
+        }
+    }
+
+    fn logged(certainty: Certainty, output: u64) -> Usage {
+        Usage { carried: None, sources: Source::Log.into(), ..carried(certainty, output) }
+    }
+
+    #[test]
+    fn a_logs_lower_count_leaves_the_carried_one() {
+        use Certainty::{Estimated, Partial, Reported, Unknown};
+        for (proxy, log, expected) in [
+            // Claude Code logs the count of message_start for a call that was cut.
+            (carried(Estimated, 2_610), logged(Reported, 3), (Estimated, 2_610)),
+            (carried(Partial, 2_610), logged(Reported, 3), (Partial, 2_610)),
+            (carried(Partial, 3), logged(Reported, 3), (Partial, 3)),
+            (carried(Reported, 90), logged(Reported, 3), (Reported, 90)),
+            (carried(Reported, 90), logged(Reported, 4_000), (Reported, 90)),
+            // A log that has more of a call that was cut knows it better.
+            (carried(Partial, 3), logged(Reported, 90), (Reported, 90)),
+            (carried(Estimated, 0), logged(Reported, 90), (Reported, 90)),
+            (carried(Unknown, 0), logged(Reported, 3), (Reported, 3)),
+            // What is less certain does not replace what is more.
+            (carried(Partial, 3), logged(Estimated, 90), (Partial, 3)),
+        ] {
+            for both in [proxy.merged(&log), log.merged(&proxy), proxy.merged(&log).merged(&log), log.merged(&proxy).merged(&proxy)] {
+                assert_eq!((both.certainty, both.tokens.output), expected, "{proxy:?} and {log:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn an_answer_fetched_again_completes_an_estimate() {
+        let fetched = Usage { carried: None, ..carried(Certainty::Reported, 2_500) };
+        let both = carried(Certainty::Estimated, 2_610).merged(&fetched);
+        assert_eq!((both.certainty, both.tokens.output), (Certainty::Reported, 2_500));
+    }
+
+    proptest! {
+        #[test]
+        fn a_log_never_makes_a_carried_count_less(
+            certainty in 0..4usize, output in 0..6u64, logs in proptest::collection::vec((0..4usize, 0..6u64), 1..4), at in 0..4usize,
+        ) {
+            const ALL: [Certainty; 4] = [Certainty::Unknown, Certainty::Estimated, Certainty::Partial, Certainty::Reported];
+            let proxy = carried(ALL[certainty], if certainty == 0 { 0 } else { output });
+            let mut sightings: Vec<Usage> = logs.iter().map(|(certainty, output)| logged(ALL[*certainty], *output)).collect();
+            sightings.insert(at.min(logs.len()), proxy.clone());
+            let merged = sightings.iter().skip(1).fold(sightings[0].clone(), |all, usage| all.merged(usage));
+            prop_assert!(merged.tokens.output >= proxy.tokens.output, "{merged:?}");
+            // Told again in either order, nothing changes.
+            for usage in &sightings {
+                prop_assert_eq!(merged.merged(usage), usage.merged(&merged));
+            }
+            // Unless a log has more of it, the call stays as certain as it was carried.
+            let more = logs.iter().any(|(_, logged)| *logged > proxy.tokens.output);
+            prop_assert!(certainty == 0 || more || merged.certainty == proxy.certainty, "{merged:?}");
+        }
+
+        #[test]
+        fn lines_that_grow_merge_alike_in_any_order(
+            certainty in 1..4usize, output in 0..6u64, mut lines in proptest::collection::vec(0..6u64, 2), order in 0..6usize,
+        ) {
+            const ALL: [Certainty; 4] = [Certainty::Unknown, Certainty::Estimated, Certainty::Partial, Certainty::Reported];
+            lines.sort_unstable();
+            let [a, b, c] = [carried(ALL[certainty], output), logged(Certainty::Partial, lines[0].min(output)), logged(Certainty::Reported, lines[1])];
+            let expected = a.merged(&b).merged(&c);
+            let [x, y, z] = [[&a, &b, &c], [&a, &c, &b], [&b, &a, &c], [&b, &c, &a], [&c, &a, &b], [&c, &b, &a]][order];
+            prop_assert_eq!(x.merged(y).merged(z), expected.clone());
+            prop_assert_eq!(x.merged(&y.merged(z)), expected);
         }
     }
 

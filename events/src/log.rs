@@ -36,7 +36,7 @@ pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
 pub use retention::{FoldedLog, Folding};
 pub use snapshot::Snapshot;
-pub use store::StoreError;
+pub use store::{StoreError, is_handled_panic};
 pub use upkeep::{JournalReader, LogSize, Verified, archive, backup, devices};
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.

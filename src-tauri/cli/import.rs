@@ -1,6 +1,6 @@
 //! `tollbar import`
 
-use super::{ledger, print, print_json, progress_bar};
+use super::{ledger, print, print_json, progress_bar, warn};
 use crate::{
     attribution::Projects,
     config::Home,
@@ -261,7 +261,7 @@ impl Done {
             return print_json(done);
         }
         for Skipped { path, reason } in &done.skipped {
-            eprintln!("skipped {}: {reason}", path.display());
+            warn(format_args!("skipped {}: {reason}", path.display()));
         }
         let refused = super::refused(done.refused);
         print(&format!("{} files read, {} calls seen, {} entries new{refused}\n", done.files, done.calls_seen, done.entries))

@@ -2,7 +2,7 @@
 
 mod fold;
 
-use super::{ledger, print, print_json, table::Table};
+use super::{ledger, print, print_json, table::Table, warn};
 use crate::{config::Home, engine::Told, words};
 use clap::{Args, Subcommand};
 use events::{
@@ -209,9 +209,9 @@ impl Merge {
                 told = told.and(ledger.tell(Command::TakePrices { events: events.to_vec() })?);
             }
         } else if !prices.is_empty() {
-            eprintln!("skipped: what that log says of prices; this one keeps its own");
+            warn("skipped: what that log says of prices; this one keeps its own");
         }
-        damage.iter().for_each(|damage| eprintln!("skipped: {damage}"));
+        damage.iter().for_each(|damage| warn(format_args!("skipped: {damage}")));
         let Told { entries, refused, .. } = told;
         if self.json {
             return print_json(&serde_json::json!({
@@ -220,7 +220,7 @@ impl Merge {
         }
         if summarised > 0 {
             let calls = words::counted(summarised, "call", "calls");
-            eprintln!("skipped: {calls} in summaries; to have them again, put this journal in the place of an empty log's");
+            warn(format_args!("skipped: {calls} in summaries; to have them again, put this journal in the place of an empty log's"));
         }
         let devices = words::counted(devices.len() as u64, "device", "devices");
         let refused = super::refused(refused);

@@ -2,6 +2,7 @@
 //!
 //! It fails open: where no engine answers, the command runs as it would without us.
 
+use super::warn;
 use crate::{
     attribution::Projects,
     config::{Config, Home},
@@ -38,17 +39,17 @@ impl Run {
         let pointed = match self.root() {
             Ok(root) => connect::pointed(&name, &root, &|name| env::var(name).ok()),
             Err(cause) => {
-                eprintln!("tollbar: {cause}; {name} runs without it, and its calls are not metered here");
+                warn(format_args!("tollbar: {cause}; {name} runs without it, and its calls are not metered here"));
                 Pointed::default()
             }
         };
         if !pointed.kept.is_empty() {
-            eprintln!("tollbar: left as you set it: {}; calls that go there are not metered here", pointed.kept.join(", "));
+            warn(format_args!("tollbar: left as you set it: {}; calls that go there are not metered here", pointed.kept.join(", ")));
         }
         let mut command = process::Command::new(program);
         command.args(&pointed.arguments).args(arguments).envs(pointed.variables);
         let error = become_it(&mut command);
-        eprintln!("error: cannot run {}: {error}\nhint: check its name, and that it is on your PATH", program.to_string_lossy());
+        warn(format_args!("error: cannot run {}: {error}\nhint: check its name, and that it is on your PATH", program.to_string_lossy()));
         ExitCode::from(if error.kind() == io::ErrorKind::NotFound { NOT_FOUND } else { NOT_RUNNABLE })
     }
 
@@ -71,7 +72,9 @@ impl Run {
 /// Becomes the command, so that its exit code, the signals that it gets and its terminal are its own. Returns only if that fails.
 #[cfg(unix)]
 fn become_it(command: &mut process::Command) -> io::Error {
-    std::os::unix::process::CommandExt::exec(command)
+    let error = std::os::unix::process::CommandExt::exec(command);
+    crate::diagnostics::survive_closed_pipes();
+    error
 }
 
 /// Runs the command and ends with its exit code. Returns only if it cannot be started.

@@ -3,7 +3,8 @@
 use super::{print, print_json};
 use crate::{
     config::{Config, Home},
-    engine::{ControlClient, Engine, Running},
+    diagnostics,
+    engine::{self, ControlClient, Engine, Running},
     words,
 };
 use clap::Args;
@@ -34,10 +35,12 @@ impl Serve {
         if let Some(port) = self.port {
             config.proxy.set_port(port);
         }
+        let is_terminal = io::stdout().is_terminal();
+        diagnostics::start(engine::log_path(&home));
         let running = Engine { home, config }.start()?;
         // The link lets whoever has it read everything: it is shown to a person, not written to a service's log.
-        let dashboard = if io::stdout().is_terminal() { &running.dashboard_link } else { &running.dashboard };
-        print(&format!("tollbar is ready: proxy {}, dashboard {dashboard}\n", running.proxy_address))?;
+        let dashboard = if is_terminal { &running.dashboard_link } else { &running.dashboard };
+        diagnostics::announce(format!("tollbar is ready: proxy {}, dashboard {dashboard}\n", running.proxy_address));
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| Fault::new(FaultCode::Internal, format!("cannot wait for signals: {error}"), ""))?;
         runtime.block_on(until_stopped(&running));
@@ -61,7 +64,7 @@ async fn until_stopped(running: &Running) {
             Ok(change) => {
                 for alert in change.alerts.iter() {
                     let (spent, limit) = (words::dollars(alert.spent), words::dollars(alert.limit));
-                    eprintln!("budget {:?} crossed {} %: {spent} of {limit}", alert.budget, alert.percent);
+                    diagnostics::note(format_args!("budget {:?} crossed {} %: {spent} of {limit}", alert.budget, alert.percent));
                 }
             }
             Err(RecvError::Lagged(_)) => {}

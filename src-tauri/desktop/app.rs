@@ -20,7 +20,7 @@ use std::{
     time::Duration,
 };
 use tauri::{App, AppHandle, Manager as _};
-use tollbar_app::{config::Home, engine};
+use tollbar_app::{config::Home, diagnostics, engine};
 
 /// How long a panel that starts together with us may take to host the tray.
 #[cfg(target_os = "linux")]
@@ -95,11 +95,11 @@ fn put_tray(app: &AppHandle, pictures: &Path) -> Option<Tray> {
     match catch_unwind(AssertUnwindSafe(|| Tray::new(app, pictures, press))) {
         Ok(Ok(tray)) => Some(tray),
         Ok(Err(error)) => {
-            eprintln!("there is no tray icon: {error}");
+            diagnostics::note(format_args!("there is no tray icon: {error}"));
             None
         }
         Err(_) => {
-            eprintln!("there is no tray icon; on Linux it needs libayatana-appindicator3");
+            diagnostics::note(format_args!("there is no tray icon; on Linux it needs libayatana-appindicator3"));
             None
         }
     }
@@ -147,11 +147,11 @@ fn show(app: &AppHandle, face: Face) {
         let desktop = desktop.state::<Desktop>();
         let mut tray = desktop.tray.lock().expect("nobody panics while holding it");
         if let Some(Err(error)) = tray.as_mut().map(|tray| tray.show(face)) {
-            eprintln!("the tray icon could not be changed: {error}");
+            diagnostics::note(format_args!("the tray icon could not be changed: {error}"));
         }
     });
     if let Err(error) = posted {
-        eprintln!("the tray icon could not be changed: {error}");
+        diagnostics::note(format_args!("the tray icon could not be changed: {error}"));
     }
 }
 

@@ -22,7 +22,7 @@ use std::{
     hash::{DefaultHasher, Hash as _, Hasher as _},
     process::ExitCode,
 };
-use tollbar_app::config::Home;
+use tollbar_app::{config::Home, diagnostics, engine};
 
 /// What your LLM calls cost, in the tray
 #[derive(Debug, Parser)]
@@ -43,18 +43,23 @@ fn main() -> ExitCode {
     tollbar_app::keep_files_private();
     tollbar_app::memory::hold_little();
     let args = Args::parse();
-    match run(&args) {
+    diagnostics::survive_file_size_limit();
+    let status = match run(&args) {
         Ok(()) => ExitCode::SUCCESS,
         Err(fault) => {
             complain(&fault);
             ExitCode::FAILURE
         }
-    }
+    };
+    diagnostics::finish();
+    status
 }
 
 fn run(args: &Args) -> Result<(), Fault> {
     demand_display()?;
     let home = Home::find()?;
+    // GTK and what it loads write to standard error as they like.
+    diagnostics::start(engine::log_path(&home));
     if args.window { window::run(&home, args.until_stdin_ends) } else { app::run(home, args.hidden) }
 }
 
@@ -85,9 +90,9 @@ fn context(part: &str) -> tauri::Context {
 
 /// One line of cause, one line of what to do.
 fn complain(fault: &Fault) {
-    eprintln!("error: {}", fault.message);
+    diagnostics::note(format_args!("error: {}", fault.message));
     if !fault.hint.is_empty() {
-        eprintln!("hint: {}", fault.hint);
+        diagnostics::note(format_args!("hint: {}", fault.hint));
     }
 }
 

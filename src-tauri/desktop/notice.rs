@@ -10,7 +10,7 @@ use std::{
     thread,
     time::Duration,
 };
-use tollbar_app::words;
+use tollbar_app::{diagnostics, words};
 
 /// How many notifications may wait for a click at a time; those beyond are shown, and a click on them opens nothing.
 const WAITING_MAX: usize = 16;
@@ -28,7 +28,7 @@ pub(crate) fn show(alert: &Alert, period: Option<Period>, open: impl Fn() + Send
     thread::spawn(move || {
         let shown = match notification.show() {
             Ok(shown) => shown,
-            Err(error) => return eprintln!("the notification of a budget could not be shown: {error}"),
+            Err(error) => return diagnostics::note(format_args!("the notification of a budget could not be shown: {error}")),
         };
         if WAITING.fetch_add(1, Ordering::Relaxed) < WAITING_MAX {
             wait(shown, &open);

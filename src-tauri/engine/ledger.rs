@@ -1,7 +1,10 @@
 //! The way to the log for everybody: the running owner if there is one, else the log itself.
 
 use super::{ControlClient, Told, Writer};
-use crate::config::{Config, Home};
+use crate::{
+    config::{Config, Home},
+    diagnostics,
+};
 use events::{
     Command, Log, LogError, PriceBook, Projections, Sighting,
     log::BATCH_FACTS_MAX,
@@ -35,7 +38,7 @@ impl Ledger {
             Found::Log(log, projections) => {
                 let writer = Writer::start(*log, *projections, config.zone, config.plans.clone());
                 for refused in super::pricing::tell_configured(writer.handle(), config) {
-                    eprintln!("warning: {refused}");
+                    diagnostics::note(format_args!("warning: {refused}"));
                 }
                 Ledger::Local(writer)
             }

@@ -53,9 +53,15 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
         "generation",
         "text",
     ]);
-    if frame == Frame::Event {
+    if !heard.counted_more() && frame != Frame::Exception {
         said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
+        // An answer that is no stream.
+        let [message] = document.pick(["output.message.content"]);
+        message.into_iter().for_each(|message| heard.prose.push_spoken(message));
     }
+    // A guardrail answers in words of its own, which no model counts.
+    let stops = document.pick(["stopReason", "messageStop.stopReason", "amazon-bedrock-guardrailAction"]);
+    heard.guarded |= stops.into_iter().flatten().any(|stop| matches!(stop.get(), "\"guardrail_intervened\"" | "\"INTERVENED\""));
     heard.erred |= frame == Frame::Exception;
 }
 

@@ -18,12 +18,14 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
         "delta.message.tool_calls.function.arguments",
         "text",
     ]);
-    if [usage, delta, meta, response_meta].iter().all(Option::is_none) {
-        said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
-    }
     heard.id(id.or(generation).or(response));
     heard.said.name("model", model);
     usage.or(delta).or(meta).or(response_meta).into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    if !heard.counted_more() {
+        said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
+        let [content] = document.pick(["message.content"]);
+        content.into_iter().for_each(|content| heard.prose.push_spoken(content));
+    }
     // An error is a message of text; a message of the model is an object.
     heard.erred |= kind.is_none() && message.is_some_and(|message| message.get().starts_with('"'));
 }

@@ -39,8 +39,10 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
     let usage = usage.or(usage_within).or(its_usage).or(bare_usage);
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     heard.erred |= error.is_some();
-    // A chunk that counts what was said so far need not be counted here.
-    if !usage.is_some_and(|usage| usage.get().contains("\"candidatesTokenCount\"")) {
+    // A chunk that counts what was said so far need not be counted here. One without a count, or with zero, does not count it.
+    if usage.is_none() || !heard.counted_more() {
+        let [outputs] = document.pick(["outputs"]);
+        outputs.into_iter().for_each(|outputs| heard.prose.push_spoken(outputs));
         candidates.or(candidates_within).into_iter().for_each(|candidates| hear_candidates(candidates, &mut heard.prose));
         words.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
     }

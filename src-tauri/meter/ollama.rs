@@ -14,7 +14,7 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
     for (name, value) in [("prompt_eval_count", prompt), ("prompt_eval_cached_count", cached), ("eval_count", output)] {
         value.into_iter().for_each(|value| heard.said.hear_in("usage", name, value));
     }
-    if done.is_none_or(|done| done.get() != "true") {
+    if !heard.counted_more() {
         let said = document.pick(["message.content", "message.thinking", "response", "thinking"]);
         said.into_iter().flatten().for_each(|words| prose::piece(words, &mut heard.prose));
     }

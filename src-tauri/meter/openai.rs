@@ -78,11 +78,14 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
     credits.into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
-    if heard.said.get("usage").is_none() {
+    // Servers that have not counted send zeros, some of them in every chunk: the text is kept until it is counted.
+    if usage.is_none() || !heard.counted_more() {
         match choices {
             Some(choices) => prose::choices(choices, &mut heard.prose),
-            None => hear_without_choices(document, &kind, heard),
+            None => hear_without_choices(document, &kind, frame, heard),
         }
+    }
+    if heard.said.get("usage").is_none() {
         hear_local(document, heard);
     }
     // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
@@ -109,8 +112,12 @@ fn usage_in_choices(choices: &RawValue) -> Option<&RawValue> {
 }
 
 /// Hears what was written down of a sound, and how long the sound was, where nobody counts its tokens.
-fn hear_without_choices(document: &Document, kind: &str, heard: &mut Heard) {
-    let [delta, text, seconds] = document.pick(["delta", "text", "duration"]);
+fn hear_without_choices(document: &Document, kind: &str, frame: Frame, heard: &mut Heard) {
+    let [delta, text, seconds, output] = document.pick(["delta", "text", "duration", "output"]);
+    if frame == Frame::Value {
+        // A response that is no stream.
+        output.into_iter().for_each(|output| hear_output(output, heard));
+    }
     match kind {
         "transcript.text.delta" => delta.into_iter().for_each(|delta| prose::piece(delta, &mut heard.prose)),
         // The last event repeats the words of those before it.
@@ -126,6 +133,26 @@ fn hear_local(document: &Document, heard: &mut Heard) {
     let [timings, evaluated, predicted] = document.pick(["timings", "tokens_evaluated", "tokens_predicted"]);
     for (name, value) in [("timings", timings), ("prompt_tokens", evaluated), ("completion_tokens", predicted)] {
         value.into_iter().for_each(|value| heard.said.hear_in("usage", name, value));
+    }
+}
+
+/// Hears the output of a response, where no usage counts it and no piece of it was heard.
+fn hear_output(output: &RawValue, heard: &mut Heard) {
+    #[derive(Deserialize)]
+    struct Item<'i> {
+        #[serde(borrow)]
+        caller: Option<Caller<'i>>,
+    }
+    #[derive(Deserialize)]
+    struct Caller<'i> {
+        #[serde(borrow, rename = "type")]
+        kind: std::borrow::Cow<'i, str>,
+    }
+    // A program that a model wrote goes on without it: OpenAI counts nothing then (seen in recordings of programmatic tool calls).
+    let items = serde_json::from_str::<Vec<Item<'_>>>(output.get()).unwrap_or_default();
+    heard.guarded |= items.iter().any(|item| item.caller.as_ref().is_some_and(|caller| caller.kind == "program"));
+    if heard.prose.is_empty() {
+        heard.prose.push_spoken(output);
     }
 }
 
@@ -160,6 +187,10 @@ fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Hear
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
     credits.or(credits_within).into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
+    if usage.is_some() && !heard.counted_more() {
+        let [output] = document.pick(["response.output"]);
+        output.into_iter().for_each(|output| hear_output(output, heard));
+    }
     let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
     heard.done |= frame == Frame::Event && last.contains(&kind);
     // A response that failed has no more to say.
@@ -179,6 +210,11 @@ pub(super) fn hear_result(document: &Document, heard: &mut Heard) {
     // Half the price, whatever tier the line names (platform.openai.com/docs/guides/batch).
     heard.said.set(BATCH, Value::Bool(true));
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    if usage.is_some() && !heard.counted_more() {
+        let [choices, output] = document.pick(["response.body.choices", "response.body.output"]);
+        choices.into_iter().for_each(|choices| prose::choices(choices, &mut heard.prose));
+        output.into_iter().for_each(|output| hear_output(output, heard));
+    }
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
     heard.done |= usage.is_some();
 }

@@ -54,6 +54,9 @@ const DATA: [&str; 12] = [
     "inline_data",
 ];
 
+/// How deep the messages of a request are below the list of them.
+const MESSAGE_DEPTH: usize = 1;
+
 /// A text that grows by pieces.
 #[derive(Default)]
 pub(super) struct Prose {
@@ -74,6 +77,18 @@ impl Prose {
     pub(super) fn push_json(&mut self, raw: &RawValue) {
         // What cannot be read any further has been read so far.
         let _ = Strings { prose: self, depth: 0 }.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
+    }
+
+    /// What a model says in a whole reply: texts and the arguments of calls, without the names, ids and data beside them.
+    pub(super) fn push_spoken(&mut self, raw: &RawValue) {
+        // What cannot be read any further has been read so far.
+        let _ = Spoken { prose: self, is_text: true }.deserialize(&mut serde_json::Deserializer::from_str(raw.get()));
+    }
+
+    /// Forgets the text.
+    pub(super) fn clear(&mut self) {
+        self.kept.clear();
+        (self.bytes, self.messages) = (0, 0);
     }
 
     /// What a model reads of a request, of which so many bytes have come and these are kept.
@@ -165,7 +180,7 @@ impl<'de> Visitor<'de> for Strings<'_> {
     }
 
     fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
-        if self.depth == 1 {
+        if self.depth == MESSAGE_DEPTH {
             self.prose.messages += 1;
         }
         while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
@@ -187,6 +202,76 @@ impl<'de> Visitor<'de> for Strings<'_> {
         self.prose.push(text);
         // Texts that stand apart are not one word.
         self.prose.push("\n");
+        Ok(())
+    }
+    fn visit_bool<E>(self, _: bool) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_u64<E>(self, _: u64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_i64<E>(self, _: i64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_f64<E>(self, _: f64) -> Result<(), E> {
+        Ok(())
+    }
+    fn visit_unit<E>(self) -> Result<(), E> {
+        Ok(())
+    }
+}
+
+/// Fields of a reply whose texts a model said.
+const SAID: [&str; 10] =
+    ["text", "thinking", "content", "refusal", "reasoning", "reasoning_content", "summary", "name", "outputText", "generation"];
+/// Fields of a reply whose strings a model said, at any depth.
+const ARGUMENTS: [&str; 3] = ["arguments", "input", "args"];
+
+/// Reads the strings of a reply that a model said.
+struct Spoken<'p> {
+    prose: &'p mut Prose,
+    /// Whether a string that stands here was said.
+    is_text: bool,
+}
+
+impl<'de> DeserializeSeed<'de> for Spoken<'_> {
+    type Value = ();
+    fn deserialize<D: Deserializer<'de>>(self, deserializer: D) -> Result<(), D::Error> {
+        deserializer.deserialize_any(self)
+    }
+}
+
+impl<'de> Visitor<'de> for Spoken<'_> {
+    type Value = ();
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("any value")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<(), A::Error> {
+        while let Some(key) = map.next_key::<std::borrow::Cow<'de, str>>()? {
+            if DATA.contains(&&*key) {
+                map.next_value::<serde::de::IgnoredAny>()?;
+            } else if ARGUMENTS.contains(&&*key) {
+                map.next_value_seed(Strings { prose: &mut *self.prose, depth: MESSAGE_DEPTH + 1 })?;
+            } else {
+                map.next_value_seed(Spoken { prose: &mut *self.prose, is_text: SAID.contains(&&*key) })?;
+            }
+        }
+        Ok(())
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut seq: A) -> Result<(), A::Error> {
+        while seq.next_element_seed(Spoken { prose: &mut *self.prose, is_text: self.is_text })?.is_some() {}
+        Ok(())
+    }
+
+    fn visit_str<E>(self, text: &str) -> Result<(), E> {
+        if self.is_text && !text.is_empty() {
+            self.prose.push(text);
+            // Texts that stand apart are not one word.
+            self.prose.push("\n");
+        }
         Ok(())
     }
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {

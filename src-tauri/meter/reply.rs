@@ -142,6 +142,10 @@ pub(super) struct Heard {
     pub(super) answered: bool,
     /// What it said, where that may have to be counted here.
     pub(super) prose: Prose,
+    /// How much output the usage counted so far. `prose` holds the text after that.
+    pub(super) counted: u64,
+    /// Whether the answer is no model's: a guardrail or a program wrote it.
+    pub(super) guarded: bool,
     /// How long the sound was that it is about, where it says so.
     pub(super) seconds: Option<u64>,
     /// Of a call of a conversation: when it was first heard.
@@ -154,6 +158,18 @@ impl Heard {
         if self.id.is_none() {
             self.id = said::id(raw);
         }
+    }
+
+    /// Whether the usage counts more output than before, that is all that was said up to now. A placeholder counts none.
+    pub(super) fn counted_more(&mut self) -> bool {
+        let counted = self.said.get("usage").map_or(0, said::produced);
+        let more = counted > self.counted;
+        if more {
+            self.counted = counted;
+            self.answered |= !self.prose.is_empty();
+            self.prose.clear();
+        }
+        more
     }
 }
 

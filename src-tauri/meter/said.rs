@@ -26,7 +26,8 @@ pub(super) struct Said(Map<String, Value>);
 
 impl Said {
     /// Takes up a value under a name. Within objects the last value that is not null wins, field by field: providers repeat and complete
-    /// their usage in a stream, and a field that a later event leaves out is not zero (provider-usage, section 0, rule 5).
+    /// their usage in a stream, and a field that a later event leaves out is not zero (provider-usage, section 0, rule 5). Neither is one
+    /// that a later event fills with a zero: counts are cumulative, so a zero behind a greater count is a placeholder.
     pub(super) fn hear(&mut self, name: &str, raw: &RawValue) {
         if let Some(value) = kept(raw, 0) {
             overlay(self.0.entry(name).or_insert(Value::Null), value);
@@ -164,8 +165,59 @@ fn overlay(old: &mut Value, new: Value) {
         }
         // What is no object says nothing of one.
         (Value::Object(_), _) => {}
+        (old, new) if counts_something(old) && counts_nothing(&new) => {}
         (old, new) => *old = new,
     }
+}
+
+/// Whether a value is a number above zero, or has one within.
+fn counts_something(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_u64() != Some(0),
+        Value::String(text) => is_decimal(text) && !is_zero(text),
+        Value::Array(elements) => elements.iter().any(counts_something),
+        Value::Object(fields) => fields.values().any(counts_something),
+        Value::Null | Value::Bool(_) => false,
+    }
+}
+
+/// Whether a value is a zero, or a list without a count above zero.
+fn counts_nothing(value: &Value) -> bool {
+    match value {
+        Value::Number(number) => number.as_u64() == Some(0),
+        Value::String(text) => is_decimal(text) && is_zero(text),
+        Value::Array(elements) => !elements.iter().any(counts_something),
+        Value::Null | Value::Bool(_) | Value::Object(_) => false,
+    }
+}
+
+/// Whether a text is a number as [`kept`] keeps those that are no integers.
+fn is_decimal(text: &str) -> bool {
+    text.starts_with(|first: char| first.is_ascii_digit() || first == '-') && text.parse::<f64>().is_ok()
+}
+
+fn is_zero(text: &str) -> bool {
+    !text.split(['e', 'E']).next().unwrap_or_default().bytes().any(|byte| (b'1'..=b'9').contains(&byte))
+}
+
+/// The output that a usage counts, in any dialect.
+pub(super) fn produced(usage: &Value) -> u64 {
+    const OUTPUTS: [&str; 12] = [
+        "completion_tokens",
+        "output_tokens",
+        "outputTokens",
+        "candidatesTokenCount",
+        "responseTokenCount",
+        "total_output_tokens",
+        "eval_count",
+        "billed_units.output_tokens",
+        "generation_token_count",
+        "totalOutputTextTokenCount",
+        "outputTokenCount",
+        "timings.predicted_n",
+    ];
+    let thoughts = count(usage, &["thoughtsTokenCount", "total_thought_tokens"]).unwrap_or(0);
+    OUTPUTS.iter().filter_map(|name| count(usage, &[name])).max().unwrap_or(0).saturating_add(thoughts)
 }
 
 /// The value at a path of names (`cost_details.upstream_inference_cost`).
@@ -181,6 +233,25 @@ pub(super) fn count(value: &Value, paths: &[&str]) -> Option<u64> {
         Value::String(text) => whole_part_of(text),
         Value::Null | Value::Bool(_) | Value::Array(_) | Value::Object(_) => None,
     })
+}
+
+/// Whether a usage counts no prompt, in any dialect.
+pub(super) fn reads_nothing(usage: &Value) -> bool {
+    const INPUTS: [&str; 12] = [
+        "prompt_tokens",
+        "input_tokens",
+        "inputTokens",
+        "promptTokenCount",
+        "total_input_tokens",
+        "prompt_eval_count",
+        "billed_units.input_tokens",
+        "prompt_token_count",
+        "inputTextTokenCount",
+        "inputTokenCount",
+        "timings.prompt_n",
+        "cache_read_input_tokens",
+    ];
+    INPUTS.iter().all(|name| count(usage, &[name]).unwrap_or(0) == 0)
 }
 
 /// Whether a usage counts what is billed beside tokens, for which there is no class: the seconds of a sound, searches of a ranking, pages
@@ -246,6 +317,23 @@ mod tests {
         said.hear("usage", &raw(r#"{"input_tokens":3,"cache_creation":{"ephemeral_1h_input_tokens":9},"output_tokens":1}"#));
         said.hear("usage", &raw(r#"{"input_tokens":null,"output_tokens":90,"speed":"fast"}"#));
         let expected = json!({"input_tokens":3,"cache_creation":{"ephemeral_1h_input_tokens":9},"output_tokens":90,"speed":"fast"});
+        assert_eq!(said.get("usage"), Some(&expected));
+    }
+
+    #[test]
+    fn a_zero_behind_a_count_is_a_placeholder() {
+        let mut said = Said::default();
+        said.hear(
+            "usage",
+            &raw(r#"{"input_tokens":0,"details":[{"modality":"TEXT","tokenCount":5}],"cost":0.5,"cache":{"read":7},"output_tokens":1}"#),
+        );
+        said.hear(
+            "usage",
+            &raw(r#"{"input_tokens":9,"details":[{"modality":"TEXT","tokenCount":0}],"cost":0.0,"cache":{"read":0},"output_tokens":4}"#),
+        );
+        said.hear("usage", &raw(r#"{"input_tokens":0,"details":[],"cost":0,"cache":0,"output_tokens":0}"#));
+        let expected =
+            json!({"input_tokens":9,"details":[{"modality":"TEXT","tokenCount":5}],"cost":"0.5","cache":{"read":7},"output_tokens":4});
         assert_eq!(said.get("usage"), Some(&expected));
     }
 

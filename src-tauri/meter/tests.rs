@@ -8,6 +8,7 @@ use proptest::prelude::*;
 mod bedrock;
 mod conversations;
 mod elsewhere;
+mod placeholders;
 mod variants;
 
 struct Wire<'a> {
@@ -189,11 +190,13 @@ fn what_the_prompt_includes_depends_on_the_provider_and_the_total_proves_it() {
             r#"{"prompt_tokens":5,"completion_tokens":4,"cost":{"total_cost":0.00507}}"#,
             "input=5 output=4 cost=0.005070000000",
         ),
-        ("x", "m", r#"{"prompt_tokens":-1,"completion_tokens":4.0,"total_tokens":18446744073709551615}"#, "output=4"),
+        ("x", "m", r#"{"prompt_tokens":3.0,"completion_tokens":4.0,"total_tokens":18446744073709551615}"#, "input=3 output=4"),
     ];
     for (provider, model, usage, expected) in cases {
         assert_eq!(chat(provider, model, usage), format!("c {model} Reported {expected}"), "{provider} {usage}");
     }
+    let unknown = r#"{"prompt_tokens":-1,"completion_tokens":4,"total_tokens":4}"#;
+    assert_eq!(chat("x", "m", unknown), "c m Partial output=4", "a count below zero is none");
 }
 
 #[test]
@@ -275,13 +278,13 @@ fn missing_is_not_zero_and_an_error_is_not_a_call() {
 
 #[test]
 fn a_sighting_tells_who_when_and_how_and_no_content() {
-    let reply = r#"{"id":"c","model":"m","choices":[{"message":{"content":"secret"}}],"usage":{"prompt_tokens":3,"note":"a text too long to be the name of anything that a provider has, so it is dropped","cost":0.00007159}}"#;
+    let reply = r#"{"id":"c","model":"m","choices":[{"message":{"content":"secret"}}],"usage":{"prompt_tokens":3,"completion_tokens":1,"note":"a text too long to be the name of anything that a provider has, so it is dropped","cost":0.00007159}}"#;
     let sighting = CHAT.sightings(reply.as_bytes()).remove(0);
     let usage = &sighting.usage;
     assert_eq!((usage.provider.as_str(), usage.family.as_str(), usage.status), ("openai", "openai", Some(200)));
     assert_eq!((usage.request_id.as_deref(), usage.latency_ms, usage.carried), (Some("req_1"), Some(250), Some(CallUuid(7))));
     assert_eq!(usage.reported_cost, Some(Usd::from_pico(71_590_000)));
-    let said = serde_json::json!({"model":"m","surface":"openai","usage":{"prompt_tokens":3,"cost":"0.00007159"}});
+    let said = serde_json::json!({"model":"m","surface":"openai","usage":{"prompt_tokens":3,"completion_tokens":1,"cost":"0.00007159"}});
     assert_eq!(sighting.said, Some(events::Said::from(&said)));
 }
 

@@ -1,6 +1,13 @@
 //! What the black-box tests stand on: a home of their own with the real program in it, a provider's stand-in, and a client that sees bytes.
 
-#![allow(dead_code, unused_imports, unreachable_pub, clippy::unwrap_used, reason = "each test file uses a part of it")]
+#![allow(
+    dead_code,
+    unused_imports,
+    unreachable_pub,
+    clippy::print_stdout,
+    clippy::unwrap_used,
+    reason = "each test file uses a part of it"
+)]
 
 pub mod exchange;
 pub mod upstream;

@@ -9,9 +9,10 @@
 use super::segment::{Bounds, Columns, Encoder, Segment, SegmentError, Unpacker, Whole};
 use crate::{Entry, Seq, Span, wire};
 use std::{
+    cell::Cell,
     collections::VecDeque,
     fs, io,
-    panic::{AssertUnwindSafe, catch_unwind},
+    panic::{AssertUnwindSafe, PanicHookInfo, catch_unwind},
     path::{Path, PathBuf},
     sync::Arc,
 };
@@ -447,7 +448,21 @@ fn remove_half_snapshots(folder: &Path) -> Result<(), StoreError> {
 
 /// sled panics on some damage, and not only while it is opened.
 fn guarded<T>(ask: impl FnOnce() -> sled::Result<T>) -> Result<T, StoreError> {
-    Ok(catch_unwind(AssertUnwindSafe(ask)).map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??)
+    let outer = GUARDED.replace(true);
+    let asked = catch_unwind(AssertUnwindSafe(ask));
+    GUARDED.set(outer);
+    Ok(asked.map_err(|panic| StoreError::Panicked(panic_text(panic.as_ref())))??)
+}
+
+thread_local! {
+    /// Whether this thread is inside [`guarded`].
+    static GUARDED: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Whether the store deals with a panic, so that nobody needs to see its text: it is caught, or ends one of sled's own threads, after which
+/// every question to sled is an error.
+pub fn is_handled_panic(panic: &PanicHookInfo<'_>) -> bool {
+    GUARDED.get() || panic.location().is_some_and(|at| at.file().contains("/sled-"))
 }
 
 fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {

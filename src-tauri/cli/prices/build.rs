@@ -1,7 +1,7 @@
 //! `tollbar prices build`
 
 use crate::{
-    cli::print,
+    cli::{print, warn},
     pricebuild::{self, Built},
     priceupdate::Folder,
     words,
@@ -47,17 +47,17 @@ impl Build {
 /// On the standard error, so that a book on the standard output stays one.
 fn report(built: &Built) {
     for disagreement in &built.disagreements {
-        eprintln!("{disagreement}");
+        warn(disagreement);
     }
     for refused in &built.refused {
-        eprintln!("left out, because it cannot be: {refused}");
+        warn(format_args!("left out, because it cannot be: {refused}"));
     }
     let rows = PriceBook::from_json(built.json.as_bytes()).map_or(0, |book| book.rows().count());
-    eprintln!(
+    warn(format_args!(
         "{} prices; {} disagreements of more than 1 %; {} left out; {} kept that no set lists any more",
         words::grouped(rows as u128),
         words::grouped(built.disagreements.len() as u128),
         built.refused.len(),
         built.retired
-    );
+    ));
 }

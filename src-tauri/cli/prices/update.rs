@@ -1,7 +1,7 @@
 //! `tollbar prices update`
 
 use crate::{
-    cli::{confirmed, print},
+    cli::{confirmed, print, warn},
     clock,
     config::{Config, Home},
     engine::Ledger,
@@ -44,7 +44,7 @@ impl Update {
         if let Some(fetched) = &fetched
             && let Err(error) = fetched.keep(&home.state)
         {
-            eprintln!("what was fetched cannot be kept, and will be fetched again: {error}");
+            warn(format_args!("what was fetched cannot be kept, and will be fetched again: {error}"));
         }
         print(&said(&proposal))?;
         if proposal.changes.is_empty() || self.dry_run {
