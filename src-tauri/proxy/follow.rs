@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     attribution, clock,
-    engine::WriterHandle,
+    engine::Recorder,
     meter::{Call, Ending, Meter},
     upstreams::Upstream,
 };
@@ -54,12 +54,12 @@ struct Observing<'a> {
     answers: Answers,
     concluded: Vec<Sighting>,
     estimator: Estimator,
-    writer: &'a WriterHandle,
+    writer: &'a Recorder,
     stats: &'a Stats,
 }
 
 /// Reads what is noted until it is told that no more will be.
-pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &WriterHandle, stats: &Stats) {
+pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, stats: &Stats) {
     let mut observing = Observing {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),

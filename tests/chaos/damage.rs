@@ -4,7 +4,7 @@ use super::{
     chance::Chance,
     fault::{Kind, Outcome, ensure},
     home::{GRACE, HANG, Home, below, copy_folder},
-    rounds::Figures,
+    rounds::{self, Figures, LONG_ROUNDS},
     template::{Size, Template, eventually, log, path, write_client_log},
     traffic::Load,
     truth::Truth,
@@ -134,7 +134,7 @@ pub fn remove_derived(home: &Home, chance: &mut Chance) {
 /// Files are damaged while nothing runs.
 pub fn at_rest(chance: &mut Chance, figures: &Figures) -> Outcome {
     let sizes = [Size::Small, Size::Small, Size::Small, Size::Middle];
-    let large = super::rounds::variable::<u64>("CHAOS_DAMAGE").is_some_and(|rounds| rounds >= 100) && chance.percent(4);
+    let large = rounds::variable::<u64>("CHAOS_DAMAGE").is_some_and(|rounds| rounds >= LONG_ROUNDS) && chance.percent(4);
     let template = Template::of(if large { Size::Large } else { chance.one_of(&sizes) });
     let (mut home, truth) = template.copy();
     let count = if chance.percent(60) { 1 } else { chance.between(2, DAMAGES_MAX) };

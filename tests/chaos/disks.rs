@@ -1,4 +1,5 @@
-//! Disks without room: a small tmpfs at `data/` whose bytes or inodes are used up under load, or before the engine starts.
+//! Disks without room: a small tmpfs holds `data/`, at times `state/` too. Its bytes or inodes are used up under load, or before the engine
+//! starts; or it is read-only.
 
 use super::{
     chance::Chance,
@@ -12,37 +13,51 @@ use super::{
 use std::{
     fs::{self, File},
     io::Write,
+    os::unix::fs::symlink,
     path::PathBuf,
     process::Command,
     sync::{Arc, Mutex},
     thread,
-    time::{Duration, Instant},
+    time::Instant,
 };
 
 /// Set in the process that has a mount namespace of its own.
 const INSIDE: &str = "CHAOS_MAY_MOUNT";
 const INODES: u64 = 120;
 
+/// What a disk runs out of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Lack {
+    Bytes,
+    Inodes,
+    /// It is read-only before the engine starts.
+    Writing,
+}
+
 /// A small disk in memory.
 struct Disk {
     folder: PathBuf,
-    has_few_inodes: bool,
+    lack: Lack,
 }
 
 impl Disk {
-    fn mount(folder: PathBuf, has_few_inodes: bool, chance: &mut Chance) -> Disk {
+    fn mount(folder: PathBuf, lack: Lack, chance: &mut Chance) -> Disk {
         fs::create_dir_all(&folder).unwrap();
-        let room = if has_few_inodes { format!("size=64m,nr_inodes={INODES}") } else { format!("size={}k", chance.between(5_000, 12_000)) };
+        let room =
+            if lack == Lack::Inodes { format!("size=64m,nr_inodes={INODES}") } else { format!("size={}k", chance.between(5_000, 12_000)) };
         let mounted =
             Command::new("mount").args(["-t", "tmpfs", "-o", &format!("{room},mode=700"), "chaos"]).arg(&folder).status().unwrap();
         assert!(mounted.success(), "this process may mount");
-        Disk { folder, has_few_inodes }
+        Disk { folder, lack }
     }
 
     /// Uses up all that is left but at most `spared` bytes.
     fn fill(&self, spared: usize) {
+        if self.lack == Lack::Writing {
+            return self.remount("ro");
+        }
         let filler = self.folder.join("filler");
-        if self.has_few_inodes {
+        if self.lack == Lack::Inodes {
             fs::create_dir_all(&filler).unwrap();
             let _full = (0..INODES).map(|number| File::create(filler.join(number.to_string()))).find(Result::is_err);
             return;
@@ -56,8 +71,16 @@ impl Disk {
     }
 
     fn free(&self) {
+        if self.lack == Lack::Writing {
+            self.remount("rw");
+        }
         let filler = self.folder.join("filler");
         let _ = if filler.is_dir() { fs::remove_dir_all(&filler) } else { fs::remove_file(&filler) };
+    }
+
+    fn remount(&self, how: &str) {
+        let status = Command::new("mount").args(["-o", &format!("remount,{how}")]).arg(&self.folder).status().unwrap();
+        assert!(status.success(), "remounted {how}");
     }
 }
 
@@ -84,28 +107,40 @@ pub fn where_mounting_is_allowed(test: &str, run: impl Fn() -> Result<(), libtes
     }
     let way = namespace().expect("the test is ignored where there is no way");
     let this = std::env::current_exe().unwrap();
-    let status = Command::new(way[0]).args(&way[1..]).arg(this).args(["--exact", test, "--nocapture"]).env(INSIDE, "1").status().unwrap();
+    let status =
+        Command::new(way[0]).args(&way[1..]).arg(this).args(["--exact", test, "--include-ignored"]).env(INSIDE, "1").status().unwrap();
     if status.success() { Ok(()) } else { Err("see above".into()) }
 }
 
 pub fn without_bytes(chance: &mut Chance, figures: &Figures) -> Outcome {
-    round(false, chance, figures)
+    round(Lack::Bytes, chance, figures)
 }
 
 pub fn without_inodes(chance: &mut Chance, figures: &Figures) -> Outcome {
-    round(true, chance, figures)
+    round(Lack::Inodes, chance, figures)
 }
 
-fn round(has_few_inodes: bool, chance: &mut Chance, figures: &Figures) -> Outcome {
+pub fn read_only(chance: &mut Chance, figures: &Figures) -> Outcome {
+    round(Lack::Writing, chance, figures)
+}
+
+fn round(lack: Lack, chance: &mut Chance, figures: &Figures) -> Outcome {
     let template = Template::of(Size::Small);
     let (home, truth) = template.copy();
     let home = &mut { home };
-    let aside = home.path("aside");
-    copy_folder(&home.path("data"), &aside);
-    let disk = Disk::mount(home.path("data"), has_few_inodes, chance);
-    copy_folder(&aside, &home.path("data"));
-    let outcome =
-        if chance.percent(30) { full_at_start(home, &disk, &truth, chance) } else { full_under_load(home, &disk, &truth, chance, figures) };
+    let disk = Disk::mount(home.path("disk"), lack, chance);
+    // The notice and the token of the engine may be on the same disk.
+    let on_disk: &[&str] = if chance.percent(40) { &["data", "state"] } else { &["data"] };
+    for name in on_disk {
+        copy_folder(&home.path(name), &home.path("disk").join(name));
+        fs::remove_dir_all(home.path(name)).unwrap();
+        symlink(home.path("disk").join(name), home.path(name)).unwrap();
+    }
+    let outcome = if lack == Lack::Writing || chance.percent(30) {
+        full_at_start(home, &disk, &truth, chance)
+    } else {
+        full_under_load(home, &disk, &truth, chance, figures)
+    };
     outcome?;
     disk.free();
     {
@@ -140,9 +175,10 @@ fn unobserved(home: &Home, truth: &mut Truth) -> Outcome {
 /// The engine starts on a full disk: it passes calls from the first moment, and records when it can.
 fn full_at_start(home: &mut Home, disk: &Disk, truth: &Arc<Mutex<Truth>>, chance: &mut Chance) -> Outcome {
     disk.fill(usize::try_from(chance.below(100_000)).unwrap());
-    for command in [&["today"][..], &["export"], &["status"], &["ledger", "verify"]] {
-        home.run(command)?;
+    for command in [&["today"][..], &["export"], &["status"]] {
+        home.out(command)?;
     }
+    home.run(&["ledger", "verify"])?;
     home.start()?;
     let load = Load::start(home, truth, 2, chance);
     thread::sleep(chance.millis(50, 500));
@@ -181,8 +217,9 @@ fn full_under_load(home: &mut Home, disk: &Disk, truth: &Arc<Mutex<Truth>>, chan
         home.kill()?;
         load.end()?;
         // What was carried while there was no room is lost with the process.
-        let grace = (*GRACE).max(killed_at - full_since + Duration::from_millis(200));
-        truth.lock().unwrap().settle_after_kill(killed_at, grace);
+        let mut truth = truth.lock().unwrap();
+        truth.unrecorded_since(full_since - *GRACE);
+        truth.settle_after_kill(killed_at, *GRACE);
         Figures::add(&figures.kills, 1);
         return Ok(());
     }

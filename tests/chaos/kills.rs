@@ -5,7 +5,7 @@ use super::{
     damage::remove_derived,
     fault::{Kind, Outcome, ensure},
     home::{GRACE, HANG, Home, Job},
-    rounds::Figures,
+    rounds::{self, Figures, LONG_ROUNDS},
     template::{Size, Template, log_arguments, path, write_client_log},
     traffic::Load,
     truth::{Call, Known, Truth},
@@ -65,7 +65,7 @@ enum Effect {
     Nothing,
     Calls(Vec<String>),
     Budget(String),
-    Restated,
+    Restated(Vec<String>),
     Backup(PathBuf),
 }
 
@@ -89,7 +89,7 @@ impl Deed {
                 let name = format!("b{}", super::home::unique());
                 (words(&format!("budget set {name} 5 --period week")), Effect::Budget(name))
             }
-            Deed::Remeter => (words("remeter --apply"), Effect::Restated),
+            Deed::Remeter => (words("remeter --apply"), Effect::Restated(truth.to_be_restated())),
             Deed::Reprice => {
                 let book = home.made("book.json");
                 let rate = chance.between(1, 50);
@@ -142,7 +142,7 @@ impl Effect {
         match self {
             Effect::Calls(ids) => truth.acknowledge(ids),
             Effect::Budget(name) => drop(truth.budgets.insert(name.clone())),
-            Effect::Restated => truth.is_restated = true,
+            Effect::Restated(ids) => truth.restate(ids),
             Effect::Nothing | Effect::Backup(_) => {}
         }
     }
@@ -175,7 +175,7 @@ pub fn of_commands(chance: &mut Chance, figures: &Figures) -> Outcome {
         if deed == Deed::Reset {
             take_archives_back(&home)?;
             truth.budgets = template.truth.budgets.clone();
-            truth.is_restated = false;
+            truth.forget_restatements();
         }
     }
     if chance.percent(30) {
@@ -207,7 +207,8 @@ fn backup_is_whole(home: &Home, folder: &Path, truth: &Truth, figures: &Figures)
     let elsewhere = Home::new("");
     let merged = elsewhere.run(&["ledger", "merge", path(folder)])?;
     ensure(merged.code == Some(0), Kind::Refused, || format!("backup: {again:?}, merged: {merged:?}"))?;
-    let truth = Truth { budgets: BTreeSet::new(), is_restated: false, ..truth.clone() };
+    let mut truth = Truth { budgets: BTreeSet::new(), ..truth.clone() };
+    truth.forget_restatements();
     truth
         .all_there(&elsewhere, figures)
         .map_err(|fault| super::fault::Fault::new(fault.kind, format!("in a backup ({again:?}): {}", fault.text)))
@@ -215,7 +216,9 @@ fn backup_is_whole(home: &Home, folder: &Path, truth: &Truth, figures: &Figures)
 
 /// The engine is killed under load with a command beside it, up to three times in a row on one home.
 pub fn of_the_engine(chance: &mut Chance, figures: &Figures) -> Outcome {
-    let template = Template::of(chance.one_of(&[Size::Small, Size::Small, Size::Middle]));
+    // Rebuilding a large log takes so long that calls come meanwhile. Making one takes too long for a short run.
+    let is_large = rounds::variable::<u64>("CHAOS_KILLS").is_some_and(|rounds| rounds >= LONG_ROUNDS) && chance.percent(10);
+    let template = Template::of(if is_large { Size::Large } else { chance.one_of(&[Size::Small, Size::Small, Size::Middle]) });
     let (mut home, truth) = template.copy();
     for _ in 0..chance.between(1, KILLS_MAX) {
         if chance.percent(15) {

@@ -3,7 +3,7 @@
 use super::{
     chance::Chance,
     fault::Outcome,
-    home::{GRACE, HANG},
+    home::HANG,
     rounds::Figures,
     template::{Size, Template, eventually, log_arguments},
     traffic::Load,
@@ -14,6 +14,7 @@ use std::{thread, time::Instant};
 pub fn round(chance: &mut Chance, figures: &Figures) -> Outcome {
     let template = Template::of(Size::Small);
     let (mut home, truth) = template.copy();
+    let begun = Instant::now();
     let kind = chance.below(3);
     home.limits = match kind {
         0 => format!("-n {}", chance.between(12, 60)),
@@ -38,13 +39,11 @@ pub fn round(chance: &mut Chance, figures: &Figures) -> Outcome {
         }
         thread::sleep(chance.millis(50, 600));
         load.may_fail();
-        let killed_at = Instant::now();
         home.kill()?;
         load.end()?;
         Figures::add(&figures.kills, 1);
         // Under a limit only what was acknowledged is sure.
-        let grace = GRACE.max(killed_at.elapsed()) * 100;
-        truth.lock().unwrap().settle_after_kill(killed_at, grace);
+        truth.lock().unwrap().unrecorded_since(begun);
     }
     home.limits.clear();
     home.may_abort = false;

@@ -60,6 +60,7 @@ fn main() -> std::process::ExitCode {
         test("damage_under_load", "CHAOS_DAMAGE", 8, damage::under_load, REPAIR),
         test("disks_without_bytes", "CHAOS_ROUNDS", 4, disks::without_bytes, REPAIR),
         test("disks_without_inodes", "CHAOS_ROUNDS", 4, disks::without_inodes, REPAIR),
+        test("disks_read_only", "CHAOS_ROUNDS", 3, disks::read_only, REPAIR),
         test("outputs_of_the_engine", "CHAOS_ROUNDS", 5, outputs::of_the_engine, REPAIR),
         test("outputs_of_commands", "CHAOS_ROUNDS", 6, outputs::of_commands, REPAIR),
         test("stopped_engine", "CHAOS_ROUNDS", 3, stopped::engine, REPAIR),

@@ -176,7 +176,9 @@ pub fn of_commands(chance: &mut Chance, figures: &Figures) -> Outcome {
                 truth.lock().unwrap().acknowledge([&id]);
             }
             if command[0] == "remeter" {
-                truth.lock().unwrap().is_restated = true;
+                let mut truth = truth.lock().unwrap();
+                let restated = truth.to_be_restated();
+                truth.restate(&restated);
             }
         }
     }

@@ -17,6 +17,8 @@ use std::{
 /// A test begins no new round after this time, unless the number of rounds is given.
 const SHORT_TEST_MAX: Duration = Duration::from_secs(5);
 const USUAL_SEED: u64 = 14;
+/// So many rounds or more are a long run, which uses the large template too.
+pub const LONG_ROUNDS: u64 = 100;
 
 /// Counts over all rounds of a test.
 #[derive(Default)]

@@ -32,6 +32,8 @@ const PAUSE_MAX: Duration = Duration::from_millis(15);
 /// A pause between two pieces of a reply, at most.
 const PACE_MS_MAX: u64 = 4;
 const TOLD_AT_ONCE_MAX: u64 = 20;
+/// Calls that are told with too many tokens on purpose, so that `remeter` has something to restate.
+const WRONG_PERCENT: u64 = 40;
 
 /// How a provider answers.
 #[derive(Clone, Copy, Debug)]
@@ -174,7 +176,8 @@ impl Load {
         let (stop, truth) = (self.stop.clone(), self.truth.clone());
         thread::spawn(move || {
             while !stop.load(Ordering::SeqCst) {
-                let told = Told::new(&mut chance, false);
+                let is_wrong = chance.percent(WRONG_PERCENT);
+                let told = Told::new(&mut chance, is_wrong);
                 told.begin(&mut truth.lock().unwrap());
                 // Each call is seen twice, first when half of its output was counted.
                 for part in [HALF, WHOLE] {

@@ -20,6 +20,8 @@ pub struct Call {
     pub output: u64,
     /// The input that `remeter --apply` makes of it, where it was told wrongly on purpose.
     pub restated_input: Option<u64>,
+    /// Whether a `remeter --apply` was acknowledged that began after it was recorded.
+    pub is_restated: bool,
     /// The output of its first sighting, where it is told twice.
     pub first_output: Option<u64>,
     /// Whether a `ledger fold` of this test may take it.
@@ -44,8 +46,6 @@ pub enum Known {
 pub struct Truth {
     pub calls: BTreeMap<String, Call>,
     pub budgets: BTreeSet<String>,
-    /// Whether a `remeter --apply` was acknowledged.
-    pub is_restated: bool,
     /// The calls that the proxy says it did not record.
     pub unobserved: u64,
 }
@@ -65,7 +65,7 @@ pub struct Seen {
 
 impl Truth {
     pub fn begin(&mut self, id: &str, input: u64, output: u64) {
-        let call = Call { input, output, restated_input: None, first_output: None, is_old: false, known: Known::Begun };
+        let call = Call { input, output, restated_input: None, is_restated: false, first_output: None, is_old: false, known: Known::Begun };
         self.calls.insert(id.to_owned(), call);
     }
 
@@ -75,6 +75,21 @@ impl Truth {
 
     pub fn acknowledge<'a>(&mut self, ids: impl IntoIterator<Item = &'a String>) {
         ids.into_iter().for_each(|id| self.know(id, Known::Recorded));
+    }
+
+    /// The recorded calls that a `remeter --apply` from now on restates.
+    pub fn to_be_restated(&self) -> Vec<String> {
+        let wrong = self.calls.iter().filter(|(_, call)| call.restated_input.is_some() && call.known == Known::Recorded);
+        wrong.map(|(id, _)| id.clone()).collect()
+    }
+
+    pub fn restate(&mut self, ids: &[String]) {
+        ids.iter().for_each(|id| self.calls.get_mut(id).expect("it was recorded").is_restated = true);
+    }
+
+    /// Calls that were merged from a journal count what its first sightings counted, or what they were restated to.
+    pub fn forget_restatements(&mut self) {
+        self.calls.values_mut().for_each(|call| call.is_restated = false);
     }
 
     fn know(&mut self, id: &str, known: Known) {
@@ -87,6 +102,15 @@ impl Truth {
             if let Known::Ended(at) = call.known {
                 let before = killed_at.saturating_duration_since(at);
                 call.known = if before > grace { Known::Recorded } else { Known::EndedBeforeKill(before) };
+            }
+        }
+    }
+
+    /// Nothing could be recorded since then: calls whose replies ended later may be lost at a kill.
+    pub fn unrecorded_since(&mut self, since: Instant) {
+        for call in self.calls.values_mut() {
+            if matches!(call.known, Known::Ended(at) if at >= since) {
+                call.known = Known::Begun;
             }
         }
     }
@@ -134,7 +158,7 @@ impl Truth {
             };
             ensure(there.insert(id), Kind::Double, || format!("two rows of {id}"))?;
             let call = self.calls.get(id).ok_or_else(|| Fault::new(Kind::Double, format!("no such call was made: {row}")))?;
-            self.compare_call(call, row)?;
+            compare_call(call, row)?;
         }
         let missing = |(_, call): &(&String, &Call)| call.known == Known::Recorded;
         let missing: Vec<_> = self.calls.iter().filter(|(id, _)| !there.contains(id.as_str())).filter(missing).collect();
@@ -157,23 +181,6 @@ impl Truth {
         let calls = rows.iter().map(|row| number(row, "calls")).sum();
         ensure(calls <= self.calls.len() as u64, Kind::Double, || format!("{calls} calls of {}", self.calls.len()))?;
         Ok(Seen { lost, calls, ..Seen::default() })
-    }
-
-    fn compare_call(&self, call: &Call, row: &Value) -> Outcome {
-        // A reply that was cut is estimated.
-        if row["estimated"] == true && call.known == Known::Begun {
-            return Ok(());
-        }
-        let input = number(row, "input");
-        let input_is_right = match call.restated_input {
-            Some(restated) if self.is_restated => input == restated,
-            Some(restated) => input == restated || input == call.input,
-            None => input == call.input,
-        };
-        let output = number(row, "output");
-        let first = call.first_output.filter(|_| call.known != Known::Recorded);
-        let is_right = input_is_right && (output == call.output || Some(output) == first);
-        ensure(is_right, Kind::Wrong, || format!("{call:?} became {row}"))
     }
 
     fn compare_sums(&self, home: &Home, rows: &[Value], seen: &mut Seen) -> Outcome {
@@ -207,6 +214,23 @@ impl Truth {
         seen.said = format!("{} {} {} {}", verified.out, verified.err, status["mended"], status["engine"]["warnings"]);
         Ok(())
     }
+}
+
+fn compare_call(call: &Call, row: &Value) -> Outcome {
+    // A reply that was cut is estimated.
+    if row["estimated"] == true && call.known == Known::Begun {
+        return Ok(());
+    }
+    let input = number(row, "input");
+    let input_is_right = match call.restated_input {
+        Some(restated) if call.is_restated => input == restated,
+        Some(restated) => input == restated || input == call.input,
+        None => input == call.input,
+    };
+    let output = number(row, "output");
+    let first = call.first_output.filter(|_| call.known != Known::Recorded);
+    let is_right = input_is_right && (output == call.output || Some(output) == first);
+    ensure(is_right, Kind::Wrong, || format!("{call:?} became {row}"))
 }
 
 impl Seen {
