@@ -1,9 +1,6 @@
 //! UTF-16, as PowerShell and some editors write it, decoded to UTF-8.
 
-use std::{
-    fs::File,
-    io::{self, Read, Seek, SeekFrom},
-};
+use std::io::{self, Read, Seek, SeekFrom};
 
 /// U+FEFF at the beginning of text, in UTF-8.
 pub(super) const BYTE_ORDER_MARK: &[u8] = b"\xef\xbb\xbf";
@@ -30,10 +27,10 @@ fn encoding_of(head: &[u8]) -> Option<Encoding> {
 }
 
 /// The encoding of a file, if it is UTF-16. The file stands at its beginning afterwards.
-pub(super) fn encoding(file: &mut File) -> io::Result<Option<Encoding>> {
+pub(super) fn encoding<F: Read + Seek>(file: &mut F) -> io::Result<Option<Encoding>> {
     file.seek(SeekFrom::Start(0))?;
     let mut head = Vec::with_capacity(4);
-    file.take(4).read_to_end(&mut head)?;
+    Read::take(&mut *file, 4).read_to_end(&mut head)?;
     file.seek(SeekFrom::Start(0))?;
     Ok(encoding_of(&head))
 }

@@ -5,7 +5,7 @@
 use crate::{
     attribution::Projects,
     cli::{
-        remeter::each_line,
+        remeter::{Bounds, each_line},
         table::{self, Table},
     },
     engine::{Ledger, Told},
@@ -46,7 +46,7 @@ pub(super) fn wrong(former: &[Former], roots: &[(Client, Vec<PathBuf>)]) -> Resu
         return Ok(Vec::new());
     }
     let mut recorded: HashMap<RequestKey, Usage> = HashMap::new();
-    each_line(|key, usage, _| {
+    each_line(&mut Bounds::new(), |key, usage, _| {
         if by_key.contains_key(&key) {
             match usage {
                 Some(usage) => drop(recorded.insert(key, usage)),
