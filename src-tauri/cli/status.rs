@@ -8,7 +8,7 @@ use crate::{
     words,
 };
 use clap::Args;
-use events::query::{Fault, Health};
+use events::query::{Fault, FaultCode, Health};
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -21,7 +21,16 @@ impl Status {
     pub(super) fn run(self) -> Result<(), Fault> {
         let home = Home::find()?;
         let config = Config::read(&home)?;
-        let health = Ledger::open(&home, &config)?.ask(Health::default())?;
+        let ledger = Ledger::open(&home, &config)?;
+        let why = ledger.why_copied().cloned();
+        if let Some(silent) = why.clone().filter(|fault| fault.code == FaultCode::Unreachable) {
+            return Err(silent);
+        }
+        let mut health = ledger.ask(Health::default())?;
+        if let Some(why) = why {
+            health.folder = home.log().display().to_string();
+            health.mended = vec![format!("nothing can be recorded: {why}; {}", why.hint)];
+        }
         if self.json {
             return print_json(&health);
         }

@@ -59,7 +59,7 @@ impl Engine {
         let Engine { home, config } = self;
         let presence = alone(&home)?;
         let proxy_listener = listen_for_calls(config.proxy)?;
-        let recorder = Recorder::new(&home.log(), config.zone);
+        let recorder = Recorder::new(&home, &config);
         let forwarding =
             ProxySettings { upstreams: config.upstreams.clone(), outgoing: config.outgoing.clone(), hosts: config.proxy_hosts.clone() };
         let proxy = Proxy::start(proxy_listener, forwarding, config.record.then(|| recorder.clone()))?;

@@ -62,7 +62,7 @@ pub enum StoreError {
     #[error("{0} in the store")]
     Segment(String),
     /// It failed before, and is opened again when there is room.
-    #[error("the store is closed since the disk did not take a write")]
+    #[error("the store is closed: the disk did not take a write of it; calls are kept in the journal")]
     Closed,
     /// Laid out by another version of the program.
     #[error("the store is laid out in another way than this program reads")]
