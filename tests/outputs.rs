@@ -66,7 +66,7 @@ fn home(upstream: &Upstream) -> House {
 }
 
 fn provider() -> Upstream {
-    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 0)))
+    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 5)))
 }
 
 /// Where the running engine's proxy listens.

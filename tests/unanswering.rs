@@ -45,7 +45,7 @@ fn soon(house: &House, command: &[&str]) -> Ran {
 
 /// A home whose engine has recorded a call.
 fn running() -> House {
-    let house = House::before(&Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 0))));
+    let house = House::before(&Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 5))));
     assert_eq!(house.post(CHAT, ASK).status, 200);
     house.rows_when(1);
     house

@@ -20,7 +20,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Every call is one of its own: they pass the proxy.
 fn provider() -> Upstream {
-    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 0)))
+    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 5)))
 }
 
 fn call(house: &House) {

@@ -123,12 +123,11 @@ impl LogError {
             LogError::Keys(KeysError::Damaged { .. }) => {
                 "start again, or run `tollbar ledger rebuild`: it is made again from the journal".into()
             }
-            LogError::Store(StoreError::Io { path, source }) => io_hint(path, source),
             LogError::Store(StoreError::Closed) => {
                 "make room on the disk that holds it; it is made again from the journal by itself, or by `tollbar ledger rebuild`".into()
             }
-            LogError::Store(error) if error.is_no_room() => {
-                "make room on the disk that holds it; nothing that was acknowledged is lost".into()
+            LogError::Store(error) if error.io_error().is_some() => {
+                error.io_error().map_or_else(String::new, |source| io_hint(Path::new("the folder `store` of the log"), source))
             }
             LogError::Unwanted => String::new(),
             LogError::Unequal { .. } => {

@@ -76,6 +76,20 @@ impl From<SegmentError> for StoreError {
 }
 
 impl StoreError {
+    /// What the system said, if it was the system.
+    pub(super) fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            StoreError::Sled(sled::Error::Io(source)) | StoreError::Io { source, .. } => Some(source),
+            StoreError::Sled(_)
+            | StoreError::Panicked(_)
+            | StoreError::Missing(_)
+            | StoreError::Wire(_)
+            | StoreError::Segment(_)
+            | StoreError::Closed
+            | StoreError::Layout => None,
+        }
+    }
+
     /// Whether the disk is full, which says nothing about the store.
     pub(super) fn is_no_room(&self) -> bool {
         match self {
