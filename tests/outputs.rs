@@ -217,7 +217,7 @@ fn store_that_panics_is_made_again_without_a_word_of_it() {
     }
     let db = house.path("data/log/store/db");
     let whole = fs::read(&db).unwrap();
-    for place in (0..whole.len().min(4096)).step_by(97) {
+    for place in (0..whole.len().min(4096)).step_by(509) {
         let mut bytes = whole.clone();
         bytes[place..(place + 8).min(whole.len())].fill(0x55);
         fs::write(&db, &bytes).unwrap();
