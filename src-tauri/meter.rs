@@ -20,6 +20,7 @@ mod sound;
 
 mod said;
 mod surface;
+mod unmetered;
 
 mod anthropic;
 mod bedrock;
@@ -41,6 +42,7 @@ use reply::{Heard, Reply, RequestCopy};
 use said::{Reading, Said};
 use serde_json::{Map, Value};
 use surface::{Kind, Route, Surface};
+pub(crate) use unmetered::unmetered_shape;
 use websocket::Sender;
 
 /// The status of an answer after which HTTP ends and the WebSocket begins.
@@ -116,6 +118,8 @@ pub struct Meter {
     told: u64,
     /// Whether the reply is a page for people, which no model made.
     page: bool,
+    /// Whether the reply was one that no dialect reads.
+    unread: bool,
     /// The model that the path or the request names.
     asked: Option<String>,
     request: Option<Decoder<RequestCopy>>,
@@ -143,6 +147,7 @@ impl Meter {
             websocket: call.websocket,
             told: 0,
             page: false,
+            unread: false,
             request: ask.then(|| Decoder::new(call.encoding, RequestCopy::default())),
             sent: None,
             kind: route.kind,
@@ -207,6 +212,11 @@ impl Meter {
         self.sent.as_ref()
     }
 
+    /// Whether the call succeeded in a dialect that is not known, so that nobody can say what it used. Known once it is finished.
+    pub(crate) const fn is_unread(&self) -> bool {
+        self.unread
+    }
+
     /// Whether it is a conversation of many calls.
     pub const fn converses(&self) -> bool {
         self.websocket
@@ -268,7 +278,10 @@ impl Meter {
         }
         let mut reply = self.reply.sink().map(std::mem::take).unwrap_or_default();
         reply.end();
-        let Some(surface) = reply.surface else { return Vec::new() };
+        let Some(surface) = reply.surface else {
+            self.unread = self.status.is_some_and(|status| (200..300).contains(&status)) && !self.retrieval;
+            return Vec::new();
+        };
         if self.websocket {
             return reply.calls.into_iter().flat_map(|heard| self.tell(surface, heard, ended_at)).collect();
         }
@@ -287,7 +300,8 @@ impl Meter {
 
     fn sightings(&mut self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let at = heard.begun.unwrap_or(self.at);
-        heard.id = heard.id.take().or_else(|| self.fetched.clone());
+        // An answer that is fetched is the call that its path names.
+        heard.id = self.fetched.clone().or_else(|| heard.id.take());
         let latency_ms = u32::try_from(ended_at.micros().saturating_sub(at.micros()) / 1000).ok();
         openai::note_kind(self.kind, &mut heard.said);
         let reading = read(surface, &heard.said, &self.provider);

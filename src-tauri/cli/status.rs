@@ -8,7 +8,7 @@ use crate::{
     words,
 };
 use clap::Args;
-use events::query::{Fault, Health};
+use events::query::{Fault, Health, Unmetered};
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -38,6 +38,10 @@ impl Status {
                     if proxy.unobserved > 0 {
                         let lost = words::counted(proxy.unobserved, "call", "calls");
                         text += &format!("{}\n", table::warned(&format!("          {lost} passed but could not be recorded"), true));
+                    }
+                    for Unmetered { shape, calls } in &proxy.unmetered {
+                        let passed = words::counted(*calls, "call", "calls");
+                        text += &format!("{}\n", table::warned(&format!("          {passed} passed and not metered: {shape}"), false));
                     }
                 }
                 text += &format!("dashboard {}  (open it with `tollbar dashboard`)\n", engine.dashboard);

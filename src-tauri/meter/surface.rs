@@ -96,11 +96,20 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
             // xAI says what a video cost when it is fetched, and not which it is (docs.x.ai, video generation).
             ("videos", id) => again(Surface::OpenAi).map(|route| Route { kind: Kind::Pictures, id: Some(id.to_owned()), ..route }),
             ("runs", _) if before.contains(&"threads") => again(Surface::OpenAi),
+            // An answer that was asked for earlier, under the id that the request was given, not its own (docs.x.ai, deferred chat
+            // completions; docs.perplexity.ai, async chat completions).
+            ("deferred-completion", id) => again(Surface::OpenAi).map(|route| Route { id: Some(id.to_owned()), ..route }),
+            ("completions", id) if before.contains(&"async") => {
+                again(Surface::OpenAi).map(|route| Route { id: Some(id.to_owned()), ..route })
+            }
             (_, "content") if before.iter().rev().nth(1) == Some(&"files") => again(Surface::OpenAiBatch),
             (_, "results") if before.iter().rev().nth(1) == Some(&"batches") => again(Surface::AnthropicBatch),
-            ("batches", _) if of_google(before) => again(Surface::GeminiBatch),
+            // Under `v1` a batch of OpenAI's is known by its id, and one of Anthropic's stands below its messages.
+            ("batches", id) if of_google(before) || *before == ["v1", "batches"] && !id.starts_with("batch_") => {
+                again(Surface::GeminiBatch)
+            }
             // The results of a batch that was sent as a file.
-            ("files", file) if of_google(before) && file.ends_with(":download") => again(Surface::GeminiBatch),
+            ("files", file) if file.ends_with(":download") => again(Surface::GeminiBatch),
             _ => None,
         };
     }
@@ -124,6 +133,8 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     match (parent, last) {
         (_, "count_tokens" | "count-tokens" | "input_tokens" | "tokenize" | "models" | "moderations" | "files" | "batches") => None,
         ("responses", "compact") | (_, "responses" | "completions") => to(Some(Surface::OpenAi)),
+        // A stored completion gets other metadata, which is free, and the whole of it comes back (OpenAI, "Update chat completion").
+        ("completions", _) => None,
         (_, "cancel") if before.contains(&"responses") => again(Surface::OpenAi),
         (_, "cancel" | "cachedContents") => None,
         ("api", "chat" | "generate") => to(Some(Surface::Ollama)),
@@ -285,6 +296,12 @@ mod tests {
         assert_eq!(check("GET", "/v1/messages/batches/msgbatch_1/results"), Some((Some(Surface::AnthropicBatch), true)));
         assert_eq!(check("GET", "/v1/files/file-1/content"), Some((Some(Surface::OpenAiBatch), true)));
         assert_eq!(check("GET", "/v1beta/batches/b1"), Some((Some(Surface::GeminiBatch), true)));
+        assert_eq!(check("GET", "/v1/batches/k3j2h1"), Some((Some(Surface::GeminiBatch), true)));
+        assert_eq!(check("GET", "/download/v1/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
+        for (path, id) in [("/v1/chat/deferred-completion/r1", "r1"), ("/async/chat/completions/a1", "a1")] {
+            let found = route("GET", path).map(|route| (route.surface, route.retrieval, route.id));
+            assert_eq!(found, Some((Some(Surface::OpenAi), true, Some(id.to_owned()))), "{path}");
+        }
         assert_eq!(check("GET", "/download/v1beta/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
         assert_eq!(check("GET", "/v1/threads/t/runs/run_1"), Some((Some(Surface::OpenAi), true)));
         assert_eq!(check("GET", "/v1beta/interactions/v1_x?stream=true"), Some((Some(Surface::Gemini), true)));
@@ -298,10 +315,19 @@ mod tests {
         for path in counts.into_iter().chain(["/v1/moderations", "/"]) {
             assert_eq!(check("POST", path), None, "{path}");
         }
-        for path in ["/v1/models", "/v1/files/f", "/v1/batches/b", "/v1/threads/t/runs", "/v1/responses", "/v1/responses/r/input_items"] {
+        for path in [
+            "/v1/models",
+            "/v1/files/f",
+            "/v1/batches/batch_b",
+            "/v1/messages/batches/msgbatch_b",
+            "/v1/threads/t/runs",
+            "/v1/responses",
+            "/v1/responses/r/input_items",
+        ] {
             assert_eq!(check("GET", path), None, "{path}");
         }
         assert_eq!(check("POST", "/v1/threads/t/messages"), None);
+        assert_eq!(check("POST", "/v1/chat/completions/chatcmpl-1"), None);
         assert_eq!(check("GET", "/v1beta/files/f"), None);
         assert_eq!(socket_route("/v1/chat/completions"), None);
         assert_eq!(check("DELETE", "/v1/responses/resp_1"), None);

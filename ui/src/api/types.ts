@@ -1445,6 +1445,10 @@ in_flight: number,
  */
 unobserved: number, 
 /**
+ * Calls that may be billed and that no dialect reads, by the shape of their path; the last one stands for all further shapes.
+ */
+unmetered: Array<Unmetered>, 
+/**
  * Whose dialects it knows by name.
  */
 upstreams: Array<string>, };
@@ -2079,6 +2083,19 @@ output_image: number,
  * Of `output`: tokens of reasoning, as information. Not billed apart.
  */
 reasoning: number, };
+
+/**
+ * Calls of one shape that passed and were not metered.
+ */
+export type Unmetered = { 
+/**
+ * The upstream and the shape: `openai POST /v1/agents/*/runs`, without ids and query.
+ */
+shape: string, 
+/**
+ * How many.
+ */
+calls: number, };
 
 /**
  * What one billable call consumed. No prices, no content: counts, names, ids and times.
