@@ -85,6 +85,8 @@ pub struct Stats {
     in_flight: AtomicU64,
     unobserved: AtomicU64,
     unmetered: Mutex<BTreeMap<String, u64>>,
+    /// Calls that were recorded without their origin, because it was not found in time.
+    unplaced: AtomicU64,
 }
 
 impl Stats {
@@ -105,6 +107,7 @@ impl Stats {
             carried: self.carried.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             unobserved: self.unobserved.load(Ordering::Relaxed) + unrecorded,
+            unplaced: self.unplaced.load(Ordering::Relaxed),
             upstreams: self.upstreams.clone(),
             unmetered: self.unmetered(),
         }
@@ -134,6 +137,7 @@ impl Proxy {
             in_flight: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
             unmetered: Mutex::default(),
+            unplaced: AtomicU64::new(0),
         });
         let observer = writer.map(|writer| Observer::start(writer, stats.clone(), settings.under_way.clone()));
         let forwarder = Arc::new(Forwarder::new(settings, listens, observer.as_ref().map(Observer::handle), stats.clone())?);

@@ -43,6 +43,10 @@ impl Status {
                         let passed = words::counted(*calls, "call", "calls");
                         text += &format!("{}\n", table::warned(&format!("          {passed} passed and not metered: {shape}"), false));
                     }
+                    if proxy.unplaced > 0 {
+                        let unplaced = words::counted(proxy.unplaced, "call", "calls");
+                        text += &format!("          {unplaced} recorded without a project: the folder did not answer within 2 s\n");
+                    }
                 }
                 text += &format!("dashboard {}  (open it with `tollbar dashboard`)\n", engine.dashboard);
             }

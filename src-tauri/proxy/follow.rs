@@ -16,7 +16,11 @@ use crate::{
 };
 use events::{CallUuid, Project, ProjectBy, Sighting, Source};
 use rustc_hash::FxHashMap;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 /// How long pieces gather before the observer looks at the next ones: it is woken once for many of them, and nobody waits for it.
 const GATHER: Duration = Duration::from_millis(3);
@@ -26,6 +30,8 @@ const SIGHTINGS_AT_ONCE: usize = 512;
 const SESSIONS_MAX: usize = 1_024;
 /// The longest name of a project that is taken from a call, in bytes.
 const NAME_BYTES_MAX: usize = 200;
+/// How long a call waits for its origin: a folder may never answer. After that it is recorded without one, and counted.
+const ORIGIN_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A call that is being observed.
 pub(super) struct Watched {
@@ -48,6 +54,8 @@ struct Observing<'a> {
     calls: FxHashMap<CallUuid, Box<Watched>>,
     /// Calls that are over before it was found out where they come from.
     unplaced: FxHashMap<CallUuid, Over>,
+    /// The calls whose origin was asked for, the oldest first; those at the front still wait.
+    asked: VecDeque<(Instant, CallUuid)>,
     callers: Callers,
     answers: Answers,
     concluded: Vec<Sighting>,
@@ -56,6 +64,7 @@ struct Observing<'a> {
     sessions: FxHashMap<String, (Option<Project>, Option<String>)>,
     under_way: UnderWay,
     writer: &'a Recorder,
+    stats: &'a Stats,
 }
 
 /// Reads what is noted until it is told that no more will be.
@@ -63,6 +72,7 @@ pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, s
     let mut observing = Observing {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),
+        asked: VecDeque::new(),
         callers,
         answers: Answers::default(),
         concluded: Vec::new(),
@@ -70,10 +80,11 @@ pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, s
         sessions: FxHashMap::default(),
         under_way,
         writer,
+        stats: stats.as_ref(),
     };
     let mut batch = Batch::default();
     loop {
-        reader.read(&mut batch);
+        reader.read(&mut batch, observing.asked.front().map(|(at, _)| *at + ORIGIN_AGE_MAX));
         let (messages, copied) = batch.unwind();
         for message in messages {
             if !observing.take(message, copied) {
@@ -81,6 +92,7 @@ pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, s
             }
         }
         batch.clear();
+        observing.age();
         observing.hand_over();
         observing.under_way.write();
         std::thread::sleep(GATHER);
@@ -99,7 +111,12 @@ impl Observing<'_> {
                     match self.answers.get(watched.peer) {
                         Some(origin) => watched.place(origin.clone()),
                         // Now, while the caller waits for its answer and is surely there.
-                        None => watched.origin_asked = self.callers.ask(uuid, watched.peer),
+                        None => {
+                            watched.origin_asked = self.callers.ask(uuid, watched.peer);
+                            if watched.origin_asked {
+                                self.asked.push_back((Instant::now(), uuid));
+                            }
+                        }
                     }
                 }
                 self.calls.insert(uuid, Box::new(watched));
@@ -134,7 +151,7 @@ impl Observing<'_> {
                 if let Some(call) = self.calls.remove(&uuid) {
                     let over = Over { call, ending, at };
                     if over.call.origin_asked {
-                        // Every question is answered soon.
+                        // Every question is answered soon, or grows old.
                         self.unplaced.insert(uuid, over);
                     } else {
                         self.conclude(over);
@@ -169,6 +186,27 @@ impl Observing<'_> {
             }
         }
         self.concluded.extend(self.estimator.conclude(over));
+    }
+
+    /// Stops waiting for origins that were asked for too long ago.
+    fn age(&mut self) {
+        while let Some((asked, uuid)) = self.asked.front().copied() {
+            let open = self.calls.get_mut(&uuid).filter(|call| call.origin_asked);
+            let is_old = asked.elapsed() >= ORIGIN_AGE_MAX;
+            if !is_old && (open.is_some() || self.unplaced.contains_key(&uuid)) {
+                break;
+            }
+            self.asked.pop_front();
+            if let Some(call) = open {
+                call.origin_asked = false;
+                self.concluded.extend(call.settled());
+            } else if let Some(over) = self.unplaced.remove(&uuid) {
+                self.conclude(over);
+            } else {
+                continue;
+            }
+            self.stats.unplaced.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn hand_over(&mut self) {

@@ -120,9 +120,9 @@ pub(super) struct Begun {
 
 impl Observer {
     pub(super) fn start(writer: Recorder, stats: Arc<Stats>, under_way: PathBuf) -> Observer {
-        let handle = ObserverHandle { tape: Arc::default(), stats: stats.clone() };
+        let handle = ObserverHandle { tape: Arc::default(), stats };
         let callers = Callers::start(handle.clone());
-        let (tape, asking) = (handle.tape.clone(), callers.clone());
+        let (tape, asking, stats) = (handle.tape.clone(), callers.clone(), handle.stats.clone());
         let thread = std::thread::Builder::new()
             .name("tollbar-meter".into())
             .spawn(move || {

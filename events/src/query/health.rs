@@ -69,6 +69,9 @@ pub struct ProxyFacts {
     /// Calls that may be billed and that no dialect reads, by the shape of their path; the last one stands for all further shapes.
     #[serde(default)]
     pub unmetered: Vec<Unmetered>,
+    /// Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
+    #[serde(default)]
+    pub unplaced: u64,
     /// Whose dialects it knows by name.
     pub upstreams: Vec<String>,
 }

@@ -1448,6 +1448,9 @@ unobserved: number,
  * Calls that may be billed and that no dialect reads, by the shape of their path; the last one stands for all further shapes.
  */
 unmetered: Array<Unmetered>, 
+ * Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
+ */
+unplaced: number, 
 /**
  * Whose dialects it knows by name.
  */
