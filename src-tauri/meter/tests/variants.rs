@@ -89,7 +89,7 @@ fn a_cost_is_kept_in_whatever_unit_and_place_it_is_told() {
     let ranked = r#"{"object":"list","data":[{"index":0}],"model":"rerank-2-lite","usage":{"total_tokens":43}}"#;
     assert_eq!(post("/v1/rerank").told(ranked), ["- rerank-2-lite Reported input=43"]);
     let ranked = r#"{"id":"c1","results":[],"meta":{"billed_units":{"search_units":1}}}"#;
-    assert_eq!(post("/v2/rerank").told(ranked), ["c1 ? Unknown"], "searches have no class: not known, rather than nothing");
+    assert_eq!(post("/v2/rerank").told(ranked), ["c1 ? Reported"], "by searches");
     let beside = r#"data: {"type":"message_delta","usage":{"input_tokens":3,"output_tokens":4},"copilot_usage":{"total_nano_aiu":7}}"#;
     let copilot = Wire { provider: "copilot", ..MESSAGES };
     assert_eq!(copilot.told(&format!("{beside}\n\n{STOP}")), ["- ? Reported input=3 output=4 cost=0.000000000070"]);
