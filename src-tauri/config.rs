@@ -4,6 +4,8 @@ mod prices;
 
 use crate::{
     clock,
+    engine::foreign,
+    outgoing::Outgoing,
     pricebuild::Set,
     priceupdate::Address,
     upstreams::{UpstreamSection, Upstreams},
@@ -86,6 +88,10 @@ pub struct Config {
     pub price_updates: PriceUpdates,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
+    /// How other machines are reached.
+    pub outgoing: Outgoing,
+    /// The names by which the proxy may be called on loopback, beside addresses and `localhost`.
+    pub proxy_hosts: Vec<String>,
     /// Subscriptions.
     pub plans: Vec<Plan>,
     /// Prices of the user's own. They become facts of the log when it is opened.
@@ -109,6 +115,7 @@ pub struct PriceUpdates {
 struct ConfigFile {
     zone: Option<String>,
     proxy: ProxySection,
+    network: NetworkSection,
     dashboard: DashboardSection,
     logs: LogsSection,
     ledger: LedgerSection,
@@ -122,6 +129,14 @@ struct ConfigFile {
 struct ProxySection {
     listen: Option<String>,
     record: Option<bool>,
+    hosts: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkSection {
+    proxy: Option<String>,
+    no_proxy: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -183,11 +198,17 @@ impl Config {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
                 Config::parse("").map_err(|cause| Fault::new(FaultCode::Internal, cause, ""))
             }
-            Err(error) => Err(Fault::new(
-                FaultCode::Storage,
-                format!("cannot read the configuration {}: {error}", home.config.display()),
-                "make the file readable to you, or move it aside to go on with the defaults",
-            )),
+            Err(error) => {
+                let fault = || {
+                    Fault::new(
+                        FaultCode::Storage,
+                        format!("cannot read the configuration {}: {error}", home.config.display()),
+                        "make the file readable to you, or move it aside to go on with the defaults",
+                    )
+                };
+                let is_denied = error.kind() == io::ErrorKind::PermissionDenied;
+                Err(is_denied.then(|| foreign(home)).flatten().unwrap_or_else(fault))
+            }
         }
     }
 
@@ -210,9 +231,13 @@ impl Config {
         if let Some(months) = file.ledger.fold_after_months.filter(|months| !(1..=FOLD_MONTHS_MAX).contains(months)) {
             return Err(format!("ledger.fold_after_months is {months} (name 1 to {FOLD_MONTHS_MAX}, or leave it out to keep every call)"));
         }
+        let variable = |name: &str| env::var(name).ok();
+        let outgoing = Outgoing::new(file.network.proxy.as_deref(), file.network.no_proxy.as_deref(), variable)?;
         Ok(Config {
             zone,
             proxy,
+            outgoing,
+            proxy_hosts: file.proxy.hosts,
             record: file.proxy.record.unwrap_or(true),
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),

@@ -1,53 +1,56 @@
-//! How clients are pointed at the proxy: by variables for one run (`tollbar run`), or in their own settings (`tollbar connect`).
+//! How clients are pointed at the proxy: for one run (`tollbar run`), or in their own settings (`tollbar connect`).
 //!
 //! A client's settings file is its user's: what stands in it stays, and what was added can be taken away again.
 
+pub mod address;
 pub mod check;
+mod command;
+mod dotenv;
 mod edit;
+mod files;
+mod http_proxy;
 mod json;
+mod launch;
+pub mod listener;
+mod record;
 mod settings;
+pub mod shims;
+mod toml_file;
+mod yaml;
 
 use crate::{
     config::{Config, Home},
-    engine::announced_proxy,
+    engine::{ControlClient, announced_proxy},
     percent,
 };
+use address::Directory;
+use check::{Finding, HttpProxy, Port};
+use edit::Form;
+use listener::{Listener, listener};
 use std::{
     io::{Read as _, Write as _},
     net::{Ipv4Addr, SocketAddr, TcpStream},
+    path::Path,
     time::Duration,
 };
 
-pub use settings::{Client, Stand, Standing, stands, undo, write};
+pub use launch::{Launch, Surroundings};
+pub use record::{Done, undo, write};
+pub use settings::{Client, Setting, Stand, Standing};
 
-/// Who does not answer on loopback within this time does not answer.
+/// A port of this machine that does not answer within this time does not answer.
 const ANSWER_WAIT: Duration = Duration::from_millis(700);
 /// How much of an answer is read to know whose it is.
 const ANSWER_BYTES_MAX: u64 = 4096;
 
-/// The variables that SDKs and clients read their base address from, with what each wants behind the proxy's address
-/// (gateways-and-clients, section 4.1).
-const VARIABLES: [(&str, &str); 9] = [
-    ("ANTHROPIC_BASE_URL", "/anthropic"),
-    // LiteLLM, and aider through it.
-    ("ANTHROPIC_API_BASE", "/anthropic"),
-    // LangChain reads this one first.
-    ("ANTHROPIC_API_URL", "/anthropic"),
-    ("OPENAI_BASE_URL", "/openai/v1"),
-    ("OPENAI_API_BASE", "/openai/v1"),
-    ("GOOGLE_GEMINI_BASE_URL", "/gemini"),
-    ("GROQ_BASE_URL", "/groq"),
-    ("CEREBRAS_BASE_URL", "/cerebras"),
-    ("CO_API_URL", "/cohere"),
-];
-
-/// The providers of opencode that are pointed at the proxy, the variable that holds each one's key, and their base addresses.
-const OPENCODE: [(&str, &str, &str); 4] = [
-    ("anthropic", "ANTHROPIC_API_KEY", "/anthropic/v1"),
-    ("openai", "OPENAI_API_KEY", "/openai/v1"),
-    ("google", "GEMINI_API_KEY", "/gemini/v1beta"),
-    ("mistral", "MISTRAL_API_KEY", "/mistral/v1"),
-];
+/// How clients stand on this machine, and what is wrong with it.
+#[derive(Debug)]
+pub struct Survey {
+    /// Every client.
+    pub standings: Vec<Standing>,
+    /// What is wrong, and the way out.
+    pub findings: Vec<Finding>,
+}
 
 /// Where the proxy of this home is: where its engine says that it listens, else where the configuration puts it.
 pub fn proxy_address(home: &Home, config: &Config) -> SocketAddr {
@@ -59,8 +62,25 @@ pub fn proxy_address(home: &Home, config: &Config) -> SocketAddr {
     address
 }
 
-/// Whether a proxy of ours answers there, within a moment.
-pub fn answers(address: SocketAddr) -> bool {
+/// What answers at an address of this machine. The proxy is only taken for this user's if its process is.
+pub fn port(address: SocketAddr, home: &Home) -> Port {
+    match listener(address) {
+        Listener::Nobody => Port::Silent,
+        Listener::Foreign(uid) => Port::Foreign(uid),
+        Listener::Own if answers(address) => Port::Proxy,
+        // The engine of this home knows the token, and says where its proxy is.
+        Listener::Unknown
+            if answers(address) && announced_proxy(home) == Some(address) && matches!(ControlClient::knock(home), Ok(Some(_))) =>
+        {
+            Port::Proxy
+        }
+        Listener::Own | Listener::Unknown if TcpStream::connect_timeout(&address, ANSWER_WAIT).is_ok() => Port::Other,
+        Listener::Own | Listener::Unknown => Port::Silent,
+    }
+}
+
+/// Whether a proxy of tollbar's answers there, within a moment.
+fn answers(address: SocketAddr) -> bool {
     let ask = || -> std::io::Result<Vec<u8>> {
         let mut stream = TcpStream::connect_timeout(&address, ANSWER_WAIT)?;
         stream.set_read_timeout(Some(ANSWER_WAIT))?;
@@ -73,6 +93,11 @@ pub fn answers(address: SocketAddr) -> bool {
     ask().is_ok_and(|answer| memchr::memmem::find(&answer, b"tollbar_error").is_some())
 }
 
+/// Whether a program that is no proxy of this user's answers there.
+pub fn is_taken(address: SocketAddr, home: &Home) -> bool {
+    matches!(port(address, home), Port::Foreign(_) | Port::Other)
+}
+
 /// The proxy's address as clients are told it, with a project in its path where one is known.
 pub fn root(address: SocketAddr, project: Option<&str>) -> String {
     match project {
@@ -81,64 +106,72 @@ pub fn root(address: SocketAddr, project: Option<&str>) -> String {
     }
 }
 
-/// What is set for a command, and what is put before its arguments.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Pointed {
-    /// Variables to be set.
-    pub variables: Vec<(String, String)>,
-    /// Arguments that come first.
-    pub arguments: Vec<String>,
-    /// Variables that lead elsewhere already, by the user's own wish, and stay so.
-    pub kept: Vec<String>,
+/// The text of a settings file, if there is one that can be read.
+pub fn file_text(file: &Path) -> Option<String> {
+    files::read(file).ok().flatten()
 }
 
-/// How `program` is pointed at the proxy whose root this is, for one run. `env` reads the environment that it would have.
-pub fn pointed(program: &str, root: &str, env: &dyn Fn(&str) -> Option<String>) -> Pointed {
-    let mut pointed = Pointed::default();
-    let given = |name: &str| env(name).filter(|value| !value.trim().is_empty());
-    for (name, path) in VARIABLES {
-        match given(name) {
-            Some(other) if !check::is_loopback(&other) => pointed.kept.push(name.to_owned()),
-            Some(_) | None => pointed.variables.push((name.to_owned(), format!("{root}{path}"))),
-        }
+/// Looks at every client of this user, at the ports that they are pointed at, and at HTTP proxies on the way there.
+pub fn survey(home: &Home, config: &Config, env: &dyn Fn(&str) -> Option<String>) -> Survey {
+    let proxy = proxy_address(home, config);
+    let is_taken = |address| is_taken(address, home);
+    let directory = Directory { proxy, upstreams: &config.upstreams, is_taken: &is_taken };
+    let (standings, pointings) = settings::stands(&root(proxy, None), &directory, env);
+    let mut findings = check::ports(&pointings, proxy, &|address| port(address, home));
+    let is_used = pointings.iter().any(|pointing| pointing.is_ours);
+    findings.extend(http_proxies(proxy, is_used, env));
+    for client in Client::ALL {
+        findings.extend(record::copies(client, env, &[]).into_iter().map(|copy| Finding {
+            what: format!("{} is a copy of settings with their keys, made by an earlier version", copy.display()),
+            way_out: format!("remove it, or let `tollbar connect {} --undo` do so", client.name()),
+            is_urgent: false,
+        }));
     }
-    match program {
-        // It reads no variable (clients-measured, section 2).
-        "codex" => pointed.arguments = vec!["-c".to_owned(), format!("openai_base_url=\"{root}/openai/v1\"")],
-        "opencode" if given("OPENCODE_CONFIG_CONTENT").is_some() => pointed.kept.push("OPENCODE_CONFIG_CONTENT".to_owned()),
-        "opencode" => {
-            // A provider that is named at all is offered: only those that can be used are named.
-            let keyed = OPENCODE.iter().any(|(_, key, _)| given(key).is_some());
-            let wanted = |(name, key, _): &&(&str, &str, &str)| {
-                if keyed { given(key).is_some() } else { matches!(*name, "anthropic" | "openai") }
-            };
-            let providers: serde_json::Map<_, _> = OPENCODE
-                .iter()
-                .filter(wanted)
-                .map(|(name, _, path)| ((*name).to_owned(), serde_json::json!({ "options": { "baseURL": format!("{root}{path}") } })))
-                .collect();
-            let content = serde_json::json!({ "provider": providers }).to_string();
-            pointed.variables.push(("OPENCODE_CONFIG_CONTENT".to_owned(), content));
-        }
-        _ => {}
+    Survey { standings, findings }
+}
+
+/// HTTP proxies that would get the calls of clients to the proxy.
+fn http_proxies(proxy: SocketAddr, is_used: bool, env: &dyn Fn(&str) -> Option<String>) -> Vec<Finding> {
+    let text = |client: Client| (client.file(env), file_text(&client.file(env)).unwrap_or_default());
+    let ((claude_file, claude), (gemini_file, gemini), (copilot_file, copilot)) =
+        (text(Client::ClaudeCode), text(Client::Gemini), text(Client::Copilot));
+    let of_claude = |name: &str| Form::Json.get(&claude, &["env", name]).ok().flatten();
+    let of_gemini = |name: &str| dotenv::get(&gemini, name);
+    let of_copilot = Form::Json.get(&copilot, &["proxyUrl"]).ok().flatten();
+    // Claude Code's settings go before the environment, Gemini CLI's and Copilot's come after it.
+    let with_claude = |name: &str| of_claude(name).or_else(|| env(name));
+    let with_gemini = |name: &str| env(name).or_else(|| of_gemini(name));
+    let with_copilot = |name: &str| env(name).or_else(|| of_copilot.clone().filter(|_| name == "HTTPS_PROXY"));
+    let mut proxies = vec![HttpProxy { whose: "the environment".to_owned(), env }];
+    let of_file = |client: Client, file: &Path| format!("{} ({})", client.name(), file.display());
+    if http_proxy::named(&of_claude).is_some() {
+        proxies.push(HttpProxy { whose: of_file(Client::ClaudeCode, &claude_file), env: &with_claude });
     }
-    pointed
+    if http_proxy::named(&of_gemini).is_some() {
+        proxies.push(HttpProxy { whose: of_file(Client::Gemini, &gemini_file), env: &with_gemini });
+    }
+    if of_copilot.is_some() && http_proxy::named(env).is_none() {
+        proxies.push(HttpProxy { whose: of_file(Client::Copilot, &copilot_file), env: &with_copilot });
+    }
+    check::http_proxies(&proxies, proxy, is_used)
 }
 
 /// For the fuzzers: puts a setting into any text as every kind of file, and reads it back.
 pub(crate) fn any_settings(text: &str) {
-    for form in [edit::Form::Json, edit::Form::Toml, edit::Form::Env, edit::Form::Yaml] {
-        let path: &[&str] = if form == edit::Form::Json { &["env", "BASE"] } else { &["base"] };
+    for form in [Form::Json, Form::Toml, Form::Env, Form::Yaml] {
+        let path: &[&str] = if form == Form::Json { &["env", "BASE"] } else { &["base"] };
         let _ = form.get(text, path);
         if let Ok(edited) = form.set(text, path, "http://127.0.0.1:1/x") {
             assert_eq!(form.get(&edited.text, path), Ok(Some("http://127.0.0.1:1/x".to_owned())), "{form:?}: {:?}", edited.text);
+            let undone = edit::Splice::between(text, &edited.text).undone(&edited.text);
+            assert_eq!(undone.as_deref(), Some(text), "{form:?}: {:?}", edited.text);
         }
     }
 }
 
 /// The lines for a shell that point every program which reads such variables.
 pub fn exports(root: &str) -> Vec<String> {
-    VARIABLES.iter().map(|(name, path)| format!("export {name}={root}{path}")).collect()
+    launch::VARIABLES.iter().map(|(name, path)| format!("export {name}={root}{path}")).collect()
 }
 
 #[cfg(test)]
@@ -146,32 +179,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_project_stands_in_the_path_whatever_letters_it_has() {
+    fn project_stands_in_the_path_whatever_letters_it_has() {
         let address = SocketAddr::from(([127, 0, 0, 1], 8655));
         assert_eq!(root(address, None), "http://127.0.0.1:8655");
         assert_eq!(root(address, Some("my app/ü")), "http://127.0.0.1:8655/p/my%20app%2F%C3%BC");
-    }
-
-    #[test]
-    fn a_variable_that_leads_elsewhere_by_the_users_wish_stays() {
-        let env = |name: &str| match name {
-            "OPENAI_BASE_URL" => Some("https://gateway.example/v1".to_owned()),
-            "ANTHROPIC_BASE_URL" => Some("http://127.0.0.1:9/old".to_owned()),
-            _ => None,
-        };
-        let pointed = pointed("python", "http://r", &env);
-        assert_eq!(pointed.kept, ["OPENAI_BASE_URL"]);
-        assert!(pointed.variables.contains(&("ANTHROPIC_BASE_URL".into(), "http://r/anthropic".into())));
-        assert!(pointed.arguments.is_empty());
-    }
-
-    #[test]
-    fn clients_that_read_no_such_variable_are_pointed_in_their_own_way() {
-        let key = |name: &str| (name == "GEMINI_API_KEY").then(|| "k".to_owned());
-        let codex = pointed("codex", "http://r", &key);
-        assert_eq!(codex.arguments, ["-c", "openai_base_url=\"http://r/openai/v1\""]);
-        let opencode = pointed("opencode", "http://r", &key);
-        let content = r#"{"provider":{"google":{"options":{"baseURL":"http://r/gemini/v1beta"}}}}"#;
-        assert!(opencode.variables.contains(&("OPENCODE_CONFIG_CONTENT".into(), content.into())));
     }
 }

@@ -87,8 +87,8 @@ pub struct Patient<'a> {
     pub service: &'a service::Standing,
     /// What clients keep here.
     pub clients: &'a [History],
-    /// Clients that are pointed at nothing.
-    pub dead_ports: Vec<check::Finding>,
+    /// What is wrong with where clients are pointed.
+    pub pointing: Vec<check::Finding>,
 }
 
 /// The history of a client, held against the ledger; `None` where it has none here. Read from its beginning: somebody may delete it then.
@@ -167,7 +167,8 @@ pub fn findings(patient: &Patient<'_>) -> Vec<Finding> {
     let todo = |what: String, way_out: &str| Finding { level: Level::Todo, what, way_out: way_out.to_owned() };
     let note = |what: String, way_out: &str| Finding { level: Level::Note, what, way_out: way_out.to_owned() };
     let mut findings = Vec::new();
-    findings.extend(patient.dead_ports.iter().map(|found| todo(found.what.clone(), &found.way_out)));
+    let said = |found: &check::Finding| if found.is_urgent { todo } else { note }(found.what.clone(), &found.way_out);
+    findings.extend(patient.pointing.iter().map(said));
     for history in patient.clients {
         findings.extend(findings_of(history));
     }
@@ -245,7 +246,7 @@ mod tests {
     use super::*;
 
     fn patient<'a>(engine: Option<&'a EngineFacts>, service: &'a service::Standing, clients: &'a [History]) -> Patient<'a> {
-        Patient { engine, mended: &[], service, clients, dead_ports: Vec::new() }
+        Patient { engine, mended: &[], service, clients, pointing: Vec::new() }
     }
 
     fn service(installed: bool) -> service::Standing {
@@ -275,7 +276,7 @@ mod tests {
             History { client: "claude-code".into(), calls_missing: 7, unreadable, deleted_after_days: Some(30), ..History::default() };
         let service = service(true);
         let mut patient = patient(None, &service, std::slice::from_ref(&claude));
-        patient.dead_ports = vec![check::Finding { what: "codex is pointed at nothing".into(), way_out: "undo".into() }];
+        patient.pointing = vec![check::Finding { what: "codex is pointed at nothing".into(), way_out: "undo".into(), is_urgent: true }];
         let found = findings(&patient);
         assert!(found.iter().all(|finding| finding.level == Level::Todo && !finding.way_out.is_empty()));
         assert_eq!(found.len(), 1 + 1 + UNREADABLE_TOLD_MAX + 1 + 1);

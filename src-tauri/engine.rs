@@ -1,24 +1,31 @@
 //! What runs: one thread owns the log, everybody else asks and tells it.
 
+mod announcement;
 mod asking;
 pub mod control;
 mod folding;
 mod importing;
 mod ledger;
+mod opening;
+mod presence;
 mod pricing;
+mod recorder;
 pub(crate) mod remainder;
 mod run;
+mod stopping;
 mod writer;
 
 use crate::config::Home;
 use std::path::PathBuf;
 
-pub use control::{ControlClient, announced_proxy};
+pub use control::{ControlClient, announced_proxy, foreign};
 pub use folding::ToFold;
 pub(crate) use importing::unreadable;
 pub use ledger::Ledger;
 pub(crate) use ledger::write_private;
+pub use recorder::Recorder;
 pub use run::{Engine, Running};
+pub use stopping::{Stopped, StoppedBy, stop};
 pub use writer::{Change, Told, Writer, WriterHandle};
 
 /// Where a running engine writes its diagnostics.

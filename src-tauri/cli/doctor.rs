@@ -5,7 +5,7 @@
 use super::{print, print_json, table, table::Table};
 use crate::{
     config::{Config, Home},
-    connect::{self, check},
+    connect,
     doctor::{self, Finding, History, Level, Patient},
     engine::{ControlClient, Ledger},
     logs::Client,
@@ -46,14 +46,13 @@ impl Doctor {
         }
         spinner.finish_and_clear();
         let health = ledger.ask(Health::default())?;
-        let (_, pointings) = connect::stands(&connect::root(connect::proxy_address(&home, &config), None), &env);
         let service = service::standing(&env);
         let findings = doctor::findings(&Patient {
             engine: health.engine.as_ref(),
             mended: &health.mended,
             service: &service,
             clients: &clients,
-            dead_ports: check::dead_ports(&pointings, &|address| connect::answers(address)),
+            pointing: connect::survey(&home, &config, &env).findings,
         });
         let well = findings.iter().all(|finding| finding.level == Level::Note);
         if self.json {

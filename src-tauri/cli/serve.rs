@@ -1,24 +1,22 @@
 //! `tollbar serve` and `tollbar stop`
 
-use super::{print, print_json};
+use super::{print, print_json, warn};
 use crate::{
     config::{Config, Home},
     diagnostics,
-    engine::{self, ControlClient, Engine, Running},
+    engine::{self, Engine, Running, Stopped, StoppedBy},
     words,
 };
 use clap::Args;
 use events::query::{Fault, FaultCode};
 use std::{
     io::{self, IsTerminal as _},
-    thread,
-    time::{Duration, Instant},
+    time::Duration,
 };
 use tokio::sync::broadcast::error::RecvError;
 
-/// How long a stopped engine may take to finish what it does.
-const STOP_WAIT: Duration = Duration::from_secs(15);
-const STOP_WAIT_STEP: Duration = Duration::from_millis(20);
+/// How long the line that says "ready" waits for the log, which is open in a moment. Calls pass before it.
+const READY_WAIT: Duration = Duration::from_secs(1);
 
 #[derive(Debug, Args)]
 pub(super) struct Serve {
@@ -38,6 +36,7 @@ impl Serve {
         let is_terminal = io::stdout().is_terminal();
         diagnostics::start(engine::log_path(&home));
         let running = Engine { home, config }.start()?;
+        running.settle(READY_WAIT);
         // The link lets whoever has it read everything: it is shown to a person, not written to a service's log.
         let dashboard = if is_terminal { &running.dashboard_link } else { &running.dashboard };
         diagnostics::announce(format!("tollbar is ready: proxy {}, dashboard {dashboard}\n", running.proxy_address));
@@ -83,26 +82,16 @@ pub(super) struct Stop {
 impl Stop {
     pub(super) fn run(self) -> Result<(), Fault> {
         let home = Home::find()?;
-        let Some(client) = ControlClient::knock(&home)? else {
-            return Err(Fault::new(FaultCode::NotFound, "no engine is running", "nothing needs to be done"));
+        let Stopped { pid, by } = engine::stop(&home, &|line| warn(line))?;
+        let note = match by {
+            StoppedBy::Request => "",
+            StoppedBy::Termination => "; it did not answer before",
+            StoppedBy::Kill => "; it did not react and was killed: calls of its last moment may not be recorded",
         };
-        client.stop()?;
-        let begun = Instant::now();
-        while ControlClient::knock(&home)?.is_some_and(|still| still.pid() == client.pid()) {
-            if begun.elapsed() > STOP_WAIT {
-                let cause = format!("the engine (pid {}) has not stopped after {} s", client.pid(), STOP_WAIT.as_secs());
-                return Err(Fault::new(
-                    FaultCode::Unreachable,
-                    cause,
-                    "look at what it does, or end the process; nothing recorded is lost",
-                ));
-            }
-            thread::sleep(STOP_WAIT_STEP);
-        }
         if self.json {
-            print_json(&serde_json::json!({ "stopped": client.pid() }))
+            print_json(&serde_json::json!({ "stopped": pid, "killed": by == StoppedBy::Kill }))
         } else {
-            print(&format!("stopped (pid {})\n", client.pid()))
+            print(&format!("stopped (pid {pid}){note}\n"))
         }
     }
 }

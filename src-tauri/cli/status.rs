@@ -44,13 +44,22 @@ impl Status {
             }
         }
         let last = health.last_call_at.map_or("none yet".to_owned(), |at| words::ago(at, now));
-        text += &format!("recorded  {}, the last {last}\n", words::counted(health.calls, "call", "calls"));
-        text += &format!(
-            "log       {}  {} KiB of journal, price book {}\n",
-            health.folder,
-            health.journal_bytes.div_ceil(1024),
-            health.price_book
-        );
+        let is_unread = health.price_book.is_empty();
+        if is_unread {
+            text += "recorded  unknown: the log cannot be read\n";
+        } else {
+            text += &format!("recorded  {}, the last {last}\n", words::counted(health.calls, "call", "calls"));
+        }
+        if is_unread {
+            text += &format!("log       {}\n", health.folder);
+        } else {
+            text += &format!(
+                "log       {}  {} KiB of journal, price book {}\n",
+                health.folder,
+                health.journal_bytes.div_ceil(1024),
+                health.price_book
+            );
+        }
         let warnings = health.engine.as_ref().map_or(&health.mended, |engine| &engine.warnings);
         for warning in warnings {
             text += &format!("{}\n", table::warned(&format!("note      {warning}"), false));

@@ -1,17 +1,19 @@
-//! One setting put into a file or taken out of it, with the rest as it was. Pure: text in, text out.
+//! One setting put into a file or taken out of it, with every other byte as it was. Pure: text in, text out.
 
-use super::json;
+use super::{dotenv, json, toml_file, yaml};
+use serde::{Deserialize, Serialize};
 
 /// How a settings file is written.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub(super) enum Form {
     /// JSON, with comments where the client allows them.
     Json,
-    /// TOML, before its first table.
+    /// TOML, in its root table.
     Toml,
     /// `NAME=value` a line.
     Env,
-    /// YAML, on its outermost level.
+    /// YAML, in its outermost mapping.
     Yaml,
 }
 
@@ -28,90 +30,83 @@ pub(super) struct Edited {
 impl Form {
     /// The setting as it stands.
     pub(super) fn get(self, text: &str, path: &[&str]) -> Result<Option<String>, String> {
-        let (Form::Toml | Form::Env | Form::Yaml, [name]) = (self, path) else { return json::get(text, path) };
-        let Some((_, line)) = self.line(text, name) else { return Ok(None) };
-        let value = line.trim_start().trim_start_matches("export ").trim_start()[name.len()..].trim_start();
-        let value = value.trim_start_matches([':', '=']).trim();
-        let quote = value.chars().next().filter(|first| matches!(first, '"' | '\''));
-        let value = match quote {
-            Some(quote) => value[1..].split(quote).next().unwrap_or_default(),
-            None => value.split(" #").next().unwrap_or_default().trim_end(),
-        };
-        Ok(Some(value.to_owned()))
+        match (self, path) {
+            (Form::Toml, [name]) => toml_file::get(text, name),
+            (Form::Env, [name]) => Ok(dotenv::get(text, name)),
+            (Form::Yaml, [name]) => yaml::get(text, name),
+            (Form::Json | Form::Toml | Form::Env | Form::Yaml, path) => json::get(text, path),
+        }
     }
 
     /// The text with the setting. The error says why it cannot be put there.
     pub(super) fn set(self, text: &str, path: &[&str], value: &str) -> Result<Edited, String> {
-        let (Form::Toml | Form::Env | Form::Yaml, [name]) = (self, path) else {
-            return if text.trim().is_empty() { json::set("", path, value) } else { json::set(text, path, value) };
+        let edited = match (self, path) {
+            (Form::Toml, [name]) => toml_file::set(text, name, value)?,
+            (Form::Env, [name]) => dotenv::set(text, name, value),
+            (Form::Yaml, [name]) => yaml::set(text, name, value)?,
+            (Form::Json | Form::Toml | Form::Env | Form::Yaml, path) => json::set(text, path, value)?,
         };
-        self.checked(text)?;
-        let ours = match self {
-            Form::Toml => format!("{name} = \"{value}\""),
-            Form::Env => format!("{name}={value}"),
-            Form::Yaml | Form::Json => format!("{name}: \"{value}\""),
-        };
-        let edited = match self.line(text, name) {
-            Some((start, line)) => {
-                let text = [&text[..start], &ours, &text[start + line.len()..]].concat();
-                Edited { text, old: Some(line.to_owned()), had: 1 }
-            }
-            // A table or a document that has begun would take it for its own.
-            None if self == Form::Toml => Edited { text: format!("{ours}\n{text}"), old: None, had: 0 },
-            None => {
-                let end = if text.is_empty() || text.ends_with('\n') { "" } else { "\n" };
-                Edited { text: format!("{text}{end}{ours}\n"), old: None, had: 0 }
-            }
-        };
-        let read = self.checked(&edited.text)?;
-        if read.is_some_and(|table| table.get(*name).and_then(toml::Value::as_str) != Some(value)) {
-            return Err(format!("{name} cannot be put in there"));
+        match self.get(&edited.text, path) {
+            Ok(Some(read)) if read == value => Ok(edited),
+            Ok(_) | Err(_) => Err(format!("{} cannot be put in there", path.join("."))),
         }
-        Ok(edited)
     }
 
     /// The text without the setting: what stood there again, or nothing.
     pub(super) fn unset(self, text: &str, path: &[&str], old: Option<&str>, had: usize) -> Result<String, String> {
-        let (Form::Toml | Form::Env | Form::Yaml, [name]) = (self, path) else { return json::unset(text, path, old, had) };
-        let Some((start, line)) = self.line(text, name) else { return Ok(text.to_owned()) };
-        let end = start + line.len();
-        Ok(match old {
-            Some(old) => [&text[..start], old, &text[end..]].concat(),
-            None => [&text[..start], text[end..].strip_prefix("\r\n").or(text[end..].strip_prefix('\n')).unwrap_or(&text[end..])].concat(),
-        })
-    }
-
-    /// The line of a name on the outermost level, and where it begins. Of several the last counts.
-    fn line<'t>(self, text: &'t str, name: &str) -> Option<(usize, &'t str)> {
-        let mut start = 0;
-        let mut found = None;
-        for line in text.split_inclusive('\n') {
-            let bare = line.trim_end_matches(['\n', '\r']);
-            let trimmed = match self {
-                Form::Toml => bare.trim_start(),
-                Form::Env => bare.trim_start().trim_start_matches("export ").trim_start(),
-                // Deeper levels are indented.
-                Form::Yaml | Form::Json => bare,
-            };
-            if self == Form::Toml && trimmed.starts_with('[') {
-                break;
-            }
-            let behind = trimmed.strip_prefix(name).map(str::trim_start);
-            if behind.is_some_and(|rest| rest.starts_with(if matches!(self, Form::Yaml) { ':' } else { '=' })) {
-                found = Some((start, bare));
-            }
-            start += line.len();
-        }
-        found
-    }
-
-    /// A TOML file as it is read; nothing for the forms whose every line stands alone.
-    fn checked(self, text: &str) -> Result<Option<toml::Table>, String> {
-        match self {
-            Form::Toml => text.parse().map(Some).map_err(|error: toml::de::Error| format!("it is no TOML: {}", error.message())),
-            Form::Json | Form::Env | Form::Yaml => Ok(None),
+        match (self, path) {
+            (Form::Toml, [name]) => toml_file::unset(text, name, old),
+            (Form::Env, [name]) => Ok(dotenv::unset(text, name, old)),
+            (Form::Yaml, [name]) => yaml::unset(text, name, old),
+            (Form::Json | Form::Toml | Form::Env | Form::Yaml, path) => json::unset(text, path, old, had),
         }
     }
+}
+
+/// One place of a text that was written anew.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Splice {
+    /// Where it begins, in bytes.
+    at: usize,
+    /// What stood there before.
+    took: String,
+    /// What stands there now.
+    put: String,
+}
+
+impl Splice {
+    /// What makes `after` of `before`: the shortest single one.
+    pub(super) fn between(before: &str, after: &str) -> Splice {
+        let same = |one: &[u8], other: &[u8]| one.iter().zip(other).take_while(|(a, b)| a == b).count();
+        let reversed = |text: &str| text.bytes().rev().collect::<Vec<u8>>();
+        let mut at = same(before.as_bytes(), after.as_bytes());
+        let behind = |at: usize| before.len().min(after.len()) - at;
+        let mut end = same(&reversed(before), &reversed(after)).min(behind(at));
+        while !before.is_char_boundary(at) {
+            at -= 1;
+        }
+        while !before.is_char_boundary(before.len() - end) || !after.is_char_boundary(after.len() - end) {
+            end -= 1;
+        }
+        Splice { at, took: before[at..before.len() - end].to_owned(), put: after[at..after.len() - end].to_owned() }
+    }
+
+    /// The text as it was before; `None` where it is not what the splice made.
+    pub(super) fn undone(&self, text: &str) -> Option<String> {
+        let (before, rest) = text.split_at_checked(self.at)?;
+        Some([before, &self.took, rest.strip_prefix(self.put.as_str())?].concat())
+    }
+}
+
+/// The end of a line as a text has it.
+pub(super) fn line_end(text: &str) -> &'static str {
+    if text.contains("\r\n") { "\r\n" } else { "\n" }
+}
+
+/// Where the line around a place begins, and where the next one does.
+pub(super) fn line_around(text: &str, at: usize) -> std::ops::Range<usize> {
+    let start = text[..at].rfind('\n').map_or(0, |end| end + 1);
+    start..text[at..].find('\n').map_or(text.len(), |length| at + length + 1)
 }
 
 #[cfg(test)]
@@ -119,8 +114,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_line_is_put_in_and_taken_out_again_with_the_rest_as_it_was() {
+    fn setting_put_in_and_taken_out_leaves_the_text_as_it_was() {
         for (form, text) in [
+            (Form::Toml, "\u{feff}model = \"x\"\r\n"),
+            (Form::Toml, "model = \"x\""),
+            (Form::Toml, "'url' = \"old\"\n"),
+            (Form::Env, "A=1"),
+            (Form::Env, ""),
+            (Form::Yaml, ""),
+            (Form::Yaml, "# mine"),
+            (Form::Yaml, "---\nmodel: x\n...\n"),
+            (Form::Yaml, "%YAML 1.2\n---\n# mine\n  model: x\n  nested: {url: deeper}"),
+            (Form::Yaml, "{model: x, nested: {url: deeper}}"),
+            (Form::Yaml, "{}"),
+            (Form::Yaml, "--- {model: x\n}\n"),
+            (Form::Yaml, "{model: x, url: old}"),
+            (Form::Yaml, "model: x\r\ntext: |+\r\n  end\r\n\r\n"),
+            (Form::Yaml, "ü: ü\nurl: 'old' # mine"),
             (Form::Toml, ""),
             (Form::Toml, "# mine\nmodel = \"x\" # why\n\n[features]\nurl = \"deeper\"\n"),
             (Form::Toml, "url = 'old' # mine\nmodel = 'x'\n"),
@@ -132,27 +142,39 @@ mod tests {
             let edited = form.set(text, &["url"], "http://r").expect("it can be put in");
             assert_eq!(form.get(&edited.text, &["url"]), Ok(Some("http://r".into())), "{}", edited.text);
             assert!(edited.text.contains("model") == text.contains("model") && edited.text.contains("deeper") == text.contains("deeper"));
-            assert_eq!(form.unset(&edited.text, &["url"], edited.old.as_deref(), edited.had), Ok(text.to_owned()));
+            assert_eq!(Splice::between(text, &edited.text).undone(&edited.text).as_deref(), Some(text), "{text:?}");
+            let unset = form.unset(&edited.text, &["url"], edited.old.as_deref(), edited.had).expect("it can be taken out");
+            // Without the splice the end of a last line is not known.
+            assert_eq!(unset.trim_end(), text.trim_end(), "{text:?}");
         }
         assert_eq!(Form::Env.get("export url=\"old\"", &["url"]), Ok(Some("old".into())));
         assert_eq!(Form::Yaml.get("url: old # mine\n", &["url"]), Ok(Some("old".into())));
     }
 
     #[test]
-    fn a_broken_file_is_left_alone() {
+    fn broken_file_is_left_alone() {
+        for text in ["- a\n", "text", "a: [\n", "a: 1\n---\nb: 2\n", "url: {a: 1}\n", "url: |\n  x\n"] {
+            assert!(Form::Yaml.set(text, &["url"], "x").is_err(), "{text:?}");
+        }
         assert!(Form::Toml.set("a = \n", &["url"], "x").is_err());
-        assert!(Form::Toml.set("list = [\n  [1],\n]\nurl = 'later'\n", &["url"], "x").is_err(), "it would stand there twice");
+        assert!(Form::Toml.set("url = 'a'\nurl = 'b'\n", &["url"], "x").is_err(), "it stands there twice");
     }
 
     proptest::proptest! {
         #[test]
-        fn no_text_makes_it_panic(text in "[url=:\"'\\[\\]# \n\rexportü]{0,50}") {
-            for form in [Form::Toml, Form::Env, Form::Yaml] {
+        fn any_text_is_edited_and_restored_without_panic(text in "[url=:\"'\\[\\]{},|# \n\rexportü\u{feff}-]{0,50}") {
+            for form in [Form::Json, Form::Toml, Form::Env, Form::Yaml] {
                 let _ = form.get(&text, &["url"]);
                 if let Ok(edited) = form.set(&text, &["url"], "x") {
                     let _ = form.unset(&edited.text, &["url"], edited.old.as_deref(), edited.had);
+                    proptest::prop_assert_eq!(Splice::between(&text, &edited.text).undone(&edited.text), Some(text.clone()));
                 }
             }
+        }
+
+        #[test]
+        fn splice_restores_any_text(before in "[aü]{0,9}", after in "[aü]{0,9}") {
+            proptest::prop_assert_eq!(Splice::between(&before, &after).undone(&after), Some(before));
         }
     }
 }

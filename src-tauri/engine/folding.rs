@@ -1,12 +1,12 @@
 //! Adds up the calls of long ago, while nobody else has the log: by command, or when the engine starts.
 
-use super::ledger::{Found, find, storage_fault};
+use super::ledger::{Found, find, open_log, storage_fault};
 use crate::{
     clock,
     config::{Config, Home},
 };
 use events::{
-    Log, PriceBook, Timestamp,
+    Log, PriceBook, Projections, Timestamp,
     log::{FoldedLog, Folding},
     query::Fault,
 };
@@ -50,24 +50,24 @@ fn build(log: Log, before: Timestamp) -> Result<Option<ToFold>, events::LogError
     Ok(folded.map(|folded| ToFold { log, folded }))
 }
 
-/// Who has the log, folded before if the configuration asks for it: where the limit has moved on since, which it does with the month.
+/// Folds a log that was just opened if the configuration asks for it: where the limit has moved on since, which it does with the month.
 ///
 /// A log that cannot be folded is taken as it is, and the warning says why.
-pub(super) fn find_folded(home: &Home, config: &Config) -> Result<(Found, Option<String>), Fault> {
-    let found = find(home)?;
-    let Some(before) = config.fold_after_months.map(|months| config.zone.months_before(clock::now(), months)) else {
-        return Ok((found, None));
+pub(super) fn fold_if_due(
+    home: &Home,
+    config: &Config,
+    log: Log,
+    projections: Projections,
+) -> Result<(Log, Projections, Option<String>), Fault> {
+    let before = config.fold_after_months.map(|months| config.zone.months_before(clock::now(), months));
+    let Some(before) =
+        before.filter(|before| log.folded_before() < Some(*before) && projections.first_call_at().is_some_and(|first| first < *before))
+    else {
+        return Ok((log, projections, None));
     };
-    let (log, projections) = match found {
-        Found::Log(log, projections) => (log, projections),
-        owner @ Found::Owner(_) => return Ok((owner, None)),
-    };
-    let is_due = log.folded_before() < Some(before) && projections.first_call_at().is_some_and(|first| first < before);
-    if !is_due {
-        return Ok((Found::Log(log, projections), None));
-    }
     drop(projections);
-    let folded = build(*log, before).map_err(|error| storage_fault(&error)).and_then(|built| built.map_or(Ok(()), ToFold::put_in_place));
+    let folded = build(log, before).map_err(|error| storage_fault(&error)).and_then(|built| built.map_or(Ok(()), ToFold::put_in_place));
     let warning = folded.err().map(|fault| format!("the log was not folded: {fault}; {}", fault.hint));
-    Ok((find(home)?, warning))
+    let (log, projections) = open_log(home).map_err(|error| storage_fault(&error))?;
+    Ok((log, projections, warning))
 }

@@ -1,6 +1,10 @@
 //! The way to the log for everybody: the running owner if there is one, else the log itself.
 
-use super::{ControlClient, Told, Writer};
+use super::{
+    ControlClient, Told, Writer,
+    control::{foreign, silent},
+    presence::engine_process,
+};
 use crate::{
     config::{Config, Home},
     diagnostics,
@@ -19,7 +23,7 @@ use std::{
 };
 
 /// How long to wait for an owner that holds the log but does not answer yet (or no longer).
-const OWNER_WAIT: Duration = Duration::from_secs(5);
+const OWNER_WAIT: Duration = Duration::from_secs(4);
 const OWNER_WAIT_STEP: Duration = Duration::from_millis(50);
 
 /// The log, here or behind the control API of the process that holds it.
@@ -94,26 +98,36 @@ pub(super) fn find(home: &Home) -> Result<Found, Fault> {
         let refused = match ControlClient::knock(home) {
             Ok(Some(client)) => return Ok(Found::Owner(client)),
             Ok(None) => None,
+            Err(fault) if matches!(fault.code, FaultCode::Unreachable | FaultCode::Storage) => return Err(fault),
             // A dead engine's port may have gone to the engine of another home. Whose log it is, the lock tells.
             Err(fault) => Some(fault),
         };
         match open_log(home) {
             Ok((log, projections)) => return Ok(Found::Log(Box::new(log), Box::new(projections))),
             Err(LogError::Held { .. }) if begun.elapsed() < OWNER_WAIT => thread::sleep(OWNER_WAIT_STEP),
-            Err(error @ LogError::Held { .. }) => return Err(refused.unwrap_or_else(|| storage_fault(&error))),
-            Err(error) => return Err(storage_fault(&error)),
+            Err(error @ LogError::Held { .. }) => {
+                // One without a notice cannot be asked: its state folder took none.
+                let engine = || engine_process(home).map(silent);
+                return Err(refused.or_else(engine).unwrap_or_else(|| storage_fault(&error)));
+            }
+            Err(error) => return Err(fault_of(home, &error)),
         }
     }
 }
 
 /// Opens the log of this machine and folds it.
-fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
+pub(super) fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
     let device = device(home)?;
     Log::open_folded(&home.log(), &device, PriceBook::bundled())
 }
 
 pub(super) fn storage_fault(error: &LogError) -> Fault {
     Fault::new(FaultCode::Storage, error.to_string(), error.hint())
+}
+
+/// Why the log of a home cannot be opened. Of another user's home, that is the reason.
+pub(super) fn fault_of(home: &Home, error: &LogError) -> Fault {
+    foreign(home).unwrap_or_else(|| storage_fault(error))
 }
 
 /// The name of this machine's part of the journal: eight random hex digits, made once.

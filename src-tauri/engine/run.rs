@@ -1,28 +1,28 @@
-//! The engine: the writer, the control API, the proxy and the watcher of clients' logs, started and stopped together.
+//! The engine: the proxy, the control API, the log with its writer and the watcher of clients' logs, started and stopped together.
+//!
+//! The proxy listens first. Whether the log can be opened decides what is recorded, and not whether calls pass.
 
 use super::{
-    Change, Writer, WriterHandle,
-    control::{self, Control},
-    folding::find_folded,
-    importing::{self, Troubles, watch_clients},
-    ledger::{Found, write_private},
-    pricing,
+    Change, Recorder,
+    announcement::{self, Announcement},
+    control::{self, Control, ControlClient, Notice},
+    importing::Troubles,
+    opening::Opening,
+    presence::{Holder, Presence},
 };
 use crate::{
     clock,
     config::{Config, Home},
-    engine::control::{Notice, notice_path, token_path},
-    logs::watch::Watch,
-    priceupdate::Daily,
     priority,
-    proxy::Proxy,
+    proxy::{self, Proxy, ProxySettings},
 };
-use events::query::{EngineFacts, Fault, FaultCode};
+use events::query::{EngineFacts, Fault, FaultCode, Query};
 use std::{
-    fs, io,
+    io,
     net::{Ipv4Addr, SocketAddr, TcpListener},
-    sync::Arc,
+    sync::{Arc, PoisonError},
     thread::JoinHandle,
+    time::Duration,
 };
 use tokio::sync::{Notify, broadcast};
 
@@ -44,97 +44,83 @@ pub struct Running {
     /// Where the proxy listens.
     pub proxy_address: String,
     stop: Arc<Notify>,
-    watches: Vec<Watch>,
-    price_updates: Option<Daily>,
+    facts: Arc<dyn Fn() -> EngineFacts + Send + Sync>,
+    recorder: Recorder,
     proxy: Option<Proxy>,
     control: Option<JoinHandle<()>>,
     home: Home,
-    writer: Writer,
+    opening: Opening,
+    _presence: Presence,
 }
 
 impl Engine {
-    /// Opens the log and starts everything. An error leaves nothing running.
+    /// Starts everything, and begins to open the log. An error leaves nothing running.
     pub fn start(self) -> Result<Running, Fault> {
         let Engine { home, config } = self;
-        let (found, unfolded) = find_folded(&home, &config)?;
-        let (log, projections) = match found {
-            Found::Log(log, projections) => (log, projections),
-            Found::Owner(running) => {
-                let cause = format!("tollbar runs already (pid {})", running.pid());
-                return Err(Fault::refused(cause, "see `tollbar status`, or stop it with `tollbar stop`"));
-            }
-        };
+        let presence = alone(&home)?;
         let proxy_listener = listen_for_calls(config.proxy)?;
-        let unrecorded = (!config.record).then(|| "calls pass and are not recorded: `proxy.record` is off in the configuration".to_owned());
-        let notes: Vec<String> = log.mended().iter().cloned().chain(unfolded).chain(unrecorded).collect();
-        let writer = Writer::start(*log, *projections, config.zone, config.plans.clone());
-        let unpriced = pricing::keep_book(writer.handle()).into_iter().chain(pricing::tell_configured(writer.handle(), &config));
-        let notes: Vec<String> = notes.into_iter().chain(unpriced).collect();
-        writer.handle().step_back();
+        let recorder = Recorder::new(&home.log(), config.zone);
+        let forwarding =
+            ProxySettings { upstreams: config.upstreams.clone(), outgoing: config.outgoing.clone(), hosts: config.proxy_hosts.clone() };
+        let proxy = Proxy::start(proxy_listener, forwarding, config.record.then(|| recorder.clone()))?;
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;
-        let token = token(&home)?;
         let dashboard = format!("http://{control_address}");
-        let proxy = Proxy::start(proxy_listener, config.upstreams.clone(), config.record.then(|| writer.handle().clone()))?;
-        let troubles = Troubles::default();
-        let facts = Arc::new({
-            let (stats, handle, dashboard, started_at) = (proxy.stats(), writer.handle().clone(), dashboard.clone(), clock::now());
-            let troubles = troubles.clone();
-            move || {
-                let trouble = handle.trouble().map(|fault| format!("{fault}; {}", fault.hint));
-                let reading = troubles.lock().expect("nobody panics while holding it").clone();
-                let warnings = notes.iter().cloned().chain(trouble).chain(reading).collect();
-                let proxy = stats.facts(handle.unrecorded());
-                let facts = EngineFacts { pid: std::process::id(), started_at, dashboard: dashboard.clone(), proxy: Some(proxy), warnings };
-                handle.set_engine_facts(facts);
-            }
-        });
-        facts();
-
+        let (notes, troubles) = (Troubles::default(), Troubles::default());
+        let facts = facts_of(&config, &proxy, &recorder, &dashboard, [&notes, &troubles]);
+        let proxy_address = proxy.address().to_owned();
+        let notice = Notice { pid: std::process::id(), address: dashboard.clone(), proxy: Some(proxy_address.clone()) };
+        let mut announcement = Announcement::new(&home, notice, &troubles)?;
         let stop = Arc::new(Notify::new());
         let control = Control {
-            writer: writer.handle().clone(),
-            refresh_facts: facts,
-            token: token.as_str().into(),
+            recorder: recorder.clone(),
+            facts: facts.clone(),
+            token: announcement.token().into(),
             port: control_address.port(),
             stop: stop.clone(),
         };
-        let proxy_address = proxy.address().to_owned();
-        let mut running = Running {
-            dashboard_link: format!("{dashboard}/#token={token}"),
+        let dashboard_link = format!("{dashboard}/#token={}", announcement.token());
+        let control = serve_control(control_listener, control)?;
+        // Before the engine is ready, if that is possible; else as soon as it is.
+        let announced = announcement.publish();
+        announcement.tell(announced.err());
+        let opening = Opening::start(&home, &config, &recorder, &notes, &troubles, announcement)?;
+        Ok(Running {
+            dashboard_link,
             dashboard,
             proxy_address,
             stop,
-            watches: Vec::new(),
-            price_updates: None,
+            facts,
+            recorder,
             proxy: Some(proxy),
-            control: None,
+            control: Some(control),
             home,
-            writer,
-        };
-        running.control = Some(serve_control(control_listener, control)?);
-        let notice = Notice { pid: std::process::id(), address: running.dashboard.clone(), proxy: Some(running.proxy_address.clone()) };
-        let notice = serde_json::to_string(&notice).expect("a number and a text are JSON");
-        write_private(&notice_path(&running.home), &notice).map_err(|error| file_fault(&notice_path(&running.home), &error))?;
-        if config.watch_logs {
-            running.watches = watch_clients(&running.home, running.writer(), &troubles);
-        }
-        let say = move |trouble| importing::say(&troubles, trouble);
-        running.price_updates = Daily::start(&running.home, &config, running.writer(), say);
-        Ok(running)
+            opening,
+            _presence: presence,
+        })
     }
 }
 
 impl Running {
-    /// The way to the writer.
-    pub fn writer(&self) -> &WriterHandle {
-        self.writer.handle()
+    /// Asks a question. An error says why the log cannot be asked, while it is not open.
+    pub fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Fault> {
+        self.recorder.ask_for(None, query, (self.facts)()).map(|(_, answer)| answer)
+    }
+
+    /// Returns once the log is open or cannot be opened, or after a time. Calls pass meanwhile.
+    pub fn settle(&self, wait: Duration) {
+        self.recorder.settle(wait);
+    }
+
+    /// Why calls are not recorded now, if they are not.
+    pub fn not_recording(&self) -> Option<Fault> {
+        self.recorder.not_recording()
     }
 
     /// Every change from now on.
     pub fn changes(&self) -> broadcast::Receiver<Change> {
-        self.writer.handle().changes()
+        self.recorder.changes()
     }
 
     /// Returns when somebody asks the engine to stop, by the control API.
@@ -145,14 +131,68 @@ impl Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.watches.clear();
-        self.price_updates.take();
+        // Its last calls are concluded, and wait for the log if that is not open yet.
         self.proxy.take();
-        // After the last call, so that `tollbar stop` waits for it. A notice that cannot be removed points to nobody.
-        let _ = fs::remove_file(notice_path(&self.home));
+        let mut parts = self.opening.finish();
+        parts.watches.clear();
+        parts.price_updates.take();
+        // After the last call, so that `tollbar stop` waits for it.
+        announcement::withdraw(&self.home);
         self.stop.notify_waiters();
         self.control.take();
+        let is_open = parts.writer.is_some();
+        drop(parts);
+        let lost = self.recorder.unrecorded();
+        if lost > 0 && !is_open {
+            crate::diagnostics::note(format_args!("{lost} calls passed and were not recorded: the log was never open"));
+        }
     }
+}
+
+/// What the engine says of itself, at any time.
+fn facts_of(
+    config: &Config,
+    proxy: &Proxy,
+    recorder: &Recorder,
+    dashboard: &str,
+    said: [&Troubles; 2],
+) -> Arc<dyn Fn() -> EngineFacts + Send + Sync> {
+    let unrecorded = (!config.record).then(|| "calls pass and are not recorded: `proxy.record` is off in the configuration".to_owned());
+    let (stats, recorder, dashboard, started_at) = (proxy.stats(), recorder.clone(), dashboard.to_owned(), clock::now());
+    let [notes, troubles] = said.map(Arc::clone);
+    let all = |lines: &Troubles| lines.lock().unwrap_or_else(PoisonError::into_inner).clone();
+    Arc::new(move || {
+        let not_recording = recorder.not_recording();
+        let told = not_recording.as_ref().map(|fault| format!("calls pass and are not recorded: {fault}; {}", fault.hint));
+        let warnings = told.into_iter().chain(unrecorded.clone()).chain(all(&notes)).chain(all(&troubles)).collect();
+        EngineFacts {
+            pid: std::process::id(),
+            started_at,
+            dashboard: dashboard.clone(),
+            proxy: Some(stats.facts(recorder.unrecorded())),
+            warnings,
+            not_recording,
+        }
+    })
+}
+
+/// Makes sure that no other engine runs in this home.
+fn alone(home: &Home) -> Result<Presence, Fault> {
+    let runs =
+        |pid: u32| Fault::refused(format!("tollbar runs already (pid {pid})"), "see `tollbar status`, or stop it with `tollbar stop`");
+    match ControlClient::knock(home) {
+        Ok(Some(running)) => return Err(runs(running.pid())),
+        Err(fault) if matches!(fault.code, FaultCode::Unreachable | FaultCode::Storage) => return Err(fault),
+        // A dead engine's port may have gone to the engine of another home. Whose home it is, the lock tells.
+        Ok(None) | Err(_) => {}
+    }
+    Presence::take(home).map_err(|holder| match holder {
+        Holder::Process(pid) => runs(pid),
+        Holder::Unknown | Holder::Nobody => Fault::refused(
+            format!("another tollbar runs already: it holds {}", home.state.join("engine.lock").display()),
+            "see `tollbar status`, or stop it with `tollbar stop`",
+        ),
+    })
 }
 
 /// Serves the control API on a thread of its own, so that a slow answer never meets a call on its way through the proxy.
@@ -173,7 +213,7 @@ fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<(
 }
 
 fn listen_for_calls(address: SocketAddr) -> Result<TcpListener, Fault> {
-    TcpListener::bind(address).map_err(|error| {
+    proxy::listen(address).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::AddrInUse {
             "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N` or `proxy.listen`"
         } else {
@@ -191,35 +231,4 @@ fn listen_for_control(port: u16) -> Result<TcpListener, Fault> {
 
 fn network_fault(what: &str, error: &io::Error) -> Fault {
     Fault::new(FaultCode::Unreachable, format!("{what} cannot listen on this machine's loopback: {error}"), "check the limits of this user")
-}
-
-fn file_fault(path: &std::path::Path, error: &io::Error) -> Fault {
-    Fault::new(FaultCode::Storage, format!("cannot write {}: {error}", path.display()), "check that the folder belongs to you and has room")
-}
-
-/// The token of this home: 64 random hex digits, made once. A file that others can read is made anew.
-fn token(home: &Home) -> Result<String, Fault> {
-    let path = token_path(home);
-    if let Ok(token) = fs::read_to_string(&path)
-        && token.trim().len() == 64
-        && is_private(&path)
-    {
-        return Ok(token.trim().to_owned());
-    }
-    let mut bytes = [0; 32];
-    getrandom::fill(&mut bytes).map_err(|error| Fault::new(FaultCode::Internal, format!("no random numbers: {error}"), ""))?;
-    let token: String = bytes.iter().map(|byte| format!("{byte:02x}")).collect();
-    write_private(&path, &token).map_err(|error| file_fault(&path, &error))?;
-    Ok(token)
-}
-
-#[cfg(unix)]
-fn is_private(path: &std::path::Path) -> bool {
-    use std::os::unix::fs::MetadataExt as _;
-    fs::metadata(path).is_ok_and(|file| file.mode().trailing_zeros() >= 6)
-}
-
-#[cfg(not(unix))]
-fn is_private(_path: &std::path::Path) -> bool {
-    true
 }

@@ -37,7 +37,7 @@ const WAITING_FACTS_MAX: usize = 16_384;
 /// after a pause is written at once, and so is everything before a question.
 const GATHER: Duration = Duration::from_millis(20);
 /// How many changes a slow listener may lag behind before it misses some and has to ask again.
-const CHANGES_MAX: usize = 256;
+pub(super) const CHANGES_MAX: usize = 256;
 /// After so long without anything to write, the store is flushed, so that the next start has nothing to catch up on.
 const FLUSH_AFTER: Duration = Duration::from_secs(2);
 /// A checkpoint is written when an opening would have to fold more than this, once nothing is to be written; so many take a few milliseconds.
@@ -120,8 +120,19 @@ pub struct Writer {
 impl Writer {
     /// Takes the log over. `projections` are folded up to its end.
     pub fn start(log: Log, projections: Projections, zone: Zone, plans: Vec<Plan>) -> Writer {
-        let (sender, receiver) = sync_channel(QUEUE_MESSAGES_MAX);
         let (changes, _) = broadcast::channel(CHANGES_MAX);
+        Writer::publishing(log, projections, zone, plans, changes)
+    }
+
+    /// The same, with changes published to listeners that were there before the log was open.
+    pub(super) fn publishing(
+        log: Log,
+        projections: Projections,
+        zone: Zone,
+        plans: Vec<Plan>,
+        changes: broadcast::Sender<Change>,
+    ) -> Writer {
+        let (sender, receiver) = sync_channel(QUEUE_MESSAGES_MAX);
         let facts = Arc::<Mutex<Option<EngineFacts>>>::default();
         let unrecorded = Arc::<AtomicU64>::default();
         let trouble = Arc::<Mutex<Option<Fault>>>::default();

@@ -1,7 +1,7 @@
 //! The end of an observed call: what was seen of it becomes sightings, here or, where tokens must be counted for it, on a thread of its own.
 
 use super::follow::Watched;
-use crate::{engine::WriterHandle, estimate, meter::Ending};
+use crate::{engine::Recorder, estimate, meter::Ending};
 use events::{Sighting, Timestamp};
 use std::{
     sync::mpsc::{RecvTimeoutError, SyncSender, TrySendError, sync_channel},
@@ -36,7 +36,7 @@ pub(super) struct Estimator {
 }
 
 impl Estimator {
-    pub(super) fn start(writer: &WriterHandle) -> Estimator {
+    pub(super) fn start(writer: &Recorder) -> Estimator {
         let (sender, receiver) = sync_channel::<Over>(ESTIMATES_MAX);
         let writer = writer.clone();
         let count = move || {

@@ -8,7 +8,7 @@ use super::{
 };
 use crate::{
     attribution, clock,
-    engine::WriterHandle,
+    engine::Recorder,
     meter::{Call, Ending, Meter},
     upstreams::Upstream,
 };
@@ -45,11 +45,11 @@ struct Observing<'a> {
     answers: Answers,
     concluded: Vec<Sighting>,
     estimator: Estimator,
-    writer: &'a WriterHandle,
+    writer: &'a Recorder,
 }
 
 /// Reads what is noted until it is told that no more will be.
-pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &WriterHandle) {
+pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder) {
     let mut observing = Observing {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),

@@ -4,6 +4,7 @@ use super::PATIENCE;
 use std::{
     io::{self, BufRead, BufReader, Read, Write},
     net::{Shutdown, TcpStream},
+    time::Duration,
 };
 
 /// One connection of a client.
@@ -90,9 +91,27 @@ impl Reply {
     }
 }
 
+/// One exchange on a connection of its own; an error if the other side ends it or takes longer than `limit`.
+pub fn exchange(address: &str, request: &[u8], limit: Duration) -> io::Result<Reply> {
+    let mut stream = TcpStream::connect(address)?;
+    stream.set_nodelay(true)?;
+    stream.set_read_timeout(Some(limit))?;
+    stream.write_all(request)?;
+    let mut reader = BufReader::new(stream);
+    let head = read_head(&mut reader)?.ok_or(io::ErrorKind::UnexpectedEof)?;
+    let mut trailers = String::new();
+    let (body, whole) = read_body(&mut reader, &head, &mut trailers, true);
+    Ok(Reply { status: status(&head), head, body, trailers, whole })
+}
+
 /// A request as bytes.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    let mut bytes = format!("{method} {path} HTTP/1.1\r\nHost: tollbar.test\r\n").into_bytes();
+    request_to("localhost", method, path, headers, body)
+}
+
+/// A request to a named host as bytes.
+pub fn request_to(host: &str, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
+    let mut bytes = format!("{method} {path} HTTP/1.1\r\nHost: {host}\r\n").into_bytes();
     headers.iter().for_each(|(name, value)| bytes.extend(format!("{name}: {value}\r\n").bytes()));
     if !body.is_empty() || method == "POST" {
         bytes.extend(format!("Content-Length: {}\r\n", body.len()).bytes());

@@ -238,6 +238,7 @@ const health = (change = {}) => ({
     dashboard: 'http://127.0.0.1:8656',
     proxy: { address: 'http://127.0.0.1:8655', carried: 412, in_flight: 1, unobserved: 0, upstreams: ['anthropic', 'openai'] },
     warnings: [],
+    not_recording: null,
   },
   ...change,
 });

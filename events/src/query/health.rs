@@ -49,6 +49,9 @@ pub struct EngineFacts {
     pub proxy: Option<ProxyFacts>,
     /// What the user should know: one line each.
     pub warnings: Vec<String>,
+    /// Why calls pass and are not recorded now; `null` while they are recorded.
+    #[serde(default)]
+    pub not_recording: Option<Fault>,
 }
 
 /// How the proxy does.

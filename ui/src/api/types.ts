@@ -647,7 +647,11 @@ proxy: ProxyFacts | null,
 /**
  * What the user should know: one line each.
  */
-warnings: Array<string>, };
+warnings: Array<string>, 
+/**
+ * Why calls pass and are not recorded now; `null` while they are recorded.
+ */
+not_recording: Fault | null, };
 
 /**
  * An entry of the log about a call.
