@@ -175,8 +175,9 @@ pub(super) fn sellers<'a>(upstream: &'a str, family: &'a str, model: &str, known
         _ => None,
     };
     // Whoever sells only models of their own was guessed by the client where the model is another's. Models that only their makers sell
-    // cost the same everywhere.
-    let guessed = |maker: &&str| CLOSED.contains(maker) || CLOSED.contains(&own) || own == "unknown";
+    // cost the same everywhere; a seller with a list of its own sells what is on it.
+    let is_listed = known(own);
+    let guessed = move |maker: &&str| CLOSED.contains(&own) || own == "unknown" || CLOSED.contains(maker) && !is_listed;
     let maker = maker(model).filter(|maker| vendor.is_none() && *maker != own && !others.contains(maker)).filter(guessed);
     let home = home.filter(|home| custom && maker != Some(home));
     iter::once(own).chain(vendor).chain(others.iter().copied()).chain(maker).chain(home)
