@@ -8,6 +8,7 @@ use crate::{
     outgoing::Outgoing,
     pricebuild::Set,
     priceupdate::Address,
+    regular::read_text_bounded,
     upstreams::{UpstreamSection, Upstreams},
 };
 use events::{
@@ -18,7 +19,7 @@ use prices::{PlanSection, PriceSection};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -252,10 +253,7 @@ impl Config {
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > CONFIG_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {CONFIG_BYTES_MAX} bytes")));
-    }
-    fs::read_to_string(path)
+    read_text_bounded(path, CONFIG_BYTES_MAX)
 }
 
 #[cfg(test)]
@@ -283,6 +281,11 @@ mod tests {
         }
         assert!(Config::parse("[prices.sources]\nlitellm = \"http://127.0.0.1:1/x\"\n\"models.dev\" = \"file:///x\"").is_ok());
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
+        for address in ["https://u:secret@x/v1", "https://secret@x", "u:secret@x", "ftp://u:secret@x y"] {
+            let text = format!("[upstreams.a]\nbase_url = {address:?}");
+            let cause = Config::parse(&text).expect_err("refused");
+            assert!(cause.contains("holds a user name or password") && !cause.contains("secret"), "{cause}");
+        }
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\nmultiplier = \"-1\"").contains("upstreams.a.multiplier"));
         assert!(cause("[plans.max]\nmonthly = \"200\"").contains("covers nothing"));

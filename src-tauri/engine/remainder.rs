@@ -41,7 +41,7 @@ pub(crate) fn settle(
     fresh: bool,
     tell: &mut Tell<'_>,
 ) -> Result<Vec<(PathBuf, String)>, Fault> {
-    let mut threads = threads(roots);
+    let mut threads = threads(roots, cursors.stop());
     let skipped = std::mem::take(&mut threads.skipped);
     let digest = digest(&threads);
     let is_settled = cursors.reckoned() == digest && !fresh;
@@ -166,5 +166,5 @@ fn usage(thread: &Thread, left: u64, projects: &mut Projects) -> Usage {
 /// A greater count would win by itself, and a smaller one never: so it is restated, as by a meter that was corrected.
 fn again(known: &Usage, left: u64) -> Option<Remetered> {
     let after = Usage { tokens: Tokens { input: left, ..Tokens::default() }, ..known.clone() };
-    Some(Remetered { key: known.key()?, after, said: remeter::mark() })
+    Some(Remetered { key: known.key()?, before: None, after, said: remeter::mark() })
 }

@@ -1510,6 +1510,10 @@ in_flight: number,
  */
 unobserved: number, 
 /**
+ * Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
+ */
+unplaced: number, 
+/**
  * Whose dialects it knows by name.
  */
 upstreams: Array<string>, };
@@ -1660,6 +1664,10 @@ export type Remetered = {
  * The call.
  */
 key: RequestKey, 
+/**
+ * As what it was known when it was metered again. A call that is known otherwise by now stays as it is.
+ */
+before?: Usage, 
 /**
  * What is right.
  */
