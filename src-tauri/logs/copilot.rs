@@ -105,7 +105,7 @@ impl Counts {
             cache_read: self.cache_read.checked_sub(before.cache_read)?,
             cache_write: self.cache_write.checked_sub(before.cache_write)?,
             reasoning: self.reasoning.checked_sub(before.reasoning)?,
-            requests: self.requests.checked_sub(before.requests)?,
+            requests: self.requests.saturating_sub(before.requests),
             nano_aiu: self.nano_aiu.checked_sub(before.nano_aiu)?,
         })
     }
@@ -269,6 +269,7 @@ impl Reader {
             branch: branch.clone(),
             certainty,
             reported_cost: billed_usd(counts.nano_aiu, time),
+            requests: Some(u32::try_from(counts.requests).unwrap_or(u32::MAX)),
             ..call(Client::CopilotCli, "copilot", id, time, tokens(said).unwrap_or_default())
         };
         found.push(sighting(Client::CopilotCli, usage, said));

@@ -538,9 +538,10 @@ mod tests {
         let sql = "CREATE TABLE t(id INTEGER PRIMARY KEY, x); WITH RECURSIVE c(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM c LIMIT 100000) \
             INSERT INTO t SELECT n, n FROM c";
         Connection::open(&path).expect("a database").execute_batch(sql).expect("made");
-        let query = ["SELECT a.id, a.x FROM t a, t b WHERE a.id > ?1 AND a.x + b.x < 0"];
+        const QUERY: [&str; 1] = ["SELECT a.id, a.x FROM t a, t b WHERE a.id > ?1 AND a.x + b.x < 0"];
+        let query = [Table { name: "t", queries: &QUERY }];
         let begun = Instant::now();
-        let error = rows::<()>(&path, &query, 0, &Stop::default(), &mut |_, _| Ok(())).expect_err("ended");
+        let error = rows::<()>(&path, &query, &[0], &Stop::default(), &mut |_, _| Ok(())).expect_err("ended");
         assert_eq!(error.kind(), io::ErrorKind::TimedOut, "{error}");
         assert!(begun.elapsed() < ROW_WAIT * 2, "{:?}", begun.elapsed());
         let stop = Stop::default();
@@ -550,7 +551,7 @@ mod tests {
             asking.ask();
         });
         let begun = Instant::now();
-        assert!(rows::<()>(&path, &query, 0, &stop, &mut |_, _| Ok(())).expect_err("stopped").to_string().contains("stopped"));
+        assert!(rows::<()>(&path, &query, &[0], &stop, &mut |_, _| Ok(())).expect_err("stopped").to_string().contains("stopped"));
         assert!(begun.elapsed() < Duration::from_secs(1), "{:?}", begun.elapsed());
         asker.join().expect("asked");
     }

@@ -114,7 +114,10 @@ fn read_today(keys: &HashMap<RequestKey, Usage>, roots: &[(Client, Vec<PathBuf>)
 pub(super) fn apply(ledger: &Ledger, wrong: &[Restated]) -> Result<Told, Fault> {
     let mut told = Told::default();
     for calls in wrong.chunks(BATCH_FACTS_MAX) {
-        let calls = calls.iter().map(|it| Remetered { key: it.key, after: it.after.clone(), said: remeter::mark() }).collect();
+        let calls = calls
+            .iter()
+            .map(|it| Remetered { key: it.key, before: Some(it.before.clone()), after: it.after.clone(), said: remeter::mark() })
+            .collect();
         told = told.and(ledger.tell(Command::Remeter { calls })?);
     }
     Ok(told)

@@ -324,7 +324,7 @@ fn aider_amp_and_pi_say_what_they_left_out() {
 
 #[test]
 fn logs_one_level_too_high_or_low_are_found() {
-    let mut house = House::of(Client::Codex);
+    let house = House::of(Client::Codex);
     house.write(".codex/sessions/2026/01/12/rollout-a.jsonl", [meta("t", ""), count(AT, 10, 10, 1)].concat());
     let root = house.root.path();
     for place in ["", ".codex/sessions", ".codex/sessions/2026", ".codex/sessions/2026/01/12"] {
