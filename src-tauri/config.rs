@@ -5,6 +5,7 @@ mod prices;
 use crate::{
     clock,
     engine::foreign,
+    outgoing::Outgoing,
     pricebuild::Set,
     priceupdate::Address,
     upstreams::{UpstreamSection, Upstreams},
@@ -87,6 +88,10 @@ pub struct Config {
     pub price_updates: PriceUpdates,
     /// Whom the proxy can call.
     pub upstreams: Upstreams,
+    /// How other machines are reached.
+    pub outgoing: Outgoing,
+    /// The names by which the proxy may be called on loopback, beside addresses and `localhost`.
+    pub proxy_hosts: Vec<String>,
     /// Subscriptions.
     pub plans: Vec<Plan>,
     /// Prices of the user's own. They become facts of the log when it is opened.
@@ -110,6 +115,7 @@ pub struct PriceUpdates {
 struct ConfigFile {
     zone: Option<String>,
     proxy: ProxySection,
+    network: NetworkSection,
     dashboard: DashboardSection,
     logs: LogsSection,
     ledger: LedgerSection,
@@ -123,6 +129,14 @@ struct ConfigFile {
 struct ProxySection {
     listen: Option<String>,
     record: Option<bool>,
+    hosts: Vec<String>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct NetworkSection {
+    proxy: Option<String>,
+    no_proxy: Option<String>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -217,9 +231,13 @@ impl Config {
         if let Some(months) = file.ledger.fold_after_months.filter(|months| !(1..=FOLD_MONTHS_MAX).contains(months)) {
             return Err(format!("ledger.fold_after_months is {months} (name 1 to {FOLD_MONTHS_MAX}, or leave it out to keep every call)"));
         }
+        let variable = |name: &str| env::var(name).ok();
+        let outgoing = Outgoing::new(file.network.proxy.as_deref(), file.network.no_proxy.as_deref(), variable)?;
         Ok(Config {
             zone,
             proxy,
+            outgoing,
+            proxy_hosts: file.proxy.hosts,
             record: file.proxy.record.unwrap_or(true),
             control_port: file.dashboard.port.unwrap_or(CONTROL_PORT),
             watch_logs: file.logs.watch.unwrap_or(true),

@@ -366,7 +366,7 @@ impl Meter {
         let served = match self.status {
             Some(SWITCHING_PROTOCOLS) => self.websocket,
             Some(status) => (200..300).contains(&status),
-            // The client did not wait for the answer. What it sent was read.
+            // The client did not wait for the answer, or the upstream broke off. What was sent was read.
             None => true,
         };
         // A page, or an error in words of its own, is no answer of a model.
@@ -401,7 +401,8 @@ impl Meter {
         match self.status {
             Some(SWITCHING_PROTOCOLS) => self.websocket && (heard.id.is_some() || heard.turn_over || heard.answered),
             Some(status) => (200..300).contains(&status) && !self.retrieval && !(heard.erred && heard.id.is_none()),
-            None => ending == Ending::ClientGone && !self.retrieval,
+            // The proxy tells of a call without an answer only once the whole request was sent, or its client went away.
+            None => ending != Ending::Complete && !self.retrieval,
         }
     }
 }

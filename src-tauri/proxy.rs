@@ -2,7 +2,9 @@
 //!
 //! Observation may give up; forwarding may not. Nothing here names a provider, decodes a body, or waits for the log.
 
+mod connections;
 mod forward;
+mod guard;
 mod route;
 mod tee;
 mod tunnel;
@@ -14,7 +16,7 @@ mod conclude;
 mod follow;
 mod peer;
 
-use crate::{engine::Recorder, upstreams::Upstreams};
+use crate::{engine::Recorder, outgoing::Outgoing, upstreams::Upstreams};
 use events::query::{Fault, FaultCode, ProxyFacts};
 use forward::Forwarder;
 use hyper_util::rt::{TokioIo, TokioTimer};
@@ -36,6 +38,9 @@ use tokio::sync::{mpsc, watch};
 const DRAIN_WAIT: Duration = Duration::from_secs(5);
 /// How much of a body is held between reading and writing, and the most that the head of a call may take.
 const BUFFER_BYTES_MAX: usize = 128 << 10;
+/// How many connections may wait to be accepted, if the system allows so many.
+#[cfg(unix)]
+const BACKLOG: i32 = 4_096;
 /// After an error of `accept` (no file handles left), how long to wait before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 
@@ -47,6 +52,17 @@ pub struct Proxy {
     thread: Option<JoinHandle<()>>,
     /// `None` where nothing is to be recorded.
     observer: Option<Observer>,
+}
+
+/// How calls are forwarded.
+#[derive(Clone, Debug)]
+pub struct ProxySettings {
+    /// Whom the proxy can call.
+    pub upstreams: Upstreams,
+    /// How they are reached.
+    pub outgoing: Outgoing,
+    /// The names by which the proxy may be called on loopback, beside addresses and `localhost`.
+    pub hosts: Vec<String>,
 }
 
 /// What the proxy counts.
@@ -74,20 +90,22 @@ impl Stats {
 
 impl Proxy {
     /// Serves calls on a thread of its own until it is dropped. Without a writer nothing is recorded.
-    pub fn start(listener: TcpListener, upstreams: Upstreams, writer: Option<Recorder>) -> Result<Proxy, Fault> {
+    pub fn start(listener: TcpListener, settings: ProxySettings, writer: Option<Recorder>) -> Result<Proxy, Fault> {
         let failed =
             |error: std::io::Error| Fault::new(FaultCode::Unreachable, format!("the proxy cannot start: {error}"), "see `tollbar status`");
-        let address = format!("http://{}", listener.local_addr().map_err(failed)?);
+        raise_open_files_max();
+        let listens = listener.local_addr().map_err(failed)?;
+        let address = format!("http://{listens}");
         listener.set_nonblocking(true).map_err(failed)?;
         let stats = Arc::new(Stats {
             address: address.clone(),
-            upstreams: upstreams.names(),
+            upstreams: settings.upstreams.names(),
             carried: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
         });
         let observer = writer.map(|writer| Observer::start(writer, stats.clone()));
-        let forwarder = Arc::new(Forwarder::new(upstreams, observer.as_ref().map(Observer::handle), stats.clone())?);
+        let forwarder = Arc::new(Forwarder::new(settings, listens, observer.as_ref().map(Observer::handle), stats.clone())?);
         // One thread: measured faster than two here, and the meter and the writer have theirs (docs/ARCHITECTURE.md, "Threads").
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;
         let (stop, stopped) = watch::channel(false);
@@ -125,6 +143,26 @@ impl Drop for Proxy {
 /// For the fuzzers: looks where a call of this address goes.
 pub(crate) fn any_route(upstreams: &Upstreams, uri: &hyper::Uri) {
     let _ = route::route(upstreams, uri, &hyper::HeaderMap::new());
+}
+
+/// Listens for calls, with room for as many that come at once as the system allows.
+pub(crate) fn listen(address: std::net::SocketAddr) -> std::io::Result<TcpListener> {
+    let listener = TcpListener::bind(address)?;
+    // The standard library asks for 128: the connections beyond them would wait a second for their next try, or be refused.
+    #[cfg(unix)]
+    rustix::net::listen(&listener, BACKLOG)?;
+    Ok(listener)
+}
+
+/// Lets this process have as many files open as the system allows it: each call takes two connections, and many systems begin with 1,024.
+fn raise_open_files_max() {
+    #[cfg(unix)]
+    {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let limit = getrlimit(Resource::Nofile);
+        // A system that does not allow it leaves the limit where it is.
+        let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, ..limit });
+    }
 }
 
 async fn serve(listener: TcpListener, forwarder: Arc<Forwarder>, callers: Option<Callers>, mut stopped: watch::Receiver<bool>) {

@@ -2,7 +2,7 @@
 
 use hyper::Uri;
 use serde::Deserialize;
-use std::{collections::BTreeMap, sync::Arc};
+use std::{borrow::Cow, collections::BTreeMap, sync::Arc};
 
 /// The longest name of an upstream, in bytes.
 const NAME_BYTES_MAX: usize = 64;
@@ -86,13 +86,52 @@ const VERSIONED: [&str; 2] = ["anthropic", "openai"];
 
 /// What OpenAI's and Anthropic's APIs have behind their version.
 const ANTHROPIC_RESOURCES: [&str; 2] = ["messages", "complete"];
-const OPENAI_RESOURCES: [&str; 10] =
-    ["chat/completions", "responses", "completions", "embeddings", "models", "moderations", "files", "batches", "images", "audio"];
+const OPENAI_RESOURCES: [&str; 14] = [
+    "chat/completions",
+    "responses",
+    "completions",
+    "embeddings",
+    "models",
+    "moderations",
+    "files",
+    "batches",
+    "images",
+    "audio",
+    "videos",
+    "realtime",
+    "decisions",
+    "conversations",
+];
+/// What other APIs have behind theirs: Google's, Cohere's, and those that rank.
+const OTHER_RESOURCES: [&str; 8] =
+    ["models", "tunedModels", "cachedContents", "interactions", "chat", "embed", "rerank", "fim/completions"];
 
 /// Whether a path is one of these resources, or below it.
 fn leads_to(path: &str, resources: &[&str]) -> bool {
     let path = path.split('?').next().unwrap_or_default();
     resources.iter().any(|it| path.strip_prefix(it).is_some_and(|rest| rest.is_empty() || rest.starts_with('/')))
+}
+
+/// Whether a part of a path is a version: `v1`, `v4`, `v1beta`, `v1beta2`.
+fn is_version(part: &str) -> bool {
+    let Some(digits) = part.strip_prefix('v') else { return false };
+    let stage = digits.trim_start_matches(|digit: char| digit.is_ascii_digit());
+    let stage_is_known = ["", "alpha", "beta"].contains(&stage.trim_end_matches(|digit: char| digit.is_ascii_digit()));
+    digits.len() > stage.len() && stage_is_known
+}
+
+/// The path with one slash between a version and a known resource behind it where it had several, wherever the version stands.
+///
+/// A base address that ends with a slash doubles that one. No known resource has an empty part in front.
+fn one_slash_behind_version(path: &str) -> Cow<'_, str> {
+    let end = path.find('?').unwrap_or(path.len());
+    let doubled = path[..end].match_indices("//").find_map(|(at, _)| {
+        let before = path[..at].rsplit('/').next().unwrap_or_default();
+        let resource = path[at..].trim_start_matches('/');
+        let known = [&ANTHROPIC_RESOURCES[..], &OPENAI_RESOURCES, &OTHER_RESOURCES].iter().any(|them| leads_to(resource, them));
+        (is_version(before) && known).then(|| [&path[..at], "/", resource].concat())
+    });
+    doubled.map_or(Cow::Borrowed(path), Cow::Owned)
 }
 
 /// A path with one slash at its beginning where it had several.
@@ -123,9 +162,10 @@ impl Upstream {
 
     /// The path of a call at this upstream, with its query, of what a client appended to the upstream's name.
     ///
-    /// Doubled slashes before it, a doubled version, and one that is missing are put right: a base address that is almost right would
-    /// otherwise be a 404 far away. All else is passed on as it came.
+    /// Doubled slashes before it and behind the version, a doubled version, and one that is missing are put right: a base address that is
+    /// almost right would otherwise be a 404 far away. All else is passed on as it came.
     pub fn path(&self, rest: &str) -> String {
+        let rest = &*one_slash_behind_version(rest);
         let base = self.base.path().trim_end_matches('/');
         let mut right = one_slash(rest);
         // The version is the last part of the base, or the first of the rest.
@@ -186,6 +226,11 @@ impl Upstreams {
     /// The upstream of that name.
     pub fn get(&self, name: &str) -> Option<&Arc<Upstream>> {
         self.0.get(name)
+    }
+
+    /// All upstreams, by name.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Upstream>> {
+        self.0.values()
     }
 
     /// All names, in order.
@@ -261,6 +306,16 @@ mod tests {
             ("anthropic", "http://a", "/v1/messages/batches/b//x", "/v1/messages/batches/b//x"),
             ("deepseek", "http://d", "/chat/completions", "/chat/completions"),
             ("relay", "http://r/api", "/messages", "/api/messages"),
+            ("openai", "http://o", "/v1//chat/completions?a=//b", "/v1/chat/completions?a=//b"),
+            ("openai", "http://o", "//v1///responses/", "/v1/responses/"),
+            ("openai", "http://o/v1", "//embeddings", "/v1/embeddings"),
+            ("anthropic", "http://a", "/v1//messages?beta=true", "/v1/messages?beta=true"),
+            ("groq", "http://g", "/openai/v1//chat/completions", "/openai/v1/chat/completions"),
+            ("zai", "http://z", "/api/paas/v4//chat/completions", "/api/paas/v4/chat/completions"),
+            ("gemini", "http://g", "/v1beta//models/g:generateContent?key=k", "/v1beta/models/g:generateContent?key=k"),
+            ("cohere", "http://c", "/v2//chat", "/v2/chat"),
+            ("openai", "http://o", "/v1//vector_stores/a//b", "/v1//vector_stores/a//b"),
+            ("openai", "http://o", "/v1/files/a//responses", "/v1/files/a//responses"),
         ];
         for (name, base, rest, expected) in cases {
             assert_eq!(at(name, base).path(rest), expected, "{base} {rest}");

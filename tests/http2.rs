@@ -5,39 +5,16 @@
 mod house;
 
 use house::{
-    House,
     replies::{chat, chat_frames},
+    tls::TlsUpstream,
     wire::{end_to_end, request},
 };
 use http_body_util::{BodyExt, StreamBody, combinators::BoxBody};
 use hyper::{
     Request, Response, Version,
     body::{Bytes, Frame, Incoming},
-    service::service_fn,
 };
-use hyper_util::rt::{TokioExecutor, TokioIo};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
-use std::{
-    convert::Infallible,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-};
-use tokio_rustls::{
-    TlsAcceptor,
-    rustls::{
-        ServerConfig,
-        crypto::ring,
-        pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer},
-    },
-};
-
-struct Upstream {
-    port: u16,
-    authority_pem: String,
-    connections: Arc<AtomicUsize>,
-}
+use std::convert::Infallible;
 
 /// Repeats the request's body behind a chat's reply, and says in headers how it was asked.
 async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, Infallible>>, Infallible> {
@@ -61,66 +38,10 @@ async fn answer(request: Request<Incoming>) -> Result<Response<BoxBody<Bytes, In
     Ok(response.header("trailer", "x-checksum").body(StreamBody::new(tokio_stream::iter(frames)).boxed()).unwrap())
 }
 
-impl Upstream {
-    /// Offers these protocols to those who connect.
-    fn start(protocols: &[&str]) -> Upstream {
-        let mut of_authority = CertificateParams::new([]).unwrap();
-        of_authority.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(of_authority, KeyPair::generate().unwrap()).unwrap();
-        let key = KeyPair::generate().unwrap();
-        let certificate = CertificateParams::new(["localhost".to_owned()]).unwrap().signed_by(&key, &authority).unwrap();
-        let private = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-        let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
-            .with_safe_default_protocol_versions()
-            .unwrap()
-            .with_no_client_auth()
-            .with_single_cert(vec![certificate.der().clone()], private)
-            .unwrap();
-        config.alpn_protocols = protocols.iter().map(|name| name.as_bytes().to_vec()).collect();
-        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-        listener.set_nonblocking(true).unwrap();
-        let upstream =
-            Upstream { port: listener.local_addr().unwrap().port(), authority_pem: authority.pem(), connections: Arc::default() };
-        let connections = upstream.connections.clone();
-        std::thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-            runtime.block_on(serve(listener, TlsAcceptor::from(Arc::new(config)), connections));
-        });
-        upstream
-    }
-
-    fn house(&self) -> House {
-        let mut house = House::new(&format!("[upstreams.openai]\nbase_url = \"https://localhost:{}\"", self.port));
-        std::fs::write(house.path("authority.pem"), &self.authority_pem).unwrap();
-        let authority = house.path("authority.pem");
-        house.set("SSL_CERT_FILE", authority.to_str().unwrap());
-        house.start();
-        house
-    }
-}
-
-async fn serve(listener: std::net::TcpListener, acceptor: TlsAcceptor, connections: Arc<AtomicUsize>) {
-    let listener = tokio::net::TcpListener::from_std(listener).unwrap();
-    while let Ok((stream, _)) = listener.accept().await {
-        connections.fetch_add(1, Ordering::SeqCst);
-        let acceptor = acceptor.clone();
-        tokio::spawn(async move {
-            let stream = acceptor.accept(stream).await.unwrap();
-            let speaks_2 = stream.get_ref().1.alpn_protocol() == Some(b"h2");
-            let io = TokioIo::new(stream);
-            if speaks_2 {
-                let _ = hyper::server::conn::http2::Builder::new(TokioExecutor::new()).serve_connection(io, service_fn(answer)).await;
-            } else {
-                let _ = hyper::server::conn::http1::Builder::new().serve_connection(io, service_fn(answer)).await;
-            }
-        });
-    }
-}
-
 #[test]
 fn an_upstream_that_would_rather_speak_http_2_is_spoken_to_so_over_one_connection() {
     const CALLS: usize = 24;
-    let upstream = Upstream::start(&["h2", "http/1.1"]);
+    let upstream = TlsUpstream::start(&["h2", "http/1.1"], None, answer);
     let house = upstream.house();
     let body = vec![b' '; 300_000];
     let carry = |n: usize| {
@@ -147,14 +68,14 @@ fn an_upstream_that_would_rather_speak_http_2_is_spoken_to_so_over_one_connectio
             scope.spawn(move || carry(n));
         }
     });
-    assert_eq!(upstream.connections.load(Ordering::SeqCst), 1);
+    assert_eq!(upstream.connections(), 1);
     let rows = house.rows_when(CALLS);
     assert!(rows.iter().all(|row| (row["input"].as_u64(), row["output"].as_u64()) == (Some(7), Some(3))));
 }
 
 #[test]
 fn an_upstream_that_speaks_http_1_only_is_spoken_to_so() {
-    let upstream = Upstream::start(&["http/1.1"]);
+    let upstream = TlsUpstream::start(&["http/1.1"], None, answer);
     let house = upstream.house();
     let mut client = house.client();
     client.send(&request("POST", "/openai/v1/chat/completions", &[("X-Id", "chatcmpl-1")], b"{}"));

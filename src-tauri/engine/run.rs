@@ -14,7 +14,7 @@ use crate::{
     clock,
     config::{Config, Home},
     priority,
-    proxy::Proxy,
+    proxy::{self, Proxy, ProxySettings},
 };
 use events::query::{EngineFacts, Fault, FaultCode, Query};
 use std::{
@@ -60,7 +60,9 @@ impl Engine {
         let presence = alone(&home)?;
         let proxy_listener = listen_for_calls(config.proxy)?;
         let recorder = Recorder::new(&home.log(), config.zone);
-        let proxy = Proxy::start(proxy_listener, config.upstreams.clone(), config.record.then(|| recorder.clone()))?;
+        let forwarding =
+            ProxySettings { upstreams: config.upstreams.clone(), outgoing: config.outgoing.clone(), hosts: config.proxy_hosts.clone() };
+        let proxy = Proxy::start(proxy_listener, forwarding, config.record.then(|| recorder.clone()))?;
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;
@@ -211,7 +213,7 @@ fn serve_control(listener: TcpListener, control: Control) -> Result<JoinHandle<(
 }
 
 fn listen_for_calls(address: SocketAddr) -> Result<TcpListener, Fault> {
-    TcpListener::bind(address).map_err(|error| {
+    proxy::listen(address).map_err(|error| {
         let hint = if error.kind() == io::ErrorKind::AddrInUse {
             "another program has the port, perhaps another tollbar: see `tollbar status`, or choose one with `--port N` or `proxy.listen`"
         } else {

@@ -69,7 +69,7 @@ fn is_due(looked: &PathBuf) -> bool {
 fn look(home: &Home, config: &Config, writer: &WriterHandle) -> Result<Option<Told>, Fault> {
     const STAYS: &str = "the book in force stays";
     let refused = |cause: String| Fault::refused(cause, STAYS);
-    let fetched = fetch(&config.price_updates.sources, &home.state).map_err(|cause| refused(cause.to_string()))?;
+    let fetched = fetch(&config.price_updates.sources, &config.outgoing, &home.state).map_err(|cause| refused(cause.to_string()))?;
     if fetched.newer == 0 {
         return Ok(None);
     }

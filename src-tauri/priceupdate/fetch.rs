@@ -4,26 +4,23 @@
 use super::{Address, Folder};
 use crate::{
     engine::write_private,
+    outgoing::{Connector, Offers, Outgoing},
     pricebuild::{SET_BYTES_MAX, Set},
 };
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
     Request, Response, StatusCode, Uri,
     body::{Bytes, Incoming},
+    client::conn::http1,
     header::{self, HeaderMap, HeaderName},
 };
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::TokioExecutor,
-};
+use hyper_util::rt::TokioIo;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 use std::{
     collections::BTreeMap,
     fs, io,
     path::{Path, PathBuf},
-    sync::Arc,
     time::Duration,
 };
 
@@ -128,7 +125,7 @@ fn note(state: &Path, set: Set) -> PathBuf {
 }
 
 /// Fetches every set. One that cannot be had ends it: a book of three would lack what the fourth knows.
-pub fn fetch(addresses: &BTreeMap<Set, Address>, state: &Path) -> Result<Fetched, FetchError> {
+pub fn fetch(addresses: &BTreeMap<Set, Address>, outgoing: &Outgoing, state: &Path) -> Result<Fetched, FetchError> {
     let mut fetched = Fetched { folder: Folder::default(), newer: 0, seen: Vec::new() };
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     for set in Set::ALL {
@@ -136,7 +133,7 @@ pub fn fetch(addresses: &BTreeMap<Set, Address>, state: &Path) -> Result<Fetched
         let failed = |cause| FetchError { set, address: Box::new(address.clone()), cause };
         let runtime = runtime.as_ref().map_err(|error| failed(Cause::Unreachable(error.to_string())))?;
         let known = Known::read(state, set, &address);
-        let work = async { tokio::time::timeout(SET_WAIT, one(&address, &known.seen)).await.unwrap_or(Err(Cause::Slow)) };
+        let work = async { tokio::time::timeout(SET_WAIT, one(&address, outgoing, &known.seen)).await.unwrap_or(Err(Cause::Slow)) };
         match runtime.block_on(work).map_err(failed)? {
             Some((bytes, seen)) => {
                 fetched.newer += usize::from(known.bytes.as_ref() != Some(&bytes));
@@ -166,8 +163,8 @@ impl Known {
 }
 
 /// A set's bytes; `None` where they are what was seen.
-async fn one(address: &Address, seen: &Seen) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
-    let Some((bytes, mut told)) = get(address, seen, SET_BYTES_MAX).await? else { return Ok(None) };
+async fn one(address: &Address, outgoing: &Outgoing, seen: &Seen) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
+    let Some((bytes, mut told)) = get(address, outgoing, seen, SET_BYTES_MAX).await? else { return Ok(None) };
     told.address = address.to_string();
     if !is_pointer(address) {
         return Ok(Some((bytes, told)));
@@ -182,7 +179,7 @@ async fn one(address: &Address, seen: &Seen) -> Result<Option<(Vec<u8>, Seen)>, 
         return Err(Cause::Pointer);
     }
     let target = address.beside(&format!("{named}.json")).ok_or(Cause::Pointer)?;
-    let Some((bytes, _)) = get(&target, &Seen::default(), SET_BYTES_MAX).await? else { return Err(Cause::Pointer) };
+    let Some((bytes, _)) = get(&target, outgoing, &Seen::default(), SET_BYTES_MAX).await? else { return Err(Cause::Pointer) };
     let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
     if found.eq_ignore_ascii_case(&named) { Ok(Some((bytes, told))) } else { Err(Cause::Hash { named, found }) }
 }
@@ -194,7 +191,7 @@ fn is_pointer(address: &Address) -> bool {
     }
 }
 
-async fn get(address: &Address, seen: &Seen, bytes_max: usize) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
+async fn get(address: &Address, outgoing: &Outgoing, seen: &Seen, bytes_max: usize) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
     match address {
         Address::File(path) => {
             let file = fs::File::open(path).map_err(Cause::File)?;
@@ -202,11 +199,11 @@ async fn get(address: &Address, seen: &Seen, bytes_max: usize) -> Result<Option<
             io::Read::read_to_end(&mut io::Read::take(file, bytes_max as u64 + 1), &mut bytes).map_err(Cause::File)?;
             if bytes.len() > bytes_max { Err(Cause::TooLarge) } else { Ok(Some((bytes, Seen::default()))) }
         }
-        Address::Server(uri) => ask(uri, seen, bytes_max).await,
+        Address::Server(uri) => ask(uri, outgoing, seen, bytes_max).await,
     }
 }
 
-async fn ask(uri: &Uri, seen: &Seen, bytes_max: usize) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
+async fn ask(uri: &Uri, outgoing: &Outgoing, seen: &Seen, bytes_max: usize) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
     let mut request = Request::get(uri.clone()).header(header::USER_AGENT, concat!("tollbar/", env!("CARGO_PKG_VERSION")));
     for (name, value) in [(header::IF_NONE_MATCH, &seen.etag), (header::IF_MODIFIED_SINCE, &seen.last_modified)] {
         if let Some(value) = value {
@@ -214,7 +211,7 @@ async fn ask(uri: &Uri, seen: &Seen, bytes_max: usize) -> Result<Option<(Vec<u8>
         }
     }
     let request = request.body(Empty::<Bytes>::new()).map_err(|error| Cause::Unreachable(error.to_string()))?;
-    let response = client()?.request(request).await.map_err(|error| Cause::Unreachable(root(&error)))?;
+    let response = send(request, outgoing).await?;
     let Some(response) = judged(response, seen)? else { return Ok(None) };
     let named = |name: HeaderName| text(response.headers(), name);
     let told = Seen { address: String::new(), etag: named(header::ETAG), last_modified: named(header::LAST_MODIFIED) };
@@ -256,20 +253,20 @@ fn text(headers: &HeaderMap, name: HeaderName) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.chars().take(HEADER_CHARS_MAX).collect())
 }
 
-fn client() -> Result<Client<HttpsConnector<HttpConnector>, Empty<Bytes>>, Cause> {
-    let provider = Arc::new(rustls::crypto::ring::default_provider());
-    let tls = rustls::ClientConfig::builder_with_provider(provider).with_safe_default_protocol_versions();
-    let tls = tls.map_err(|error| Cause::Unreachable(error.to_string()))?;
-    // A machine without certificates still reaches files and servers of its own.
-    let tls = match tls.clone().with_native_roots() {
-        Ok(tls) => tls.with_no_client_auth(),
-        Err(_) => tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
-    };
-    let mut connector = HttpConnector::new();
-    connector.enforce_http(false);
-    let connector =
-        hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls).https_or_http().enable_http1().wrap_connector(connector);
-    Ok(Client::builder(TokioExecutor::new()).build(connector))
+/// Sends a request over a connection of its own.
+async fn send(mut request: Request<Empty<Bytes>>, outgoing: &Outgoing) -> Result<Response<Incoming>, Cause> {
+    let connector = Connector::new(outgoing.clone()).map_err(|fault| Cause::Unreachable(fault.to_string()))?;
+    // A tunnel also where the address is plain: the request needs no other form then.
+    let connected = connector.connect(request.uri(), Offers::Tunnel).await.map_err(|error| Cause::Unreachable(root(&error)))?;
+    let (mut sender, connection) = http1::handshake(TokioIo::new(connected.io)).await.map_err(|error| Cause::Unreachable(root(&error)))?;
+    tokio::spawn(connection);
+    if let Some(host) = request.uri().authority().and_then(|host| host.as_str().parse().ok()) {
+        request.headers_mut().insert(header::HOST, host);
+    }
+    if let Some(path) = request.uri().path_and_query().cloned() {
+        *request.uri_mut() = Uri::from(path);
+    }
+    sender.send_request(request).await.map_err(|error| Cause::Unreachable(root(&error)))
 }
 
 /// The innermost cause: the outer ones say only that something was asked.

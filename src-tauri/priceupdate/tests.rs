@@ -1,5 +1,8 @@
 use super::{fetch::Cause, *};
-use crate::pricebuild::{SET_BYTES_MAX, Set};
+use crate::{
+    outgoing::Outgoing,
+    pricebuild::{SET_BYTES_MAX, Set},
+};
 use std::{
     collections::BTreeMap,
     io::{Read as _, Write as _},
@@ -202,7 +205,7 @@ fn addresses(base: &str) -> BTreeMap<Set, Address> {
 fn cause(answer: impl Fn(&str) -> Vec<u8> + Send + 'static) -> Cause {
     let (base, _) = server(answer);
     let state = tempfile::tempdir().expect("a folder");
-    let error = fetch(&addresses(&base), state.path()).expect_err("refused");
+    let error = fetch(&addresses(&base), &Outgoing::default(), state.path()).expect_err("refused");
     assert!(error.to_string().starts_with("cannot fetch genai-prices from http://127.0.0.1"), "{error}");
     assert_eq!(std::fs::read_dir(state.path()).expect("a folder").count(), 0, "nothing is kept of what was refused");
     error.cause
@@ -227,9 +230,9 @@ fn a_source_that_is_not_plainly_data_is_refused() {
     assert!(matches!(cause(cut), Cause::Cut(_)));
     let nobody = BTreeMap::from([(Set::GenaiPrices, Address::parse("http://127.0.0.1:1/x").expect("an address"))]);
     let state = tempfile::tempdir().expect("a folder");
-    assert!(matches!(fetch(&nobody, state.path()).expect_err("nobody").cause, Cause::Unreachable(_)));
+    assert!(matches!(fetch(&nobody, &Outgoing::default(), state.path()).expect_err("nobody").cause, Cause::Unreachable(_)));
     let missing = BTreeMap::from([(Set::GenaiPrices, Address::parse("file:///nowhere/x.json").expect("an address"))]);
-    assert!(matches!(fetch(&missing, state.path()).expect_err("no file").cause, Cause::File(_)));
+    assert!(matches!(fetch(&missing, &Outgoing::default(), state.path()).expect_err("no file").cause, Cause::File(_)));
 }
 
 #[test]
@@ -239,18 +242,18 @@ fn what_is_known_is_asked_for_only_if_it_is_newer() {
         false => reply("200 OK\r\netag: \"v1\"\r\nlast-modified: Thu, 26 Nov 2026 10:00:00 GMT", b"[1]"),
     });
     let state = tempfile::tempdir().expect("a folder");
-    let first = fetch(&addresses(&base), state.path()).expect("fetched");
+    let first = fetch(&addresses(&base), &Outgoing::default(), state.path()).expect("fetched");
     let sets = |fetched: &Fetched| (fetched.folder.sets().genai.to_vec(), fetched.folder.sets().models_dev.to_vec());
     assert_eq!((first.newer, sets(&first)), (4, (b"[1]".to_vec(), b"[1]".to_vec())));
     first.keep(state.path()).expect("kept");
-    let second = fetch(&addresses(&base), state.path()).expect("fetched");
+    let second = fetch(&addresses(&base), &Outgoing::default(), state.path()).expect("fetched");
     assert_eq!((second.newer, sets(&second)), (0, sets(&first)));
     let requests = asked.lock().expect("whole").clone();
     assert!(requests[4].contains("if-modified-since: thu, 26 nov 2026 10:00:00 gmt"), "{}", requests[4]);
     assert_eq!(requests.iter().filter(|request| request.contains("if-none-match")).count(), 4);
     // Of another address, or with the copy gone, it is asked for whole.
     std::fs::remove_file(state.path().join("prices").join(Set::LiteLlm.file())).expect("it was kept");
-    assert_eq!(fetch(&addresses(&base), state.path()).expect("fetched").newer, 1);
+    assert_eq!(fetch(&addresses(&base), &Outgoing::default(), state.path()).expect("fetched").newer, 1);
 }
 
 #[test]
@@ -265,7 +268,7 @@ fn a_file_that_names_another_by_its_hash_is_followed_and_held_to_it() {
         let state = tempfile::tempdir().expect("a folder");
         let mut addresses = addresses(&base);
         addresses.insert(Set::ModelPrices, Address::parse(&format!("{base}/v1/latest.json")).expect("an address"));
-        let fetched = fetch(&addresses, state.path()).map(|fetched| fetched.folder.sets().model_prices.to_vec());
+        let fetched = fetch(&addresses, &Outgoing::default(), state.path()).map(|fetched| fetched.folder.sets().model_prices.to_vec());
         (fetched.map_err(|error| error.cause.to_string()), asked)
     };
     let (fetched, asked) = of(format!(r#"{{"sha256":"{hash}","published_at":"2026-11-26T00:00:00Z"}}"#));

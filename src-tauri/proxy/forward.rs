@@ -1,14 +1,16 @@
 //! One call: to its upstream and back, with nothing changed but the names of the two ends of the connection.
 
 use super::{
-    BUFFER_BYTES_MAX, Stats,
+    ProxySettings, Stats,
+    connections::Connections,
+    guard::Guard,
     observe::{End, Head, Observation, ObserverHandle, Side},
     peer::Peer,
     route::{Route, route},
     tee::Tee,
     tunnel::{self, is_websocket},
 };
-use crate::{clock, upstreams::Upstreams};
+use crate::{clock, outgoing::Connector, upstreams::Upstreams};
 use events::{
     CallUuid,
     query::{Fault, FaultCode},
@@ -19,28 +21,19 @@ use hyper::{
     body::{Bytes, Incoming},
     header::{self, HeaderName, HeaderValue},
 };
-use hyper_rustls::{ConfigBuilderExt as _, HttpsConnector};
-use hyper_util::{
-    client::legacy::{Client, connect::HttpConnector},
-    rt::{TokioExecutor, TokioTimer},
-};
+use rustc_hash::FxHashMap;
 use std::{
-    error::Error as _,
+    net::SocketAddr,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
 };
 
-/// An upstream that does not take the connection within this time is not there.
-const CONNECT_WAIT: Duration = Duration::from_secs(15);
-/// Providers close idle connections after a minute or more; a shorter time here avoids sending into a closing one.
-const POOL_IDLE: Duration = Duration::from_secs(50);
-/// The most that the headers of a reply over HTTP/2 may take.
-const HEADERS_BYTES_MAX: u32 = 256 << 10;
 /// How many names a call may give to those within it: the calls of one conversation.
 const CALLS_IN_ONE_MAX: u128 = 1 << 32;
+/// As much of a path without a route is shown.
+const SHOWN_PATH_CHARS_MAX: usize = 100;
 /// The header that names a project. It is for us and goes no further.
 const PROJECT_HEADER: &str = "x-tollbar-project";
 
@@ -68,10 +61,9 @@ impl Drop for Awaited {
 /// Forwards calls.
 pub(super) struct Forwarder {
     upstreams: Upstreams,
-    /// Over TLS it speaks what the upstream would rather speak, HTTP/2 or HTTP/1.1.
-    client: Client<HttpsConnector<HttpConnector>, Tee>,
-    /// For WebSockets, which begin in HTTP/1.1.
-    upgrading: Client<HttpsConnector<HttpConnector>, Tee>,
+    /// By the upstream's name.
+    connections: FxHashMap<String, Arc<Connections>>,
+    guard: Guard,
     /// `None` where nothing is to be recorded.
     observer: Option<ObserverHandle>,
     /// The proxy's own name for its next call.
@@ -82,44 +74,30 @@ pub(super) struct Forwarder {
 }
 
 impl Forwarder {
-    pub(super) fn new(upstreams: Upstreams, observer: Option<ObserverHandle>, stats: Arc<Stats>) -> Result<Forwarder, Fault> {
-        let mut connector = HttpConnector::new();
-        connector.enforce_http(false);
-        connector.set_nodelay(true);
-        connector.set_connect_timeout(Some(CONNECT_WAIT));
-        let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let no_tls =
-            |cause: String| Fault::new(FaultCode::Internal, cause, "install the system's CA certificates (Debian: ca-certificates)");
-        let tls = rustls::ClientConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|error| no_tls(format!("TLS cannot be set up: {error}")))?;
-        // A machine without certificates still reaches upstreams over plain http; https fails with a clear word.
-        let tls = match tls.clone().with_native_roots() {
-            Ok(tls) => tls.with_no_client_auth(),
-            Err(_) => tls.with_root_certificates(rustls::RootCertStore::empty()).with_no_client_auth(),
-        };
-        let connectors = || hyper_rustls::HttpsConnectorBuilder::new().with_tls_config(tls.clone()).https_or_http();
-        let mut clients = Client::builder(TokioExecutor::new());
-        clients
-            .pool_timer(TokioTimer::new())
-            .pool_idle_timeout(POOL_IDLE)
-            .http1_preserve_header_case(true)
-            .http1_max_buf_size(BUFFER_BYTES_MAX)
-            .timer(TokioTimer::new())
-            .http2_adaptive_window(true)
-            .http2_max_header_list_size(HEADERS_BYTES_MAX);
-        let client = clients.build(connectors().enable_all_versions().wrap_connector(connector.clone()));
-        let upgrading = clients.build(connectors().enable_http1().wrap_connector(connector));
+    pub(super) fn new(
+        settings: ProxySettings,
+        listens: SocketAddr,
+        observer: Option<ObserverHandle>,
+        stats: Arc<Stats>,
+    ) -> Result<Forwarder, Fault> {
+        let ProxySettings { upstreams, outgoing, hosts } = settings;
+        let connector = Arc::new(Connector::new(outgoing)?);
+        let connections =
+            upstreams.all().map(|upstream| (upstream.name.clone(), Connections::new(connector.clone(), upstream.base.clone())));
         let mut random = [0; 16];
         getrandom::fill(&mut random).map_err(|error| Fault::new(FaultCode::Internal, format!("no random numbers: {error}"), ""))?;
         let names = u128::from_be_bytes(random);
-        Ok(Forwarder { upstreams, client, upgrading, observer, next: AtomicU64::new(0), names, stats })
+        let guard = Guard::new(listens, hosts);
+        Ok(Forwarder { connections: connections.collect(), upstreams, guard, observer, next: AtomicU64::new(0), names, stats })
     }
 
     /// Carries one call. Whatever goes wrong is said to the client in the shape that the providers' own errors have.
     pub(super) async fn handle(&self, mut request: Request<Incoming>, peer: Peer) -> Reply {
+        if let Err((status, cause)) = self.guard.check(&request) {
+            return ours(status, &cause);
+        }
         let Some(route) = route(&self.upstreams, request.uri(), request.headers()) else {
-            let path: String = request.uri().path().chars().take(100).collect();
+            let path: String = request.uri().path().chars().take(SHOWN_PATH_CHARS_MAX).collect();
             let names = self.upstreams.names().join(", ");
             return ours(
                 StatusCode::NOT_FOUND,
@@ -133,13 +111,20 @@ impl Forwarder {
         let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (request, observation) = self.prepare(request, route, peer, upgrade.is_some());
         let awaited = Awaited(observation);
-        let client = if upgrade.is_some() { &self.upgrading } else { &self.client };
-        let answer = client.request(request).await;
+        let Some(connections) = self.connections.get(&upstream.name) else {
+            return ours(StatusCode::NOT_FOUND, &format!("tollbar has no upstream {}", upstream.name));
+        };
+        let answer = connections.send(request, upgrade.is_some()).await;
         let observation = awaited.came();
         match answer {
-            Ok(mut response) => {
-                let granted = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-                let upgraded = upgrade.filter(|_| granted).map(|client| (client, hyper::upgrade::on(&mut response)));
+            Ok((mut response, seat)) => {
+                let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+                if switches && (upgrade.is_none() || !is_websocket(response.headers())) {
+                    observation.iter().for_each(Observation::failed);
+                    let cause = format!("{} changed to another protocol (101), which the call did not ask for", upstream.address());
+                    return ours(StatusCode::BAD_GATEWAY, &cause);
+                }
+                let upgraded = upgrade.filter(|_| switches).map(|client| (client, hyper::upgrade::on(&mut response)));
                 let (mut parts, body) = response.into_parts();
                 drop_hop_by_hop(&mut parts.headers, upgraded.is_some());
                 if let Some(observation) = &observation {
@@ -151,20 +136,13 @@ impl Forwarder {
                     tokio::spawn(tunnel::carry(client, upstream, observation));
                     return Response::from_parts(parts, Either::Right(Full::default()));
                 }
-                Response::from_parts(parts, Either::Left(Tee::new(body, observation, Side::Reply)))
+                Response::from_parts(parts, Either::Left(Tee::new(body, observation, Side::Reply).keeps(seat)))
             }
             Err(error) => {
                 if let Some(observation) = observation {
-                    observation.failed();
+                    observation.unanswered();
                 }
-                let cause = causes(&error);
-                let address = upstream.address();
-                let (status, said) = if error.is_connect() {
-                    (StatusCode::BAD_GATEWAY, format!("tollbar cannot reach {address}: {cause}"))
-                } else {
-                    (StatusCode::BAD_GATEWAY, format!("tollbar lost the connection to {address} before it answered: {cause}"))
-                };
-                ours(status, &said)
+                ours(StatusCode::BAD_GATEWAY, &error.message(&upstream.address()))
             }
         }
     }
@@ -263,18 +241,4 @@ fn ours(status: StatusCode, message: &str) -> Reply {
     *response.status_mut() = status;
     response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
-}
-
-/// An error and what caused it, in one line.
-fn causes(error: &hyper_util::client::legacy::Error) -> String {
-    let mut said = Vec::new();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        let text = error.to_string();
-        if !said.contains(&text) {
-            said.push(text);
-        }
-        cause = error.source();
-    }
-    if said.is_empty() { error.to_string() } else { said.join(": ") }
 }

@@ -88,6 +88,8 @@ struct Observed {
     observer: ObserverHandle,
     /// Set once a piece was lost: what comes after it would be misread.
     lost: AtomicBool,
+    /// Set once the whole request was handed on.
+    sent: AtomicBool,
 }
 
 /// What the observer is told.
@@ -154,7 +156,12 @@ impl ObserverHandle {
         if !meter::may_be_billed(head.method, head.path, head.websocket) {
             return None;
         }
-        let observation = Observation(Arc::new(Observed { uuid: head.uuid, observer: self.clone(), lost: AtomicBool::new(false) }));
+        let observation = Observation(Arc::new(Observed {
+            uuid: head.uuid,
+            observer: self.clone(),
+            lost: AtomicBool::new(false),
+            sent: AtomicBool::new(false),
+        }));
         let copy = |text: &mut Vec<u8>| {
             copy_line(head.method, head.path, text);
             head.project_in_path.into_iter().for_each(|name| copy_line(PROJECT_IN_PATH, name, text));
@@ -194,7 +201,8 @@ impl Observation {
     /// A body has ended. A request that was dropped or cut ends the reply as well, which is told by the reply.
     pub(super) fn ended(&self, side: Side, end: End) {
         let ending = match (side, end) {
-            (Side::Request, _) => return,
+            (Side::Request, End::Whole) => return self.0.sent.store(true, Ordering::Relaxed),
+            (Side::Request, End::Cut | End::Dropped) => return,
             (Side::Reply, End::Whole) => Ending::Complete,
             (Side::Reply, End::Cut) => Ending::UpstreamCut,
             (Side::Reply, End::Dropped) => Ending::ClientGone,
@@ -204,7 +212,16 @@ impl Observation {
         }
     }
 
-    /// The upstream gave no reply at all: nothing was answered, and what it may have billed nobody knows.
+    /// The upstream gave no reply. If it was sent the whole request, it may have billed it, and the call is estimated.
+    pub(super) fn unanswered(&self) {
+        if self.0.sent.load(Ordering::Relaxed) {
+            self.ended(Side::Reply, End::Cut);
+        } else {
+            self.failed();
+        }
+    }
+
+    /// Nothing was asked of the upstream, or it answered in another protocol: no call.
     pub(super) fn failed(&self) {
         self.0.observer.tape.write_anyway(Message::Lost(self.0.uuid));
     }

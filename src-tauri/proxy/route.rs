@@ -16,18 +16,25 @@ pub(super) struct Route {
 }
 
 /// `/p/<project>/<upstream>/<path>`, `/<upstream>/<path>`, `/p/<project>/<path>`, or a bare path of an API that is known by its shape.
+///
+/// `None` also for a target without a path, as `OPTIONS *` has it.
 pub(super) fn route(upstreams: &Upstreams, uri: &Uri, headers: &HeaderMap) -> Option<Route> {
     let whole = uri.path_and_query().map_or("/", PathAndQuery::as_str);
-    let (project, path) = match whole.strip_prefix("/p/").and_then(|rest| rest.split_once('/')) {
-        Some((project, rest)) if !project.is_empty() => (Some(String::from_utf8_lossy(&percent::decoded(project)).into_owned()), rest),
-        Some(_) | None => (None, whole.strip_prefix('/').unwrap_or(whole)),
+    if !whole.starts_with('/') {
+        return None;
+    }
+    let (project, whole) = match whole.trim_start_matches('/').strip_prefix("p/").and_then(|rest| Some((rest, rest.find('/')?))) {
+        Some((rest, end)) if end > 0 => (Some(String::from_utf8_lossy(&percent::decoded(&rest[..end])).into_owned()), &rest[end..]),
+        Some(_) | None => (None, whole),
     };
-    let (first, rest) = path.split_at(path.find(['/', '?']).unwrap_or(path.len()));
+    // A base address that ends with a slash doubles the one before the upstream's name.
+    let named = whole.trim_start_matches('/');
+    let (first, rest) = named.split_at(named.find(['/', '?']).unwrap_or(named.len()));
     let (upstream, rest) = match upstreams.get(first) {
         Some(upstream) => (upstream, rest),
         None => {
-            let bare = path.split('?').next().unwrap_or_default();
-            (upstreams.of_bare_path(bare, |name| headers.contains_key(name))?, &whole[whole.len() - path.len() - 1..])
+            let bare = named.split('?').next().unwrap_or_default();
+            (upstreams.of_bare_path(bare, |name| headers.contains_key(name))?, whole)
         }
     };
     Some(Route { uri: join(upstream, rest)?, upstream: upstream.clone(), project })
@@ -63,6 +70,8 @@ mod tests {
         check("/relay", "relay", "http://r:3/api", None);
         check("/openai//v1/x", "openai", "http://o:1//v1/x", None);
         check("/openai?x=1", "openai", "http://o:1/?x=1", None);
+        check("//openai/v1/responses", "openai", "http://o:1/v1/responses", None);
+        check("//p/web//openai/v1/x", "openai", "http://o:1/v1/x", Some("web"));
     }
 
     #[test]
@@ -70,6 +79,18 @@ mod tests {
         check("/p/web/openai/v1/responses", "openai", "http://o:1/v1/responses", Some("web"));
         check("/p/my%20app/v1/messages", "anthropic", "http://a:2/v1/messages", Some("my app"));
         check("/p/b%C3%A4r/anthropic/v1/messages?beta=true", "anthropic", "http://a:2/v1/messages?beta=true", Some("bär"));
+    }
+
+    #[test]
+    fn a_target_without_a_path_leads_nowhere() {
+        let upstreams = Config::parse("").expect("a configuration").upstreams;
+        for (target, header) in [("*", "anthropic-version"), ("*", "x-goog-api-key"), ("api.example.com:443", "x-goog-api-key")] {
+            let headers = HeaderMap::from_iter([(hyper::header::HeaderName::from_static(header), "x".parse().expect("a value"))]);
+            assert!(
+                route(&upstreams, &target.parse().expect("a target"), &headers)
+                    .is_none_or(|found| target != "*" && found.uri.path() == "/")
+            );
+        }
     }
 
     #[test]

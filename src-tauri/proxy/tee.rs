@@ -1,6 +1,9 @@
 //! A body that passes through untouched while an observer gets a copy of each piece.
 
-use super::observe::{End, Observation, Side};
+use super::{
+    connections::Seat,
+    observe::{End, Observation, Side},
+};
 use bytes::BytesMut;
 use hyper::body::{Body, Bytes, Frame, Incoming, SizeHint};
 use std::{
@@ -35,6 +38,8 @@ pub(super) struct Tee {
     looks: u8,
     /// What leaves after the joined pieces.
     behind: Option<Behind>,
+    /// The call's place on a shared connection, which is free once the body has ended.
+    seat: Option<Seat>,
 }
 
 enum Behind {
@@ -50,12 +55,18 @@ enum Behind {
 impl Tee {
     /// Watches a body from its first byte on.
     pub(super) fn new(body: Incoming, observation: Option<Observation>, side: Side) -> Tee {
-        let mut tee = Tee { body, observation, side, begun: false, joined: BytesMut::new(), looks: 0, behind: None };
+        let mut tee = Tee { body, observation, side, begun: false, joined: BytesMut::new(), looks: 0, behind: None, seat: None };
         // A body without bytes is never polled.
         if tee.body.is_end_stream() {
             tee.ended(End::Whole);
         }
         tee
+    }
+
+    /// Keeps the call's place on a shared connection until the body has ended.
+    pub(super) fn keeps(mut self, seat: Option<Seat>) -> Tee {
+        self.seat = seat.filter(|_| !self.is_end_stream());
+        self
     }
 
     /// The next piece, if one leaves now. What comes after it goes to `behind`.
@@ -115,6 +126,7 @@ impl Tee {
     }
 
     fn ended(&mut self, end: End) {
+        self.seat = None;
         if let Some(observation) = self.observation.take() {
             observation.ended(self.side, end);
         }

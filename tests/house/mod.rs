@@ -9,7 +9,9 @@
     reason = "each test file uses a part of it"
 )]
 
+pub mod detour;
 pub mod exchange;
+pub mod tls;
 pub mod upstream;
 pub mod wire;
 

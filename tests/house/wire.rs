@@ -106,7 +106,7 @@ pub fn exchange(address: &str, request: &[u8], limit: Duration) -> io::Result<Re
 
 /// A request as bytes.
 pub fn request(method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Vec<u8> {
-    request_to("tollbar.test", method, path, headers, body)
+    request_to("localhost", method, path, headers, body)
 }
 
 /// A request to a named host as bytes.

@@ -69,7 +69,7 @@ impl Update {
             let folder = Folder::read(folder).map_err(|cause| Fault::new(FaultCode::NotFound, cause.to_string(), STAYS))?;
             return Ok((folder, None));
         }
-        let mut fetched = priceupdate::fetch(&config.price_updates.sources, &home.state)
+        let mut fetched = priceupdate::fetch(&config.price_updates.sources, &config.outgoing, &home.state)
             .map_err(|cause| Fault::new(FaultCode::Unreachable, cause.to_string(), STAYS))?;
         Ok((std::mem::take(&mut fetched.folder), Some(fetched)))
     }

@@ -1,0 +1,142 @@
+//! Requests that are refused before they are routed: ambiguous ones, tunnels, and those of web pages whose name was rebound.
+//!
+//! A page may have its own name resolve to this machine (DNS rebinding) and then call the proxy as its own origin. Local servers defend
+//! themselves by looking at `Host`, which the proxy replaces, so it must look itself.
+
+use hyper::{
+    HeaderMap, Method, Request, StatusCode,
+    body::Incoming,
+    header::{self, HeaderValue},
+};
+use std::net::{IpAddr, SocketAddr};
+
+/// As much of a refused name is shown.
+const SHOWN_NAME_CHARS_MAX: usize = 100;
+
+/// Which requests are let through.
+pub(super) struct Guard {
+    /// Whether the proxy listens on loopback only: elsewhere its names are the network's matter.
+    loopback: bool,
+    /// Names that may be called, in lower case. One that begins with a dot stands for all below it.
+    hosts: Vec<String>,
+}
+
+/// The answer to a request that is refused.
+type Refusal = (StatusCode, String);
+
+impl Guard {
+    pub(super) fn new(listens: SocketAddr, hosts: Vec<String>) -> Guard {
+        let hosts = hosts.into_iter().map(|host| host.trim_end_matches('.').to_ascii_lowercase()).collect();
+        Guard { loopback: listens.ip().to_canonical().is_loopback(), hosts }
+    }
+
+    /// Lets a request through, or says why not.
+    pub(super) fn check(&self, request: &Request<Incoming>) -> Result<(), Refusal> {
+        if request.method() == Method::CONNECT {
+            let cause =
+                "tollbar opens no tunnels: call it by its address, as the base URL of the client (`tollbar connect`), not as a proxy";
+            return Err((StatusCode::METHOD_NOT_ALLOWED, cause.to_owned()));
+        }
+        let mut named = request.headers().get_all(header::HOST).iter();
+        let host = named.next();
+        if named.next().is_some() {
+            return Err((StatusCode::BAD_REQUEST, "the request has more than one Host header; send one".to_owned()));
+        }
+        if !self.loopback {
+            return Ok(());
+        }
+        let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
+        let target = request.uri().authority().map_or(&[][..], |target| target.as_str().as_bytes());
+        for name in [host, target] {
+            if !self.admits(name, request.headers()) {
+                let shown: String = String::from_utf8_lossy(name).chars().take(SHOWN_NAME_CHARS_MAX).collect();
+                let cause = format!(
+                    "tollbar is called here by the name {shown:?}, which another machine may control; use 127.0.0.1 or localhost, or add the name to `proxy.hosts` in the configuration"
+                );
+                return Err((StatusCode::FORBIDDEN, cause));
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a name, perhaps with a port, is one that nobody else can make resolve to this machine. No name is none.
+    fn admits(&self, name: &[u8], headers: &HeaderMap) -> bool {
+        let Ok(name) = std::str::from_utf8(name) else { return false };
+        let name = match name.rsplit_once(':') {
+            Some((host, port)) if port.bytes().all(|digit| digit.is_ascii_digit()) => host,
+            Some(_) | None => name,
+        };
+        let address = name.strip_prefix('[').and_then(|name| name.strip_suffix(']')).unwrap_or(name);
+        if name.is_empty() || address.parse::<IpAddr>().is_ok() {
+            return true;
+        }
+        let name = name.strip_suffix('.').unwrap_or(name).to_ascii_lowercase();
+        let listed = |host: &String| *host == name || host.starts_with('.') && name.ends_with(host.as_str());
+        if name == "localhost" || name.ends_with(".localhost") || self.hosts.iter().any(listed) {
+            return true;
+        }
+        // Nobody can own a name without a dot on the internet: it is one of this machine's, or of its network. A page of that network is
+        // a browser's, all of which name themselves so.
+        let is_label = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
+        is_label && !of_browser(headers)
+    }
+}
+
+/// Whether a browser sent it.
+fn of_browser(headers: &HeaderMap) -> bool {
+    let agent = headers.get(header::USER_AGENT).map(HeaderValue::as_bytes).unwrap_or_default();
+    agent.starts_with(b"Mozilla/") || [header::ORIGIN.as_str(), "sec-fetch-site"].iter().any(|name| headers.contains_key(*name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn admits(name: &str, agent: &str, hosts: &[&str]) -> bool {
+        let guard = Guard::new(SocketAddr::from(([127, 0, 0, 1], 1)), hosts.iter().map(|host| (*host).to_owned()).collect());
+        let headers = HeaderMap::from_iter([(header::USER_AGENT, agent.parse().expect("a header"))]);
+        guard.admits(name.as_bytes(), &headers)
+    }
+
+    #[test]
+    fn addresses_and_localhost_are_admitted() {
+        let names = [
+            "127.0.0.1:8655",
+            "127.0.0.1",
+            "[::1]:8655",
+            "[::1]",
+            "192.168.1.7:1",
+            "localhost",
+            "LOCALHOST:1",
+            "localhost.:1",
+            "a.localhost",
+        ];
+        for name in names.into_iter().chain([""]) {
+            assert!(admits(name, "Mozilla/5.0", &[]), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_can_be_rebound_are_refused() {
+        let names =
+            ["evil.example", "evil.example:8655", "localhost.evil.example", "127.0.0.1.evil.example", "evil.example.", "notlocalhost.x"];
+        for name in
+            names.into_iter().chain(["127.0.0.1@evil.example", "a b", "[evil.example]", "localhost:x", "127.0.0.1:8655.evil.example"])
+        {
+            assert!(!admits(name, "curl/8", &[]), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_name_without_a_dot_is_admitted_but_for_browsers() {
+        assert!(admits("mybox:8655", "curl/8", &[]));
+        assert!(!admits("mybox:8655", "Mozilla/5.0 (X11)", &[]));
+    }
+
+    #[test]
+    fn listed_names_are_admitted() {
+        let hosts = ["host.docker.internal", ".corp.example"];
+        assert!(admits("host.docker.internal:8655", "Mozilla/5.0", &hosts) && admits("a.CORP.example", "", &hosts));
+        assert!(!admits("corp.example", "", &hosts) && !admits("evilcorp.example", "", &hosts));
+    }
+}
