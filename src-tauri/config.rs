@@ -283,6 +283,11 @@ mod tests {
         }
         assert!(Config::parse("[prices.sources]\nlitellm = \"http://127.0.0.1:1/x\"\n\"models.dev\" = \"file:///x\"").is_ok());
         assert!(cause("[upstreams.a]\nbase_url = \"ftp://x\"").contains("ftp://x"));
+        for address in ["https://u:secret@x/v1", "https://secret@x", "u:secret@x", "ftp://u:secret@x y"] {
+            let text = format!("[upstreams.a]\nbase_url = {address:?}");
+            let cause = Config::parse(&text).expect_err("refused");
+            assert!(cause.contains("holds a user name or password") && !cause.contains("secret"), "{cause}");
+        }
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\ndialect = \"klingon\"").contains("klingon"));
         assert!(cause("[upstreams.a]\nbase_url = \"http://x\"\nmultiplier = \"-1\"").contains("upstreams.a.multiplier"));
         assert!(cause("[plans.max]\nmonthly = \"200\"").contains("covers nothing"));

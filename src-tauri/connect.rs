@@ -35,7 +35,7 @@ use std::{
 };
 
 pub use launch::{Launch, Surroundings};
-pub use record::{Done, undo, write};
+pub use record::{Done, undo, write, write_companions};
 pub use settings::{Client, Setting, Stand, Standing};
 
 /// A port of this machine that does not answer within this time does not answer.

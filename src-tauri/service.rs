@@ -11,6 +11,24 @@ use std::{
 const UNIT: &str = "tollbar.service";
 const LABEL: &str = "dev.tollbar.engine";
 
+/// What the service gives up (systemd.exec(5)): only what a service manager of a user's can take away by seccomp and limits.
+///
+/// All that needs a namespace (`ProtectSystem`, `PrivateTmp` and others) would put the engine into a user namespace of its own: it could no
+/// longer see whose process calls, and would not start at all where such namespaces are switched off.
+const HARDENING: &str = "UMask=0077
+LimitCORE=0
+NoNewPrivileges=yes
+LockPersonality=yes
+MemoryDenyWriteExecute=yes
+RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6 AF_NETLINK
+RestrictNamespaces=yes
+RestrictRealtime=yes
+RestrictSUIDSGID=yes
+SystemCallArchitectures=native
+SystemCallErrorNumber=EPERM
+SystemCallFilter=@system-service
+";
+
 /// How the service stands.
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize)]
 pub struct Standing {
@@ -119,7 +137,8 @@ fn unit(program: &Path, home: Option<&str>) -> String {
     let program = quoted(&program.to_string_lossy()).replace('$', "$$");
     let home = home.map(|home| format!("Environment={}\n", quoted(&format!("TOLLBAR_HOME={home}")))).unwrap_or_default();
     format!(
-        "[Unit]\nDescription=Tollbar: what LLM calls cost\nStartLimitIntervalSec=0\n\n[Service]\nExecStart={program} serve\n{home}Restart=on-failure\nRestartSec=1\n\n[Install]\nWantedBy=default.target\n"
+        "[Unit]\nDescription=Tollbar: what LLM calls cost\nStartLimitIntervalSec=0\n\n[Service]\nExecStart={program} serve\n{home}\
+         Restart=on-failure\nRestartSec=1\n{HARDENING}\n[Install]\nWantedBy=default.target\n"
     )
 }
 
@@ -130,7 +149,8 @@ fn agent(program: &Path, home: Option<&str>) -> String {
     format!(
         "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<!DOCTYPE plist PUBLIC \"-//Apple//DTD PLIST 1.0//EN\" \"http://www.apple.com/DTDs/PropertyList-1.0.dtd\">\n\
          <plist version=\"1.0\"><dict>\n  <key>Label</key><string>{LABEL}</string>\n  <key>ProgramArguments</key><array><string>{}</string><string>serve</string></array>\n{}  \
-         <key>RunAtLoad</key><true/>\n  <key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>\n</dict></plist>\n",
+         <key>RunAtLoad</key><true/>\n  <key>Umask</key><integer>63</integer>\n  \
+         <key>HardResourceLimits</key><dict><key>Core</key><integer>0</integer></dict>\n  <key>KeepAlive</key><dict><key>SuccessfulExit</key><false/></dict>\n</dict></plist>\n",
         escaped(&program.to_string_lossy()),
         home.unwrap_or_default()
     )
@@ -145,6 +165,7 @@ mod tests {
         let unit = unit(Path::new("/opt/my \"app\" 100%/$x/tollbar"), Some("/home/a b"));
         assert!(unit.contains("ExecStart=\"/opt/my \\\"app\\\" 100%%/$$x/tollbar\" serve\n"), "{unit}");
         assert!(unit.contains("Environment=\"TOLLBAR_HOME=/home/a b\"\n"));
+        assert!(unit.contains("\nUMask=0077\nLimitCORE=0\nNoNewPrivileges=yes\n") && unit.contains("\n\n[Install]\n"), "{unit}");
         assert!(agent(Path::new("/a&b"), None).contains("<string>/a&amp;b</string><string>serve</string>"));
     }
 }

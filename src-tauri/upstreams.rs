@@ -206,6 +206,12 @@ impl Upstreams {
             }
         }
         for (name, section) in configured {
+            if has_credentials(&section.base_url) {
+                // The address is shown and logged, the key of a call is not.
+                return Err(format!(
+                    "upstreams.{name}.base_url holds a user name or password (take it out; clients send their keys themselves)"
+                ));
+            }
             let base = parse_base(&section.base_url).ok_or_else(|| {
                 format!("upstreams.{name}.base_url is no http address: {:?} (write it like https://api.openai.com)", section.base_url)
             })?;
@@ -267,6 +273,12 @@ impl Upstreams {
         };
         self.get(name)
     }
+}
+
+/// Whether an address has a user's name or password before its host, however odd the rest of it is.
+fn has_credentials(text: &str) -> bool {
+    let behind_scheme = text.split_once("://").map_or(text, |(_, rest)| rest);
+    behind_scheme.split(['/', '?', '#']).next().is_some_and(|authority| authority.contains('@'))
 }
 
 /// An absolute http or https address, without query and without a slash at its end.

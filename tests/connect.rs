@@ -199,6 +199,8 @@ fn the_service_is_a_unit_that_starts_this_program_and_is_removed_whole() {
     let status = house.json(&["service", "install"]);
     assert_eq!((&status["installed"], &status["active"]), (&true.into(), &true.into()));
     let text = fs::read_to_string(&unit).unwrap();
+    assert!(text.contains("\nUMask=0077\n") && text.contains("\nNoNewPrivileges=yes\n"), "{text}");
+    assert!(is_unit_valid(&unit), "systemd-analyze verify finds something in it");
     assert!(text.contains(&format!("ExecStart=\"{}\" serve", env!("CARGO_BIN_EXE_tollbar"))) && text.contains("TOLLBAR_HOME="), "{text}");
     house.out(&["service", "remove"]);
     assert!(!unit.exists());
@@ -283,6 +285,26 @@ fn run_points_clients_that_a_shell_starts() {
     // What is not installed is not found.
     fs::remove_file(house.path("bin/codex")).unwrap();
     assert!(ran(&house, &[], &["sh", "-c", "command -v codex || echo none"]).0.ends_with("none\n"));
+}
+
+#[test]
+fn run_chooses_the_login_of_gemini_and_undo_takes_it_away() {
+    let (house, _upstream) = house();
+    program(&house, "gemini", "echo $GOOGLE_GEMINI_BASE_URL; curl -s -o /dev/null $GOOGLE_GEMINI_BASE_URL/v1beta/models");
+    let settings = user_file(&house, ".gemini/settings.json", "{\"a\": 1}");
+    let key = ("GEMINI_API_KEY", "k");
+    let base = format!("http://{}/p/my%20app/gemini\n", house.proxy);
+    let (out, err) = ran(&house, &[key], &["sh", "-c", "gemini -p hi"]);
+    assert!(out == base && err.contains("chose the login with a key in") && err.lines().count() == 1, "{out}{err}");
+    assert!(fs::read_to_string(&settings).unwrap().contains("\"selectedType\": \"gemini-api-key\""));
+    assert_eq!(ran(&house, &[key], &["gemini", "-p", "hi"]), (base.clone(), String::new()));
+    house.out(&["connect", "gemini", "--undo"]);
+    assert_eq!(fs::read_to_string(&settings).unwrap(), "{\"a\": 1}");
+    assert_eq!(ran(&house, &[], &["gemini", "-p", "hi"]), (base, String::new()), "without a key the login is another");
+    // Where it cannot be chosen, gemini runs as it would without tollbar.
+    fs::write(&settings, "no JSON").unwrap();
+    let (out, err) = ran(&house, &[key], &["gemini", "-p", "hi"]);
+    assert!(out == "\n" && err.contains("its calls are not metered here"), "{out}{err}");
 }
 
 #[test]
@@ -477,4 +499,33 @@ fn run_refuses_a_port_of_another_user() {
 
 fn is_root() -> bool {
     std::os::unix::fs::MetadataExt::uid(&fs::metadata("/proc/self").unwrap()) == 0
+}
+
+#[test]
+fn engine_memory_is_in_no_core_file_and_no_debugger() {
+    let (house, _upstream) = house();
+    let proc = |name: &str| format!("/proc/{}/{name}", house.pid());
+    let limits = fs::read_to_string(proc("limits")).unwrap();
+    let core = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    assert_eq!(core.split_whitespace().filter(|word| *word == "0").count(), 2, "{core}");
+    // What is in /proc of a process that is not dumpable is root's, whoever runs it.
+    assert_eq!(std::os::unix::fs::MetadataExt::uid(&fs::metadata(proc("mem")).unwrap()), 0);
+    if !is_root() {
+        assert!(fs::File::open(proc("mem")).is_err());
+    }
+}
+
+/// Whether systemd takes a unit, where it is there to ask.
+fn is_unit_valid(unit: &Path) -> bool {
+    let runtime = tempfile::tempdir().unwrap();
+    fs::set_permissions(runtime.path(), fs::Permissions::from_mode(0o700)).unwrap();
+    let mut verify = Command::new("systemd-analyze");
+    verify.args(["verify", "--user"]).arg(unit).env("XDG_RUNTIME_DIR", runtime.path());
+    match verify.output() {
+        Ok(output) => output.status.success() && output.stderr.is_empty(),
+        Err(_) => {
+            println!("ignored: there is no systemd-analyze here");
+            true
+        }
+    }
 }

@@ -102,7 +102,7 @@ fn sdk(root: &str, json: bool) -> Result<(), Fault> {
         "{}\n\nOr for one command only: tollbar run -- COMMAND\nIn code: openai base_url={root}/openai/v1, anthropic base_url={root}/anthropic,\n\
          google-genai http_options.base_url={root}/gemini\n\
          In code only, since they read no variable: mistralai server_url={root}/mistral,\n\
-         AI SDK (@ai-sdk/...) baseURL={root}/google-or-mistral-or-others as for its provider: {root}/gemini/v1beta, {root}/mistral/v1\n\
+         AI SDK createGoogleGenerativeAI({{ baseURL: \"{root}/gemini/v1beta\" }}), createMistral({{ baseURL: \"{root}/mistral/v1\" }})\n\
          A project: {root}/p/<project>/openai/v1, or the header x-tollbar-project.\n",
         lines.join("\n")
     );

@@ -9,7 +9,7 @@ use super::warn;
 use crate::{
     attribution::Projects,
     config::{Config, Home},
-    connect::{self, Launch, Surroundings, address::Directory, check::Port, shims::Shims},
+    connect::{self, Client, Launch, Surroundings, address::Directory, check::Port, shims::Shims},
 };
 use clap::Args;
 use std::{
@@ -110,7 +110,7 @@ impl Run {
         // Without a folder for them only clients that are run directly are pointed by arguments.
         let shims = Some(Shims::under(&home.state));
         let shims = shims.filter(|shims| env::current_exe().is_ok_and(|program| shims.write(&program, path.as_deref()).is_ok()));
-        let launch = Launch::pointed(
+        let mut launch = Launch::pointed(
             &self.command,
             &Surroundings {
                 root: &connect::root(address, project.as_deref()),
@@ -122,9 +122,17 @@ impl Run {
                 env: &|name| env::var(name).ok(),
                 file: &connect::file_text,
                 folder: &folder,
-                gemini_defaults: shims.as_ref().map(|shims| shims.gemini.as_path()),
             },
         );
+        if launch.needs_login {
+            match connect::write_companions(Client::Gemini, &home, &|name| env::var(name).ok()) {
+                Ok(files) => launch.notes.extend(files.iter().map(|file| {
+                    let file = file.display();
+                    format!("chose the login with a key in {file}, without which gemini does not start here; `tollbar connect gemini --undo` takes it away")
+                })),
+                Err(fault) => launch.without_gemini(&fault.message),
+            }
+        }
         let program = self.command.first().cloned().unwrap_or_default();
         let (program, path) = match &shims {
             // A client that is run directly has its arguments, and what it finds on its PATH are no stand-ins.

@@ -27,6 +27,7 @@ pub(super) struct Serve {
 
 impl Serve {
     pub(super) fn run(self) -> Result<(), Fault> {
+        crate::keep_memory_private();
         crate::memory::hold_little();
         let home = Home::find()?;
         let mut config = Config::read(&home)?;

@@ -12,7 +12,7 @@ use std::{
 
 /// The variables that SDKs and clients read their base address from, with the path of each behind the proxy's root
 /// (gateways-and-clients, section 4.1; clients-measured, section 2).
-pub(super) const VARIABLES: [(&str, &str); 16] = [
+pub(super) const VARIABLES: [(&str, &str); 18] = [
     ("ANTHROPIC_BASE_URL", "/anthropic"),
     // LiteLLM, and aider through it.
     ("ANTHROPIC_API_BASE", "/anthropic"),
@@ -21,9 +21,11 @@ pub(super) const VARIABLES: [(&str, &str); 16] = [
     ("OPENAI_BASE_URL", "/openai/v1"),
     ("OPENAI_API_BASE", "/openai/v1"),
     ("GOOGLE_GEMINI_BASE_URL", "/gemini"),
-    // The five of LiteLLM.
+    // LiteLLM. It reads the second one of Mistral's for chats, whatever its name says (1.110).
     ("GEMINI_API_BASE", "/gemini/v1beta"),
     ("MISTRAL_API_BASE", "/mistral/v1"),
+    ("MISTRAL_AZURE_API_BASE", "/mistral/v1"),
+    ("CEREBRAS_API_BASE", "/cerebras/v1"),
     ("XAI_API_BASE", "/xai/v1"),
     ("OPENROUTER_API_BASE", "/openrouter/api/v1"),
     ("PERPLEXITY_API_BASE", "/perplexity"),
@@ -67,10 +69,10 @@ pub(super) const OPENCODE: [(&str, &str, &str); 7] = [
 
 /// The variable with opencode's whole configuration.
 const OPENCODE_CONTENT: &str = "OPENCODE_CONFIG_CONTENT";
-/// The variable with the path of the settings that Gemini CLI reads before all others.
-const GEMINI_DEFAULTS: &str = "GEMINI_CLI_SYSTEM_DEFAULTS_PATH";
-/// Where Gemini CLI looks for that file if the variable is not set.
-const GEMINI_DEFAULTS_USUAL: &str = "/etc/gemini-cli/system-defaults.json";
+/// The variable that Gemini CLI reads its base address from.
+const GEMINI_BASE: &str = "GOOGLE_GEMINI_BASE_URL";
+/// Settings of Gemini CLI that hold for every user.
+const GEMINI_SYSTEM: [&str; 2] = ["/etc/gemini-cli/settings.json", "/etc/gemini-cli/system-defaults.json"];
 /// Claude Code's settings that nothing can override.
 const CLAUDE_MANAGED: &str = "/etc/claude-code/managed-settings.json";
 
@@ -85,6 +87,8 @@ pub struct Launch {
     pub notes: Vec<String>,
     /// The client that it starts, if it is a known one.
     pub client: Option<Client>,
+    /// Whether Gemini CLI has to be told its kind of login in its settings first (`record::write_companions`).
+    pub needs_login: bool,
 }
 
 /// What a launch is made from.
@@ -99,8 +103,6 @@ pub struct Surroundings<'a> {
     pub file: &'a dyn Fn(&Path) -> Option<String>,
     /// The working folder.
     pub folder: &'a Path,
-    /// A file that names Gemini CLI's kind of login, if it could be written.
-    pub gemini_defaults: Option<&'a Path>,
 }
 
 impl Launch {
@@ -115,7 +117,6 @@ impl Launch {
         let found = command::client_of(command);
         launch.client = found.map(|(client, _)| client);
         launch.variables(around);
-        launch.gemini(around);
         launch.opencode(around);
         launch.http_proxy(around);
         let Some((client, at)) = found else { return launch };
@@ -123,7 +124,8 @@ impl Launch {
             Client::ClaudeCode => launch.claude(around),
             Client::Codex => launch.codex(around),
             Client::Copilot => launch.copilot(around),
-            Client::Gemini | Client::OpenCode | Client::Aider => Vec::new(),
+            Client::Gemini => launch.gemini(around),
+            Client::OpenCode | Client::Aider => Vec::new(),
         };
         // `at` counts the program as well.
         launch.arguments.splice(at - 1..at - 1, added.into_iter().map(OsString::from));
@@ -161,15 +163,31 @@ impl Launch {
         }
     }
 
-    /// Gemini CLI takes a base address for a login of the kind "gateway", which it then refuses. With a key it needs to be told its kind.
-    fn gemini(&mut self, around: &Surroundings<'_>) {
+    /// Without the proxy for Gemini CLI, which refuses to start with a base address as long as its kind of login is not chosen.
+    pub fn without_gemini(&mut self, cause: &str) {
+        self.variables.retain(|(name, _)| name != GEMINI_BASE);
+        self.notes.push(format!(
+            "gemini's kind of login cannot be chosen ({cause}): it runs without the proxy, and its calls are not metered here"
+        ));
+    }
+
+    /// Gemini CLI takes a base address for a login of the kind "gateway", which it then refuses. With a key it needs to be told its kind, and
+    /// reads that from settings only, of which those for all users have to be root's.
+    fn gemini(&mut self, around: &Surroundings<'_>) -> Vec<String> {
         let keyed = around.given("GEMINI_API_KEY").or_else(|| around.dotenv("GEMINI_API_KEY")).is_some();
         let otherwise =
             ["GOOGLE_GENAI_USE_GCA", "GOOGLE_GENAI_USE_VERTEXAI"].iter().any(|name| around.given(name).as_deref() == Some("true"));
-        let has_own = around.given(GEMINI_DEFAULTS).is_some() || (around.file)(Path::new(GEMINI_DEFAULTS_USUAL)).is_some();
-        if let (true, false, false, Some(file)) = (keyed, otherwise, has_own, around.gemini_defaults) {
-            self.set(GEMINI_DEFAULTS, file.to_string_lossy().into_owned());
-        }
+        let own = Client::Gemini.file(around.env).with_file_name("settings.json");
+        let files = GEMINI_SYSTEM.map(PathBuf::from).into_iter().chain([own, around.folder.join(".gemini/settings.json")]);
+        let is_chosen = |file: PathBuf| {
+            let text = (around.file)(&file).unwrap_or_default();
+            let at = |path: &[&str]| json::get(&text, path).is_ok_and(|value| value.is_some());
+            // The second is the older name.
+            at(&["security", "auth", "selectedType"]) || at(&["selectedAuthType"])
+        };
+        let is_pointed = self.variables.iter().any(|(name, _)| name == GEMINI_BASE);
+        self.needs_login = keyed && !otherwise && is_pointed && !files.into_iter().any(is_chosen);
+        Vec::new()
     }
 
     /// opencode reads its providers' addresses from its configuration only; a variable can hold a part of that.
@@ -413,7 +431,6 @@ mod tests {
                 env: &|name| env.get(name).map(|value| (*value).to_owned()),
                 file: &|path| files.get(path.to_str()?).map(|text| (*text).to_owned()),
                 folder: Path::new("/w"),
-                gemini_defaults: Some(Path::new("/s/gemini.json")),
             },
         )
     }
@@ -505,13 +522,17 @@ mod tests {
     }
 
     #[test]
-    fn gemini_with_a_key_is_told_its_kind_of_login() {
-        let with = |env: &[(&str, &str)], files: &[(&str, &str)]| launch("sh", env, files).variable(GEMINI_DEFAULTS).map(str::to_owned);
-        assert_eq!(with(&[("GEMINI_API_KEY", "k")], &[]).as_deref(), Some("/s/gemini.json"));
-        assert_eq!(with(&[], &[("/h/.gemini/.env", "GEMINI_API_KEY=k\n")]).as_deref(), Some("/s/gemini.json"));
-        assert_eq!(with(&[], &[]), None);
-        assert_eq!(with(&[("GEMINI_API_KEY", "k"), ("GOOGLE_GENAI_USE_VERTEXAI", "true")], &[]), None);
-        assert_eq!(with(&[("GEMINI_API_KEY", "k"), (GEMINI_DEFAULTS, "/mine")], &[]), None);
+    fn gemini_with_a_key_needs_its_kind_of_login() {
+        let with = |env: &[(&str, &str)], files: &[(&str, &str)]| launch("npx @google/gemini-cli -p hi", env, files).needs_login;
+        let key = ("GEMINI_API_KEY", "k");
+        assert!(with(&[key], &[]) && with(&[], &[("/h/.gemini/.env", "GEMINI_API_KEY=k\n")]));
+        assert!(with(&[key], &[("/h/.gemini/settings.json", "{}")]));
+        assert!(!with(&[key], &[("/h/.gemini/settings.json", r#"{"security":{"auth":{"selectedType":"oauth-personal"}}}"#)]));
+        assert!(!with(&[], &[]) && !with(&[key, ("GOOGLE_GENAI_USE_VERTEXAI", "true")], &[]));
+        assert!(!with(&[key, (GEMINI_BASE, "https://gateway.example")], &[]));
+        let mut launch = launch("gemini", &[key], &[]);
+        launch.without_gemini("denied");
+        assert_eq!((launch.variable(GEMINI_BASE), launch.notes.len()), (None, 1));
     }
 
     #[test]

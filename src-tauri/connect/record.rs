@@ -78,9 +78,34 @@ pub fn write(
 ) -> Result<Done, Fault> {
     // What an earlier call wrote goes first: what stood there before us is what shall stand there after us.
     let mut done = Done { removed_copies: undo(client, home, env)?.removed_copies, ..Done::default() };
+    let wanted = |setting: &Setting, text: &str| wanted(client, setting, text, root, directory, force);
+    done.files = write_settings(client, client.settings(root, env), home, &wanted)?;
+    Ok(done)
+}
+
+/// Sets only what has to stand beside a client's base address, and what its user has not chosen; the files.
+pub fn write_companions(client: Client, home: &Home, env: &dyn Fn(&str) -> Option<String>) -> Result<Vec<PathBuf>, Fault> {
+    let path = record_path(client, home);
+    if path.exists() {
+        let cause = format!("it was taken out of the settings since `tollbar connect {} --write`", client.name());
+        return Err(Fault::refused(cause, format!("write it again with `tollbar connect {} --write`", client.name())));
+    }
+    let companions = client.settings("", env).into_iter().filter(|setting| setting.usual.is_none()).collect();
+    let unset = |setting: &Setting, text: &str| {
+        let there = setting.form.get(text, &names(&setting.path)).ok().flatten();
+        Ok(there.is_none().then(|| setting.value.clone()))
+    };
+    write_settings(client, companions, home, &unset)
+}
+
+/// The value that a setting gets in a text; `None` where the user's own stays.
+type Wanted<'a> = &'a dyn Fn(&Setting, &str) -> Result<Option<String>, Fault>;
+
+/// Writes settings into their files, and the record of it.
+fn write_settings(client: Client, settings: Vec<Setting>, home: &Home, wanted: Wanted<'_>) -> Result<Vec<PathBuf>, Fault> {
     let mut written: Vec<WrittenFile> = Vec::new();
     let mut texts: Vec<String> = Vec::new();
-    for setting in client.settings(root, env) {
+    for setting in settings {
         let file = files::target(&setting.file).map_err(|error| cannot("follow", &setting.file, &error))?;
         if written.last().is_none_or(|last| last.file != file) {
             let text = files::read(&file).map_err(|error| cannot("read", &file, &error))?;
@@ -96,7 +121,7 @@ pub fn write(
             texts.push(text.unwrap_or_default());
         }
         let (Some(last), Some(text)) = (written.last_mut(), texts.last_mut()) else { continue };
-        let Some(value) = wanted(client, &setting, text, root, directory, force)? else { continue };
+        let Some(value) = wanted(&setting, text)? else { continue };
         let unclear = |cause| {
             let cause = format!("cannot change {}: {cause}", last.file.display());
             Fault::refused(cause, format!("put it in by hand: `tollbar connect {}` shows what", client.name()))
@@ -110,14 +135,14 @@ pub fn write(
     let changed = |file: &WrittenFile| !file.settings.is_empty();
     let texts: Vec<String> = written.iter().zip(texts).filter(|(file, _)| changed(file)).map(|(_, text)| text).collect();
     written.retain(changed);
-    done.files = written.iter().map(|written| written.file.clone()).collect();
+    let changed: Vec<PathBuf> = written.iter().map(|written| written.file.clone()).collect();
     let record = serde_json::to_string(&Record::Now { files: written }).expect("texts and numbers are JSON");
     // Noted before it is done: what is noted and was not done is undone without effect.
     files::put(&record_path(client, home), &record).map_err(|error| cannot("write", &record_path(client, home), &error))?;
-    for (file, text) in done.files.iter().zip(&texts) {
+    for (file, text) in changed.iter().zip(&texts) {
         files::put(file, text).map_err(|error| cannot("write", file, &error))?;
     }
-    Ok(done)
+    Ok(changed)
 }
 
 /// The value that a setting gets; `None` where the user's own stays.

@@ -97,7 +97,7 @@ impl Client {
         match self {
             Client::ClaudeCode => given("CLAUDE_CONFIG_DIR").unwrap_or_else(|| home.join(".claude")).join("settings.json"),
             Client::Codex => given("CODEX_HOME").unwrap_or_else(|| home.join(".codex")).join("config.toml"),
-            Client::Gemini => home.join(".gemini/.env"),
+            Client::Gemini => given("GEMINI_CLI_HOME").unwrap_or(home).join(".gemini/.env"),
             Client::OpenCode => {
                 let folder = given("XDG_CONFIG_HOME").unwrap_or_else(|| home.join(".config")).join("opencode");
                 let with_comments = folder.join("opencode.jsonc");

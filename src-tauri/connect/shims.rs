@@ -1,5 +1,4 @@
-//! Files that `tollbar run` keeps for the commands that it runs: stand-ins for clients that take their address as an argument only, so that
-//! one that is started by a shell or a script is pointed as well; and Gemini CLI's kind of login.
+//! Stand-ins for clients that variables alone do not point, so that one that is started by a shell or a script is pointed as well.
 
 use super::{command, settings::Client};
 use std::{
@@ -10,29 +9,24 @@ use std::{
     path::{Path, PathBuf},
 };
 
-/// The clients that need arguments.
-const CLIENTS: [Client; 2] = [Client::Codex, Client::ClaudeCode];
+/// The clients that need arguments, or a setting.
+const CLIENTS: [Client; 3] = [Client::Codex, Client::ClaudeCode, Client::Gemini];
 
-/// The files of one home.
+/// The stand-ins of one home.
 #[derive(Clone, Debug)]
 pub struct Shims {
-    /// The folder with the stand-ins.
-    pub folder: PathBuf,
-    /// Gemini CLI's settings.
-    pub gemini: PathBuf,
+    folder: PathBuf,
 }
 
 impl Shims {
     /// Where they are under the folder of what may be lost.
     pub fn under(state: &Path) -> Shims {
-        let folder = state.join("run");
-        Shims { gemini: folder.join("gemini-defaults.json"), folder: folder.join("bin") }
+        Shims { folder: state.join("run/bin") }
     }
 
-    /// Writes Gemini CLI's settings, and the stand-ins of clients that are found in `path`. Each runs `program run -- CLIENT`.
+    /// Writes the stand-ins of clients that are found in `path`. Each runs `program run -- CLIENT`.
     pub fn write(&self, program: &Path, path: Option<&OsStr>) -> io::Result<()> {
         private_folder(&self.folder)?;
-        write(&self.gemini, "{\"security\":{\"auth\":{\"selectedType\":\"gemini-api-key\"}}}\n", 0o600)?;
         for client in CLIENTS {
             let name = command::program(client);
             let shim = self.folder.join(name);
@@ -41,7 +35,7 @@ impl Shims {
                 let text = format!(
                     "#!/bin/sh\n# Written by `tollbar run`, so that {name} is metered in a shell as well.\nexec '{quoted}' run --inner -- {name} \"$@\"\n"
                 );
-                write(&shim, &text, 0o700)?;
+                write(&shim, &text)?;
             } else if shim.exists() {
                 // A script that looks for the client must not find one that is gone.
                 fs::remove_file(&shim)?;
@@ -79,8 +73,8 @@ fn is_program(file: &Path) -> bool {
     file.is_file()
 }
 
-/// Writes a file whole, if it does not say so already.
-fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
+/// Writes a script whole, if it does not say so already.
+fn write(file: &Path, text: &str) -> io::Result<()> {
     if fs::read_to_string(file).is_ok_and(|there| there == text) {
         return Ok(());
     }
@@ -89,10 +83,8 @@ fn write(file: &Path, text: &str, mode: u32) -> io::Result<()> {
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt as _;
-        new.as_file().set_permissions(fs::Permissions::from_mode(mode))?;
+        new.as_file().set_permissions(fs::Permissions::from_mode(0o700))?;
     }
-    #[cfg(not(unix))]
-    let _ = mode;
     new.persist(file)?;
     Ok(())
 }

@@ -41,6 +41,7 @@ struct Args {
 
 fn main() -> ExitCode {
     tollbar_app::keep_files_private();
+    tollbar_app::write_no_core();
     tollbar_app::memory::hold_little();
     let args = Args::parse();
     diagnostics::survive_file_size_limit();
