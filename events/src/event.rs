@@ -635,6 +635,16 @@ impl RequestKey {
         RequestKey::of_bytes(&text[..length])
     }
 
+    /// The key that the call has where damage took its own from the journal: only its first 48 bits are known, from the key index.
+    #[must_use]
+    pub fn rescued(self) -> RequestKey {
+        /// No digest ends so but by a chance of one in 2^80.
+        const END: [u8; 10] = *b"\0rescued\0\0";
+        let mut key = self.0;
+        key[6..].copy_from_slice(&END);
+        RequestKey(key)
+    }
+
     /// The digest of any bytes.
     pub(crate) fn of_bytes(bytes: &[u8]) -> RequestKey {
         let mut key = [0; 16];

@@ -153,11 +153,17 @@ impl Found {
         for entry in log.replay() {
             let entry = entry.map_err(|error| storage_fault(&error))?;
             match (entry.key, entry.event) {
-                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
-                    found.calls.insert(key, *usage);
+                (Some(key), Event::Used { usage }) => drop(found.calls.insert(key, *usage)),
+                (Some(key), Event::Restated { after, .. }) => {
+                    // Its first entry may have been rescued without its key.
+                    found.calls.remove(&key.rescued());
+                    found.calls.insert(key, *after);
                 }
                 (_, Event::Summarised { summary }) => found.summaries.push(*summary),
-                (Some(key), Event::Matched { .. }) => drop(found.calls.remove(&key)),
+                (Some(key), Event::Matched { .. }) => {
+                    found.calls.remove(&key.rescued());
+                    found.calls.remove(&key);
+                }
                 (None, Event::Used { .. } | Event::Restated { .. } | Event::Matched { .. })
                 | (
                     _,

@@ -1546,6 +1546,10 @@ export type Remetered = {
  */
 key: RequestKey, 
 /**
+ * As what it was known when it was metered again. A call that is known otherwise by now stays as it is.
+ */
+before?: Usage, 
+/**
  * What is right.
  */
 after: Usage, 

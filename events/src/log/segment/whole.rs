@@ -71,7 +71,34 @@ impl Whole {
             return Err(SegmentError::Damaged("its two values are not of one segment"));
         }
         let cold = Cold::read(&cold_body, calls, columns.entry.len())?;
-        Ok(Whole {
+        Ok(Whole::of(columns, places, cold))
+    }
+
+    /// Reads a hot value whose cold one is gone: entries without ids, sessions and keys, recorded when their calls were made.
+    pub(in crate::log) fn read_without_ids(unpacker: &mut Unpacker, hot: &[u8]) -> Result<Whole, SegmentError> {
+        let mut body = Vec::new();
+        unpacker.unpack(Part::Hot, hot, &mut body)?;
+        let columns = Columns::read(&body)?;
+        let places = places(&columns);
+        let recorded_at = places.iter().filter_map(|place| match *place {
+            Place::Used { row, .. } | Place::Restated { row, .. } => Some(columns.at[row as usize]),
+            Place::Other { .. } => None,
+        });
+        let recorded_at: Vec<i64> = recorded_at.collect();
+        let cold = Cold {
+            keys: (0..recorded_at.len()).map(|call| (call, None)).collect(),
+            recorded_at,
+            sessions: Vec::new(),
+            session: vec![0; columns.entry.len()],
+            call_id: Texts::default(),
+            request_id: Texts::default(),
+            carried: Vec::new(),
+        };
+        Ok(Whole::of(columns, places, cold))
+    }
+
+    fn of(columns: Columns<'_>, places: Vec<Place>, cold: Cold) -> Whole {
+        Whole {
             first: columns.first,
             places,
             profiles: columns.profiles.iter().map(|profile| profile.usage()).collect(),
@@ -83,7 +110,7 @@ impl Whole {
             reported_cost: columns.reported_cost,
             others: columns.others,
             cold,
-        })
+        }
     }
 
     /// How many entries there are.
