@@ -2,14 +2,17 @@
 //!
 //! Names and ids only; nothing here reads a request's body or keeps a header whole.
 
+mod visit;
+
+use crate::regular;
 use events::{Project, ProjectBy};
 use std::{
     borrow::Cow,
     collections::HashMap,
-    fs::File,
-    io::Read,
     path::{Component, Path, PathBuf},
 };
+use visit::Visits;
+pub(crate) use visit::{kind_of_mount, may_be_visited};
 
 /// How many working folders are remembered; beyond that all are forgotten and asked again.
 const FOLDERS_MAX: usize = 4096;
@@ -21,16 +24,19 @@ const GIT_FILE_BYTES_MAX: u64 = 4096;
 const NAME_BYTES_MAX: usize = 128;
 
 /// The projects of working folders, remembered, because every line of a log names its folder again.
+///
+/// A folder of another machine is not looked into, and one that does not answer is given up; both have only their own name.
 #[derive(Debug, Default)]
 pub struct Projects {
     home: Option<PathBuf>,
     known: HashMap<String, Option<Project>>,
+    visits: Visits,
 }
 
 impl Projects {
     /// `home` is the user's home folder: work done right in it belongs to no project.
     pub fn new(home: Option<PathBuf>) -> Projects {
-        Projects { home, known: HashMap::new() }
+        Projects { home, ..Projects::default() }
     }
 
     /// The project of a working folder: the name of the repository it lies in, of the main one where that is a linked worktree; else the
@@ -42,40 +48,82 @@ impl Projects {
         if let Some(known) = self.known.get(cwd) {
             return known.clone();
         }
-        let project = self.name(cwd).map(|name| Project { by: ProjectBy::Folder, name });
+        let folder = Path::new(cwd);
+        if cwd.is_empty() || is_home_or_root(self.home.as_deref(), folder) {
+            return None;
+        }
+        let project = |name| Some(Project { by: ProjectBy::Folder, name });
+        let found = if may_be_visited(folder) {
+            let (home, folder) = (self.home.clone(), folder.to_owned());
+            let Some(found) = self.visits.look(cwd, move || repository_of(home.as_deref(), &folder)) else {
+                // Not remembered: the folder may answer later.
+                return last_name(Path::new(cwd)).and_then(project);
+            };
+            found
+        } else {
+            None
+        };
+        let found = found.or_else(|| last_name(folder)).and_then(project);
         if self.known.len() >= FOLDERS_MAX {
             self.known.clear();
         }
-        self.known.insert(cwd.to_owned(), project.clone());
-        project
+        self.known.insert(cwd.to_owned(), found.clone());
+        found
     }
 
-    fn name(&self, cwd: &str) -> Option<String> {
-        let folder = Path::new(cwd);
-        if cwd.is_empty() || self.is_home_or_root(folder) {
-            return None;
-        }
-        if folder.is_dir() {
-            for above in folder.ancestors().take(CLIMB_MAX) {
-                // A home kept under git (dotfiles) is not the project of all that lies in it.
-                if self.is_home_or_root(above) {
-                    break;
-                }
-                let git = above.join(".git");
-                if git.is_dir() {
-                    return last_name(above);
-                }
-                if git.is_file() {
-                    return main_repository(above, &git).or_else(|| last_name(above));
-                }
-            }
-        }
-        last_name(folder)
+    /// The branch that is checked out in a working folder; `None` outside a repository and where no branch is (a commit of its own).
+    pub fn branch_of_folder(&mut self, folder: &Path) -> Option<String> {
+        let name = folder.to_str().filter(|_| may_be_visited(folder))?.to_owned();
+        let folder = folder.to_owned();
+        self.visits.look(&name, move || branch_of_folder(&folder))?
     }
 
-    fn is_home_or_root(&self, folder: &Path) -> bool {
-        folder.parent().is_none() || self.home.as_deref() == Some(folder)
+    /// The folders that did not answer since this was last asked. Calls made there have only the folder's name as project.
+    pub fn take_stalled(&mut self) -> Vec<String> {
+        self.visits.take_stalled()
     }
+}
+
+/// The name of the repository that a folder lies in.
+fn repository_of(home: Option<&Path>, folder: &Path) -> Option<String> {
+    if !folder.is_dir() {
+        return None;
+    }
+    for above in folder.ancestors().take(CLIMB_MAX) {
+        // A home kept under git (dotfiles) is not the project of all that lies in it.
+        if is_home_or_root(home, above) {
+            break;
+        }
+        let git = above.join(".git");
+        let (is_dir, is_file) = (git.is_dir(), git.is_file());
+        // As git does, a repository that another user made is not trusted with anything.
+        if !(is_dir || is_file) || !is_own(above) || !is_own(&git) {
+            continue;
+        }
+        let main = if is_file { main_repository(above, &git) } else { None };
+        return main.or_else(|| last_name(above));
+    }
+    None
+}
+
+fn is_home_or_root(home: Option<&Path>, folder: &Path) -> bool {
+    folder.parent().is_none() || home == Some(folder)
+}
+
+/// Whether a path belongs to the user of this process. For root, what belongs to the user who called `sudo` is its own, too
+/// (git, `is_path_owned_by_current_uid`).
+#[cfg(unix)]
+fn is_own(path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    let me = rustix::process::geteuid();
+    let called_sudo = || std::env::var("SUDO_UID").ok()?.parse::<u32>().ok();
+    let owner = std::fs::symlink_metadata(path).map(|facts| facts.uid());
+    owner.is_ok_and(|owner| owner == me.as_raw() || (me.is_root() && called_sudo() == Some(owner)))
+}
+
+#[cfg(not(unix))]
+fn is_own(_path: &Path) -> bool {
+    true
 }
 
 /// The name of the repository to which a linked worktree belongs. `None` for a submodule, which is a project of its own.
@@ -85,7 +133,11 @@ impl Projects {
 fn main_repository(worktree: &Path, git_file: &Path) -> Option<String> {
     let text = read_small(git_file)?;
     let git_dir = worktree.join(text.lines().find_map(|line| line.strip_prefix("gitdir:"))?.trim());
-    let common = match read_small(&git_dir.join("commondir")) {
+    let is_there = may_be_visited(&git_dir) && git_dir.is_dir();
+    if is_there && !is_own(&git_dir) {
+        return None;
+    }
+    let common = match is_there.then(|| read_small(&git_dir.join("commondir"))).flatten() {
         Some(text) => straight(&git_dir.join(text.trim())),
         None => {
             let git_dir = straight(&git_dir);
@@ -100,9 +152,14 @@ fn main_repository(worktree: &Path, git_file: &Path) -> Option<String> {
 
 /// The branch that is checked out in a working folder; `None` outside a repository and where no branch is (a commit of its own).
 pub fn branch_of_folder(folder: &Path) -> Option<String> {
-    let (above, git) = folder.ancestors().take(CLIMB_MAX).map(|above| (above, above.join(".git"))).find(|(_, git)| git.exists())?;
+    let own = |above: &Path| is_own(above) && is_own(&above.join(".git"));
+    let above = folder.ancestors().take(CLIMB_MAX).find(|above| above.join(".git").exists() && own(above))?;
+    let git = above.join(".git");
     let git_dir =
         if git.is_dir() { git } else { above.join(read_small(&git)?.lines().find_map(|line| line.strip_prefix("gitdir:"))?.trim()) };
+    if !may_be_visited(&git_dir) || !is_own(&git_dir) {
+        return None;
+    }
     let head = read_small(&git_dir.join("HEAD"))?;
     let branch = head.trim().strip_prefix("ref: refs/heads/")?;
     let fits = !branch.is_empty() && branch.len() <= NAME_BYTES_MAX && !branch.chars().any(char::is_control);
@@ -110,9 +167,7 @@ pub fn branch_of_folder(folder: &Path) -> Option<String> {
 }
 
 fn read_small(path: &Path) -> Option<String> {
-    let mut text = String::new();
-    File::open(path).ok()?.take(GIT_FILE_BYTES_MAX).read_to_string(&mut text).ok()?;
-    Some(text)
+    String::from_utf8(regular::read_beginning(path, GIT_FILE_BYTES_MAX).ok()?).ok()
 }
 
 /// The path without `.` and `..`, by its letters alone, so that it works for folders that are gone.
@@ -135,6 +190,7 @@ fn last_name(folder: &Path) -> Option<String> {
     // A log copied from Windows names its folders in Windows' way.
     let name = match folder.to_str()?.as_bytes() {
         [drive, b':', ..] if drive.is_ascii_alphabetic() => name.trim_end_matches('\\').rsplit('\\').next()?,
+        [b'\\', b'\\', ..] => name.trim_end_matches('\\').rsplit('\\').next()?,
         _ => name,
     };
     (!name.is_empty() && !name.ends_with(':')).then(|| name.to_owned())
@@ -284,6 +340,63 @@ mod tests {
         fs::write(main.join(".git/HEAD"), "2f5c1d1a9d9d4c1d0f6a4a6f1c7d0b8e9a3b5c7d\n").expect("a file");
         assert_eq!(branch_of_folder(&main), None, "a commit of its own is no branch");
         assert_eq!(branch_of_folder(home.path()), None);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn pipes_in_place_of_git_files_are_not_waited_for() {
+        let home = tempfile::tempdir().expect("a folder");
+        let pipe = |path: PathBuf| {
+            fs::create_dir_all(path.parent().expect("a folder")).expect("folders");
+            rustix::fs::mknodat(rustix::fs::CWD, &path, rustix::fs::FileType::Fifo, 0o600.into(), 0).expect("a pipe");
+        };
+        let at = |path: &str| home.path().join(path);
+        pipe(at("head/.git/HEAD"));
+        pipe(at("file/.git"));
+        pipe(at("main/.git/worktrees/tree/commondir"));
+        pipe(at("main/.git/worktrees/tree/HEAD"));
+        fs::create_dir(at("tree")).expect("a folder");
+        fs::write(at("tree/.git"), format!("gitdir: {}\n", at("main/.git/worktrees/tree").display())).expect("a file");
+        fs::create_dir_all(at("zero/.git")).expect("folders");
+        std::os::unix::fs::symlink("/dev/zero", at("zero/.git/HEAD")).expect("a link");
+        let mut projects = Projects::new(None);
+        for (folder, project) in [("head", "head"), ("file", "file"), ("tree", "main"), ("zero", "zero")] {
+            assert_eq!(name(&mut projects, at(folder)).as_deref(), Some(project));
+            assert_eq!(projects.branch_of_folder(&at(folder)), None, "{folder}");
+        }
+        assert_eq!(projects.take_stalled(), Vec::<String>::new());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn repository_of_another_user_is_skipped() {
+        if !rustix::process::geteuid().is_root() {
+            return println!("skipped: only root can give a folder to another user");
+        }
+        let home = tempfile::tempdir().expect("a folder");
+        let at = |path: &str| home.path().join(path);
+        fs::create_dir_all(at("own/.git")).expect("folders");
+        fs::write(at("own/.git/HEAD"), "ref: refs/heads/mine\n").expect("a file");
+        fs::create_dir_all(at("own/foreign/.git")).expect("folders");
+        fs::create_dir_all(at("own/foreign/work")).expect("folders");
+        fs::write(at("own/foreign/.git/HEAD"), "ref: refs/heads/theirs\n").expect("a file");
+        std::os::unix::fs::chown(at("own/foreign/.git"), Some(4321), None).expect("given");
+        let mut projects = Projects::new(None);
+        assert_eq!(name(&mut projects, at("own/foreign/work")).as_deref(), Some("own"));
+        assert_eq!(projects.branch_of_folder(&at("own/foreign/work")).as_deref(), Some("mine"));
+        std::os::unix::fs::chown(at("own/.git"), Some(4321), None).expect("given");
+        let mut projects = Projects::new(None);
+        assert_eq!(name(&mut projects, at("own/foreign/work")).as_deref(), Some("work"));
+        assert_eq!(projects.branch_of_folder(&at("own")), None);
+    }
+
+    #[test]
+    fn folder_on_another_machine_has_its_name_only() {
+        let mut projects = Projects::new(None);
+        for (folder, project) in [("//host/share/api", "api"), ("\\\\host\\share\\api", "api"), ("/net/host/api", "api")] {
+            assert_eq!(name(&mut projects, folder).as_deref(), Some(project), "{folder}");
+            assert_eq!(projects.branch_of_folder(Path::new(folder)), None, "{folder}");
+        }
     }
 
     #[test]

@@ -8,6 +8,7 @@ use crate::{
     outgoing::Outgoing,
     pricebuild::Set,
     priceupdate::Address,
+    regular::read_text_bounded,
     upstreams::{UpstreamSection, Upstreams},
 };
 use events::{
@@ -18,7 +19,7 @@ use prices::{PlanSection, PriceSection};
 use serde::Deserialize;
 use std::{
     collections::BTreeMap,
-    env, fs, io,
+    env, io,
     net::SocketAddr,
     path::{Path, PathBuf},
 };
@@ -252,10 +253,7 @@ impl Config {
 }
 
 fn read_bounded(path: &Path) -> io::Result<String> {
-    if fs::metadata(path)?.len() > CONFIG_BYTES_MAX {
-        return Err(io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {CONFIG_BYTES_MAX} bytes")));
-    }
-    fs::read_to_string(path)
+    read_text_bounded(path, CONFIG_BYTES_MAX)
 }
 
 #[cfg(test)]

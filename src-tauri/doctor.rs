@@ -7,6 +7,7 @@ use crate::{
     connect::check,
     engine::{Ledger, unreadable},
     logs::{self, Client, Cursors, codex::threads::threads},
+    regular::read_text_bounded,
     service,
 };
 use events::query::{EngineFacts, Fault, Missing, Sought};
@@ -14,8 +15,6 @@ use serde::Serialize;
 use serde_json::Value;
 use std::{
     collections::HashSet,
-    fs::File,
-    io::Read,
     path::{Path, PathBuf},
 };
 
@@ -107,7 +106,7 @@ pub fn history(client: Client, ledger: &Ledger, env: &dyn Fn(&str) -> Option<Str
     let report = logs::import(client, &roots, &mut cursors, &mut projects, &mut sink, &mut |_| {})?;
     let mut skipped = report.skipped;
     if client == Client::Codex {
-        skipped.extend(threads(&roots).skipped);
+        skipped.extend(threads(&roots, cursors.stop()).skipped);
     }
     if report.files == 0 && skipped.is_empty() {
         return Ok(None);
@@ -157,8 +156,7 @@ fn retention(client: Client, roots: &[PathBuf]) -> (Option<u64>, String) {
 }
 
 fn cleanup_period_days(settings: &Path) -> Option<u64> {
-    let mut text = String::new();
-    File::open(settings).ok()?.take(SETTINGS_BYTES_MAX).read_to_string(&mut text).ok()?;
+    let text = read_text_bounded(settings, SETTINGS_BYTES_MAX).ok()?;
     serde_json::from_str::<Value>(&text).ok()?.get("cleanupPeriodDays")?.as_u64()
 }
 

@@ -73,6 +73,8 @@ pub struct Stats {
     carried: AtomicU64,
     in_flight: AtomicU64,
     unobserved: AtomicU64,
+    /// Calls that were recorded without their origin, because it was not found in time.
+    unplaced: AtomicU64,
 }
 
 impl Stats {
@@ -83,6 +85,7 @@ impl Stats {
             carried: self.carried.load(Ordering::Relaxed),
             in_flight: self.in_flight.load(Ordering::Relaxed),
             unobserved: self.unobserved.load(Ordering::Relaxed) + unrecorded,
+            unplaced: self.unplaced.load(Ordering::Relaxed),
             upstreams: self.upstreams.clone(),
         }
     }
@@ -103,6 +106,7 @@ impl Proxy {
             carried: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
+            unplaced: AtomicU64::new(0),
         });
         let observer = writer.map(|writer| Observer::start(writer, stats.clone()));
         let forwarder = Arc::new(Forwarder::new(settings, listens, observer.as_ref().map(Observer::handle), stats.clone())?);

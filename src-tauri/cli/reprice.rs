@@ -8,13 +8,13 @@ use super::{
     table,
     table::Table,
 };
-use crate::words;
+use crate::{regular::read_text_bounded, words};
 use clap::{Args, ValueEnum};
 use events::{
     Command, Day, PriceBook, Row, Timestamp,
     query::{CacheTtl, Fault, FaultCode, Filter, ModelSwap, Reprice as Question, RepriceAnswer, RepriceAsOf, RepriceRow},
 };
-use std::{fs, path::PathBuf};
+use std::path::{Path, PathBuf};
 
 /// A price book larger than this is not one.
 const BOOK_BYTES_MAX: u64 = 32 << 20;
@@ -87,7 +87,7 @@ enum Ttl {
 
 impl Reprice {
     pub(super) fn run(self) -> Result<(), Fault> {
-        let book = self.book.as_ref().map(read_book).transpose()?;
+        let book = self.book.as_ref().map(|path| read_book(path)).transpose()?;
         let question = self.question(book.clone())?;
         let ledger = ledger()?;
         let answer = ledger.ask(question)?;
@@ -237,7 +237,7 @@ pub(super) fn instant(text: &str) -> Result<Timestamp, Fault> {
         .ok_or_else(|| Fault::refused(format!("{text:?} is no date"), "write it like 2026-06-01 or 2026-06-01T12:00:00Z"))
 }
 
-fn read_book(path: &PathBuf) -> Result<String, Fault> {
+fn read_book(path: &Path) -> Result<String, Fault> {
     let unreadable = |cause: String| {
         Fault::new(
             FaultCode::NotFound,
@@ -245,9 +245,5 @@ fn read_book(path: &PathBuf) -> Result<String, Fault> {
             "check the path; the book in force stays",
         )
     };
-    let bytes = fs::metadata(path).map_err(|error| unreadable(error.to_string()))?.len();
-    if bytes > BOOK_BYTES_MAX {
-        return Err(unreadable(format!("{bytes} bytes are more than {BOOK_BYTES_MAX}")));
-    }
-    fs::read_to_string(path).map_err(|error| unreadable(error.to_string()))
+    read_text_bounded(path, BOOK_BYTES_MAX).map_err(|error| unreadable(error.to_string()))
 }

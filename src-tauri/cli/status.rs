@@ -39,6 +39,10 @@ impl Status {
                         let lost = words::counted(proxy.unobserved, "call", "calls");
                         text += &format!("{}\n", table::warned(&format!("          {lost} passed but could not be recorded"), true));
                     }
+                    if proxy.unplaced > 0 {
+                        let unplaced = words::counted(proxy.unplaced, "call", "calls");
+                        text += &format!("          {unplaced} recorded without a project: the folder did not answer within 2 s\n");
+                    }
                 }
                 text += &format!("dashboard {}  (open it with `tollbar dashboard`)\n", engine.dashboard);
             }

@@ -1,8 +1,9 @@
 //! Settings files as a careful editor treats them: links are followed, owner, group and mode stay, and a file is written whole or not at all.
 
+use crate::regular::read_text_bounded;
 use std::{
     fs::{self, File, Metadata, OpenOptions},
-    io::{self, Read as _, Write as _},
+    io::{self, Write as _},
     path::{Path, PathBuf},
 };
 
@@ -13,27 +14,12 @@ const LINKS_MAX: usize = 40;
 
 /// A file's text; `None` if there is no file. What is no regular file is refused, and nothing waits for it.
 pub(super) fn read(file: &Path) -> io::Result<Option<String>> {
-    let mut options = OpenOptions::new();
-    options.read(true);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::OpenOptionsExt as _;
-        options.custom_flags(rustix::fs::OFlags::NONBLOCK.bits().cast_signed());
-    }
-    let file = match options.open(file) {
-        Ok(file) => file,
+    match read_text_bounded(file, FILE_BYTES_MAX) {
+        Ok(text) => Ok(Some(text)),
         // A name below something that is no folder names no file either.
-        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => return Ok(None),
-        Err(error) => return Err(error),
-    };
-    let facts = file.metadata()?;
-    if !facts.is_file() {
-        return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no regular file"));
+        Err(error) if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory) => Ok(None),
+        Err(error) => Err(error),
     }
-    let too_large = || io::Error::new(io::ErrorKind::FileTooLarge, format!("it is larger than {FILE_BYTES_MAX} bytes"));
-    let mut text = String::new();
-    file.take(FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if text.len() as u64 > FILE_BYTES_MAX { Err(too_large()) } else { Ok(Some(text)) }
 }
 
 /// The file that a name leads to, through every link. It need not exist.

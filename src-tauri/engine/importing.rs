@@ -23,8 +23,9 @@ pub(super) fn watch_clients(home: &Home, writer: &WriterHandle, troubles: &Troub
     let watch = |client: Client| {
         let roots = logs::usual_roots(client, &|name| std::env::var(name).ok());
         let mut importer = Importer::new(home, client, roots.clone(), writer.clone(), troubles.clone());
+        let reading = importer.cursors.stop().clone();
         match logs::watch::watch(client, roots, move |change| importer.read(&change)) {
-            Ok(watch) => Some(watch),
+            Ok(watch) => Some(watch.ending(reading)),
             Err(error) => {
                 say(troubles, format!("the logs of {} are not watched: {error}; `tollbar import` reads them", client.name()));
                 None
@@ -57,6 +58,9 @@ impl Importer {
     }
 
     fn read(&mut self, change: &Change) {
+        if self.cursors.stop().is_asked() {
+            return;
+        }
         let Importer { client, roots, cursors, projects, writer, .. } = self;
         let mut last = None;
         let mut sink = |sightings: Vec<Sighting>| -> Result<(), Fault> {
@@ -78,6 +82,9 @@ impl Importer {
             }
             // What the log did not take is read again with the next change.
             Err(fault) => say(&self.troubles, format!("the logs of {} wait: {fault}", self.client.name())),
+        }
+        for folder in self.projects.take_stalled() {
+            say(&self.troubles, format!("{folder} does not answer: calls made there have only its name as their project"));
         }
         if let Some(last) = last {
             self.cursors.are_in_log(last);

@@ -41,7 +41,7 @@ pub(crate) fn settle(
     fresh: bool,
     tell: &mut Tell<'_>,
 ) -> Result<Vec<(PathBuf, String)>, Fault> {
-    let mut threads = threads(roots);
+    let mut threads = threads(roots, cursors.stop());
     let skipped = std::mem::take(&mut threads.skipped);
     let digest = digest(&threads);
     let is_settled = cursors.reckoned() == digest && !fresh;

@@ -134,6 +134,8 @@ impl Drop for Running {
         // Its last calls are concluded, and wait for the log if that is not open yet.
         self.proxy.take();
         let mut parts = self.opening.finish();
+        // All of them at once: each may take a second.
+        parts.watches.iter().for_each(crate::logs::watch::Watch::ask_to_stop);
         parts.watches.clear();
         parts.price_updates.take();
         // After the last call, so that `tollbar stop` waits for it.

@@ -1,12 +1,13 @@
 //! How far each log file was read.
 
 use super::{Client, client::Reader};
+use crate::regular::{Stop, open_regular};
 use events::Seq;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
-    fs::{File, Metadata},
+    fs::Metadata,
     io::{self, Read, Seek, SeekFrom, Write},
     path::{Path, PathBuf},
     time::UNIX_EPOCH,
@@ -31,6 +32,8 @@ pub struct Cursors {
     is_changed: bool,
     /// What was already reported as unreadable, and why.
     faults: HashMap<PathBuf, String>,
+    /// Ends a reading with these cursors.
+    stop: Stop,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -46,9 +49,10 @@ struct Stored<Files> {
 impl Cursors {
     /// As kept in a file. Where there is none, or a damaged one: as if nothing had been read yet.
     pub fn load(path: &Path) -> io::Result<Cursors> {
-        let mut bytes = Vec::new();
-        match File::open(path) {
-            Ok(file) => file.take(CURSORS_BYTES_MAX).read_to_end(&mut bytes)?,
+        let bytes = match open_regular(path) {
+            // Longer ones are cut, and as good as none.
+            Ok(file) if file.length() > CURSORS_BYTES_MAX => Vec::new(),
+            Ok(file) => file.rest()?,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Cursors::default()),
             Err(error) => return Err(error),
         };
@@ -66,7 +70,12 @@ impl Cursors {
     /// These, for a log that goes up to `last`; none for one that goes less far than the one that they were kept with.
     #[must_use]
     pub fn for_log(self, last: Seq) -> Cursors {
-        if self.up_to > last { Cursors::default() } else { self }
+        if self.up_to > last { Cursors { stop: self.stop, ..Cursors::default() } } else { self }
+    }
+
+    /// Asking this ends a reading that uses these cursors, within a second and before it is done.
+    pub fn stop(&self) -> &Stop {
+        &self.stop
     }
 
     /// Says that the log has all that was read until now, and goes up to `last`.
@@ -186,7 +195,7 @@ pub(super) struct Cursor {
 
 impl Cursor {
     /// A cursor in an open file, whose own position stays where it is.
-    pub(super) fn at(offset: u64, file: &mut File, place: Place, reader_version: u32, reader: &Reader) -> io::Result<Cursor> {
+    pub(super) fn at(offset: u64, file: &mut (impl Read + Seek), place: Place, reader_version: u32, reader: &Reader) -> io::Result<Cursor> {
         let position = file.stream_position()?;
         let tail_hash = tail_hash(file, offset)?;
         file.seek(SeekFrom::Start(position))?;
@@ -211,14 +220,14 @@ impl Cursor {
 
     /// Whether what was read is still how the file begins. If not, the file was rewritten and is to be read whole: nothing is lost and
     /// nothing counted twice, since calls are known by their keys.
-    pub(super) fn still_fits(&self, place: &Place, file: &mut File) -> io::Result<bool> {
+    pub(super) fn still_fits(&self, place: &Place, file: &mut (impl Read + Seek)) -> io::Result<bool> {
         Ok((self.place.device, self.place.inode) == (place.device, place.inode)
             && self.offset <= place.size_bytes
             && self.tail_hash == tail_hash(file, self.offset)?)
     }
 }
 
-fn tail_hash(file: &mut File, offset: u64) -> io::Result<u64> {
+fn tail_hash(file: &mut (impl Read + Seek), offset: u64) -> io::Result<u64> {
     let from = offset.saturating_sub(TAIL_BYTES);
     file.seek(SeekFrom::Start(from))?;
     let mut tail = Vec::new();
@@ -243,7 +252,7 @@ mod tests {
         let mut cursors = Cursors::default();
         let log = folder.path().join("a.jsonl");
         std::fs::write(&log, "one\ntwo").expect("a file");
-        let mut file = File::open(&log).expect("a file");
+        let mut file = std::fs::File::open(&log).expect("a file");
         let place = Place::of(&file.metadata().expect("metadata"));
         let cursor = Cursor::at(4, &mut file, place, 1, &Client::ClaudeCode.reader()).expect("a cursor");
         cursors.set(&log, cursor);

@@ -7,13 +7,13 @@ mod map;
 mod shapes;
 
 use super::{json, lines::Lines, row, table};
+use crate::regular::{RegularFile, open_regular};
 use events::{
     Certainty, Project, ProjectBy, RequestKey, Sighting, Source, Timestamp, Tokens, Usage,
     query::{Fault, FaultCode},
 };
 use std::{
     collections::HashMap,
-    fs::File,
     io::{self, Read},
     path::Path,
 };
@@ -52,6 +52,9 @@ pub struct Found {
     pub uncounted: u64,
 }
 
+/// The longest file that is read line by line.
+const FILE_BYTES_MAX: u64 = 64 << 30;
+
 /// Reads a file and hands its calls to `sink`. Without a map, every row is read by its shape.
 pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>) -> Result<Found, Fault> {
     let unreadable = |error: io::Error| {
@@ -60,7 +63,7 @@ pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>)
     };
     let file_name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
     let mut reader = Reader { map, file_name, at: None, copies: HashMap::new(), found: Vec::new(), done: Found::default() };
-    let file = File::open(path).map_err(unreadable)?;
+    let file = open_regular(path).and_then(|file| file.at_most(FILE_BYTES_MAX)).map_err(unreadable)?;
     match format {
         Format::Jsonl => {
             let mut lines = Lines::new(file, 0, Vec::new());
@@ -100,7 +103,7 @@ pub fn read(path: &Path, format: Format, map: Option<&Map>, sink: &mut Sink<'_>)
     Ok(reader.done)
 }
 
-fn whole(file: File) -> io::Result<Vec<u8>> {
+fn whole(file: RegularFile) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::new();
     file.take(WHOLE_BYTES_MAX + 1).read_to_end(&mut bytes)?;
     if bytes.len() as u64 > WHOLE_BYTES_MAX {

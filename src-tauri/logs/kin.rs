@@ -1,10 +1,10 @@
 //! What one log file must know of the others: from which session a session was copied, and which sessions another file tells better.
 
 use super::{client::Reader, json};
+use crate::regular::{open_regular, read_beginning};
 use events::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap},
-    fs::File,
     io::{BufRead, BufReader, Read},
     path::Path,
 };
@@ -58,7 +58,7 @@ impl Kin {
 
 /// The first line of a file, if it is not long. Packed files are unpacked as far.
 pub(super) fn first_line(path: &Path, is_packed: bool) -> Option<Vec<u8>> {
-    let file = File::open(path).ok()?;
+    let file = open_regular(path).ok()?;
     let mut line = Vec::new();
     if is_packed {
         let source = zstd::stream::read::Decoder::new(file).ok()?;
@@ -72,8 +72,6 @@ pub(super) fn first_line(path: &Path, is_packed: bool) -> Option<Vec<u8>> {
 /// The beginning of a file in the folder so many steps above this one; `None` where the name leads elsewhere.
 pub(super) fn near(path: &Path, steps: usize, name: &str) -> Option<String> {
     let is_plain = !name.is_empty() && !name.contains(['/', '\\']) && name != "..";
-    let file = File::open(path.ancestors().nth(steps)?.join(name)).ok().filter(|_| is_plain)?;
-    let mut bytes = Vec::new();
-    file.take(HEAD_BYTES_MAX).read_to_end(&mut bytes).ok()?;
+    let bytes = is_plain.then(|| read_beginning(&path.ancestors().nth(steps)?.join(name), HEAD_BYTES_MAX).ok()).flatten()?;
     Some(json::text(&bytes).into_owned())
 }

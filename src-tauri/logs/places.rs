@@ -3,12 +3,9 @@
 mod homes;
 
 use super::{Client, json::Json};
+use crate::{attribution::may_be_visited, regular::read_text_bounded};
 use homes::{Places, subfolders};
-use std::{
-    fs,
-    io::Read,
-    path::{Path, PathBuf},
-};
+use std::path::{Path, PathBuf};
 
 /// How deep below a folder logs are looked for.
 pub(super) const DEPTH_MAX: usize = 16;
@@ -152,11 +149,7 @@ pub(super) fn log_folders(client: Client, root: &Path) -> Vec<Folder> {
 
 /// The folders of the databases that Crush keeps, one with each project.
 fn listed_by_crush(root: &Path) -> Vec<PathBuf> {
-    let mut text = String::new();
-    let list = fs::File::open(root.join("projects.json"));
-    if list.and_then(|file| file.take(LIST_BYTES_MAX).read_to_string(&mut text)).is_err() {
-        return Vec::new();
-    }
+    let Ok(text) = read_text_bounded(&root.join("projects.json"), LIST_BYTES_MAX) else { return Vec::new() };
     let Some(list) = Json::parse(&text) else { return Vec::new() };
     let list = list.at(&["projects"]).unwrap_or(list);
     let named = list.object();
@@ -165,7 +158,7 @@ fn listed_by_crush(root: &Path) -> Vec<PathBuf> {
         let project = project.object();
         Some(PathBuf::from(project.word("path")?).join(project.word("data_dir").unwrap_or_else(|| ".crush".to_owned())))
     };
-    projects.take(LISTED_MAX).filter_map(folder).collect()
+    projects.take(LISTED_MAX).filter_map(folder).filter(|folder| may_be_visited(folder)).collect()
 }
 
 /// The log that a path is or belongs to: what is written to a database stands beside it first.
@@ -236,6 +229,7 @@ pub(super) const fn queries(client: Client) -> &'static [&'static str] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use std::fs;
 
     fn roots(client: Client, vars: &[(&str, &str)]) -> Vec<String> {
         let env = |name: &str| vars.iter().find(|(var, _)| *var == name).map(|(_, value)| (*value).to_owned());

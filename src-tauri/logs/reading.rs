@@ -13,16 +13,18 @@ use super::{
     sqlite, table,
     together::{PIECE_SIGHTINGS_MAX, Piece, Reading},
 };
+use crate::regular::{RegularFile, Unpacked, open_regular};
 use events::{Project, Sighting};
 use std::{
     borrow::Cow,
-    fs::File,
     io::{self, Read, Seek, SeekFrom},
     path::Path,
 };
 
 /// The largest document that is read; it is held in memory.
 const DOCUMENT_BYTES_MAX: u64 = 256 << 20;
+/// The longest file of lines that is read.
+const LOG_BYTES_MAX: u64 = 64 << 30;
 /// How many of the rows that were read are read again: what a client writes first, it completes later.
 const ROWS_AGAIN: i64 = 1024;
 /// The largest window that a packed file may ask for, as a power of two.
@@ -59,6 +61,7 @@ pub(super) fn file(reading: &Reading<'_>, path: &Path, buffer: &mut Vec<u8>, giv
     let end = match one.read() {
         Ok(cursor) => Piece { cursor, end: Some(one.fault.take()), ..one.piece() },
         Err(Stop::Gone) => return Err(Gone),
+        Err(Stop::File(_)) if reading.stop().is_asked() => return Err(Gone),
         // Removed since it was found.
         Err(Stop::File(error)) if error.kind() == io::ErrorKind::NotFound => Piece { end: Some(None), ..one.piece() },
         Err(Stop::File(error)) => Piece { end: Some(Some(format!("cannot read: {error}"))), ..one.piece() },
@@ -126,6 +129,10 @@ impl One<'_, '_, '_> {
             .filter(|cursor| cursor.reader.client() == client && cursor.reader_version == client.reader_version())
     }
 
+    fn open(&self, bytes_max: u64) -> io::Result<RegularFile> {
+        Ok(open_regular(self.path)?.at_most(bytes_max)?.until(self.reading.stop().clone()))
+    }
+
     fn lines(&mut self) -> Result<Option<Cursor>, Stop> {
         let version = self.reading.client.reader_version();
         let known = self.known();
@@ -134,9 +141,9 @@ impl One<'_, '_, '_> {
         {
             return Ok(None);
         }
-        let mut file = File::open(self.path)?;
+        let mut file = self.open(LOG_BYTES_MAX)?;
         // Of the open file: the path may have been given to another one since.
-        let place = Place::of(&file.metadata()?);
+        let place = Place::of(file.opened());
         let (mut reader, start) = match known {
             Some(cursor) if cursor.still_fits(&place, &mut file)? => (cursor.reader.clone(), cursor.offset),
             Some(_) | None => (self.reading.client.reader(), 0),
@@ -159,7 +166,7 @@ impl One<'_, '_, '_> {
         self.bytes_read += lines.bytes_read();
         self.tell_long(&lines);
         // Written to while it was read: lines were added, or it has become another file, of which the beginning was not seen.
-        if Place::of(&lines.source().metadata()?) != place {
+        if Place::of(&lines.source().now()?) != place {
             cursor = Cursor::at(0, lines.source(), place, version, &self.reading.client.reader())?.unfinished();
         }
         *self.buffer = lines.into_buffer();
@@ -168,14 +175,16 @@ impl One<'_, '_, '_> {
 
     /// Lines of a packed file, which is written once: all of them, or none where it is as it was.
     fn packed_lines(&mut self) -> Result<Option<Cursor>, Stop> {
-        let mut file = File::open(self.path)?;
-        let place = Place::of(&file.metadata()?);
+        let mut file = self.open(LOG_BYTES_MAX)?;
+        let place = Place::of(file.opened());
         if self.known().is_some_and(|cursor| cursor.place == place) {
             return Ok(None);
         }
         let mut reader = self.reading.client.reader();
+        let packed_bytes = file.length();
         let mut source = zstd::stream::read::Decoder::new(&mut file)?;
         source.window_log_max(WINDOW_LOG_MAX)?;
+        let source = Unpacked::new(source, packed_bytes, self.reading.stop().clone());
         let mut lines = Lines::new(source, 0, std::mem::take(self.buffer));
         while let Some((offset, bytes)) = lines.next_with(reader.needles())? {
             self.line(&mut reader, offset, bytes);
@@ -194,8 +203,8 @@ impl One<'_, '_, '_> {
 
     /// A document is read whole whenever it changed; a table is one whose rows are read like lines.
     fn document(&mut self) -> Result<Option<Cursor>, Stop> {
-        let mut file = File::open(self.path)?;
-        let place = Place::of(&file.metadata()?);
+        let mut file = self.open(u64::MAX)?;
+        let place = Place::of(file.opened());
         let known = self.known();
         if known.is_some_and(|cursor| cursor.place == place) {
             return Ok(None);
@@ -240,7 +249,7 @@ impl One<'_, '_, '_> {
 
     fn rows(&mut self, reader: &mut Reader, after: i64) -> Result<i64, Stop> {
         let queries = places::queries(self.reading.client);
-        let path = self.path;
+        let (path, stop) = (self.path, self.reading.stop());
         let mut take = |number: i64, bytes: &[u8]| {
             self.bytes_read += bytes.len() as u64;
             self.line(reader, u64::try_from(number).unwrap_or(0), bytes);
@@ -250,7 +259,7 @@ impl One<'_, '_, '_> {
             }
             Ok(())
         };
-        match sqlite::rows(path, queries, after, &mut take)? {
+        match sqlite::rows(path, queries, after, stop, &mut take)? {
             sqlite::Rows::Until(until) => Ok(until),
             // Beside the one that is wanted, clients keep others.
             sqlite::Rows::NotKnown => Ok(0),
@@ -296,7 +305,7 @@ fn line_of(
 }
 
 /// Where lines are to be read on. What stands before is remembered as it was read: the file may have become another one since.
-fn cursor_in(lines: &mut Lines<File>, place: Place, version: u32, reader: &Reader) -> io::Result<Cursor> {
+fn cursor_in(lines: &mut Lines<RegularFile>, place: Place, version: u32, reader: &Reader) -> io::Result<Cursor> {
     let offset = lines.offset();
     match lines.tail() {
         Some(tail) => Ok(Cursor::after(tail, offset, place, version, reader)),

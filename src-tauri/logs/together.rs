@@ -15,7 +15,7 @@ use super::{
     kin::Kin,
     reading::{self, Gone},
 };
-use crate::attribution::Projects;
+use crate::{attribution::Projects, regular::Stop};
 use events::Sighting;
 use std::{
     num::NonZero,
@@ -49,6 +49,11 @@ pub(super) struct Reading<'a> {
 impl<'a> Reading<'a> {
     pub(super) fn new(client: Client, cursors: &'a Cursors, kin: &'a Kin, projects: &'a mut Projects) -> Reading<'a> {
         Reading { client, cursors, kin, projects: Mutex::new(projects) }
+    }
+
+    /// Whether reading is to end.
+    pub(super) fn stop(&self) -> &Stop {
+        self.cursors.stop()
     }
 }
 
@@ -158,7 +163,7 @@ fn read_some<'a>(reading: &Reading<'_>, files: impl Iterator<Item = &'a Path>, g
     let mut give = |piece| give.send(piece).map_err(|_| Gone);
     let mut buffer = Vec::new();
     for path in files {
-        if reading::file(reading, path, &mut buffer, &mut give).is_err() {
+        if reading.stop().is_asked() || reading::file(reading, path, &mut buffer, &mut give).is_err() {
             return;
         }
     }
@@ -170,7 +175,7 @@ fn gather(files: &[&Path], readers: &[Receiver<Piece>], give: &SyncSender<Parcel
     for (path, pieces) in files.iter().zip(readers.iter().cycle()) {
         let mut is_over = false;
         while !is_over {
-            // A reader that ends early has panicked, which the scope tells.
+            // A reader that ends early was stopped, or has panicked, which the scope tells.
             let Ok(piece) = pieces.recv() else { return };
             if batch.len() + piece.sightings.len() > BATCH_SIGHTINGS_MAX && !hand_over(&mut batch, &mut parcel, give) {
                 return;

@@ -78,6 +78,8 @@ pub(super) fn files_below(client: Client, folders: Vec<Folder>) -> (Vec<PathBuf>
                 open.push((path, depth_left - 1, is_link));
             } else if kind.is_file() && form(client, &path).is_some() && files.len() < FILES_MAX {
                 files.push(path);
+            } else if !kind.is_file() && !kind.is_dir() && form(client, &path).is_some() {
+                faults.push((path, "a pipe, socket or device under the name of a log, and is not read".to_owned()));
             }
         }
     }

@@ -5,13 +5,14 @@ use super::{
     places::{DEPTH_MAX, Folder, log_folders, log_of},
     walk,
 };
+use crate::{attribution::kind_of_mount, regular::Stop};
 use notify::{Event, RecommendedWatcher, RecursiveMode, Watcher as _};
 use std::{
     collections::BTreeSet,
     fs,
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, OnceLock,
         atomic::{AtomicBool, Ordering},
         mpsc::{Receiver, RecvTimeoutError, SyncSender, sync_channel},
     },
@@ -28,6 +29,9 @@ const RESCAN: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_secs(30);
 /// Such file systems, by the names that the kernel gives them.
 const SILENT: [&str; 9] = ["9p", "drvfs", "virtiofs", "nfs", "nfs4", "cifs", "smb3", "fuse.sshfs", "fuse.rclone"];
+/// How long a watch that is dropped may take to end, and how often it is looked whether it has.
+const STOP_WAIT: Duration = Duration::from_secs(1);
+const STOP_STEP: Duration = Duration::from_millis(5);
 /// How many changed files are told one by one; beyond that everything is to be looked at.
 const CHANGED_MAX: usize = 4096;
 /// How many notices may wait. More are dropped, and everything is looked at instead.
@@ -42,10 +46,14 @@ pub enum Change {
     All,
 }
 
-/// A watch over a client's logs. It ends when this is dropped, which waits for a call that is under way.
+/// A watch over a client's logs. It ends when this is dropped, which waits a second at most: a file system that does not answer can hold
+/// the thread for longer, and then it is left behind.
 #[derive(Debug)]
 pub struct Watch {
     notices: SyncSender<Notice>,
+    /// Ends the reading of what changed.
+    reading: Stop,
+    asked: OnceLock<Instant>,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -65,14 +73,38 @@ fn watch_every(rescan: Duration, client: Client, roots: Vec<PathBuf>, told: impl
     let thread = std::thread::Builder::new().name("log-watch".into()).spawn(move || {
         Loop { client, roots, watcher: None, watched: BTreeSet::new(), polls: false, told, rescan, notices: watched_to }.run(&inbox);
     })?;
-    Ok(Watch { notices, thread: Some(thread) })
+    Ok(Watch { notices, reading: Stop::default(), asked: OnceLock::new(), thread: Some(thread) })
+}
+
+impl Watch {
+    /// The same watch; `reading` ends what its callback does.
+    #[must_use]
+    pub fn ending(self, reading: Stop) -> Watch {
+        // `Watch` has a destructor, so its fields cannot be taken apart.
+        let mut watch = self;
+        watch.reading = reading;
+        watch
+    }
+
+    /// Asks the watch to end, and does not wait. Ask all of them before dropping the first one.
+    pub fn ask_to_stop(&self) {
+        self.asked.get_or_init(Instant::now);
+        self.reading.ask();
+        // A full inbox is seen to be over by the flag.
+        let _ = self.notices.try_send(Notice::Stop);
+    }
 }
 
 impl Drop for Watch {
     fn drop(&mut self) {
-        // The thread takes from the inbox until it sees this, so a full one empties.
-        let _ = self.notices.send(Notice::Stop);
-        if let Some(thread) = self.thread.take() {
+        self.ask_to_stop();
+        let until = *self.asked.get_or_init(Instant::now) + STOP_WAIT;
+        let Some(thread) = self.thread.take() else { return };
+        while !thread.is_finished() && Instant::now() < until {
+            let _ = self.notices.try_send(Notice::Stop);
+            std::thread::sleep(STOP_STEP);
+        }
+        if thread.is_finished() {
             let _ = thread.join();
         }
     }
@@ -194,17 +226,9 @@ impl<F: FnMut(Change)> Loop<F> {
     }
 }
 
-/// Whether a folder lies on a file system that sends no notices, by the table of mounts (proc_pid_mountinfo(5)): fields apart by spaces, the
-/// fifth the place, and after a dash the kind.
+/// Whether a folder lies on a file system that sends no notices, by the table of mounts.
 fn is_silent(mounts: &str, folder: &Path) -> bool {
-    let mount = |line: &str| {
-        let (place, kind) = line.split_once(" - ")?;
-        let place = place.split(' ').nth(4)?.replace("\\040", " ");
-        folder.starts_with(&place).then(|| (place.len(), kind.split(' ').next().unwrap_or_default().to_owned()))
-    };
-    // Of those that are mounted at one place, the last hides the others.
-    let innermost = mounts.lines().filter_map(mount).max_by_key(|(length, _)| *length);
-    innermost.is_some_and(|(_, kind)| SILENT.contains(&kind.as_str()))
+    kind_of_mount(mounts, folder).is_some_and(|kind| SILENT.contains(&kind))
 }
 
 /// Where a watcher puts what it notices.

@@ -10,11 +10,48 @@ use std::io::{self, Write};
 /// The largest window that a zstd body may ask for: 8 MiB, the limit of RFC 9659.
 const ZSTD_WINDOW_LOG_MAX: u32 = 23;
 const BROTLI_BUFFER_BYTES: usize = 4 << 10;
+/// The most decoded bytes of one body that are observed. The largest legitimate bodies are results of batches.
+const DECODED_BYTES_MAX: u64 = 1 << 30;
+/// How many decoded bytes may come of each encoded one. Replies that say one word again and again come to some dozens.
+const RATIO_MAX: u64 = 200;
+/// As many decoded bytes may come of any body.
+const RATIO_FREE_BYTES: u64 = 4 << 20;
 
 /// Bytes in, still encoded; bytes out into `W`, decoded.
+///
+/// A body that decodes to more than [`DECODED_BYTES_MAX`] bytes, or to more than [`RATIO_MAX`] times its length, is not observed further.
 pub(super) struct Decoder<W: Write> {
-    stage: Stage<W>,
+    stage: Stage<Bounded<W>>,
     gave_up: bool,
+    encoded_bytes: u64,
+}
+
+/// Passes decoded bytes on, up to an allowance that grows with the encoded ones.
+struct Bounded<W> {
+    sink: W,
+    written_bytes: u64,
+    allowed_bytes: u64,
+}
+
+impl<W> Bounded<W> {
+    const fn new(sink: W) -> Bounded<W> {
+        Bounded { sink, written_bytes: 0, allowed_bytes: RATIO_FREE_BYTES }
+    }
+}
+
+impl<W: Write> Write for Bounded<W> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if self.written_bytes + bytes.len() as u64 > self.allowed_bytes {
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, "the body decodes to too much"));
+        }
+        let written = self.sink.write(bytes)?;
+        self.written_bytes += written as u64;
+        Ok(written)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.sink.flush()
+    }
 }
 
 enum Stage<W: Write> {
@@ -49,6 +86,7 @@ impl<W: Write + Default> Decoder<W> {
     /// `encoding` is the header `content-encoding`.
     pub(super) fn new(encoding: Option<&str>, sink: W) -> Decoder<W> {
         let encoding = encoding.unwrap_or_default().trim().to_ascii_lowercase();
+        let sink = Bounded::new(sink);
         let stage = match encoding.as_str() {
             "" | "identity" => Stage::Plain(sink),
             "gzip" | "x-gzip" => Stage::First(Named::Gzip, Some(sink)),
@@ -56,15 +94,16 @@ impl<W: Write + Default> Decoder<W> {
             "br" => Stage::Brotli(Box::new(DecompressorWriter::new(sink, BROTLI_BUFFER_BYTES))),
             "zstd" => Stage::First(Named::Zstd, Some(sink)),
             // Several codings, one over the other, no provider has been seen to send.
-            several if several.contains(',') => return Decoder { stage: Stage::Plain(sink), gave_up: true },
+            several if several.contains(',') => return Decoder { stage: Stage::Plain(sink), gave_up: true, encoded_bytes: 0 },
             _ => Stage::First(Named::Unknown, Some(sink)),
         };
-        Decoder { stage, gave_up: false }
+        Decoder { stage, gave_up: false, encoded_bytes: 0 }
     }
 
     /// For one direction of a WebSocket, whose server answered with these `sec-websocket-extensions`.
     pub(super) fn websocket(extensions: Option<&str>, sender: Sender, sink: W) -> Decoder<W> {
-        Decoder { stage: Stage::Socket(Box::new(WebSocket::new(extensions, sender, sink))), gave_up: false }
+        let socket = WebSocket::new(extensions, sender, Bounded::new(sink));
+        Decoder { stage: Stage::Socket(Box::new(socket)), gave_up: false, encoded_bytes: 0 }
     }
 
     /// The next piece. Whatever can be decoded of it by now is.
@@ -73,11 +112,18 @@ impl<W: Write + Default> Decoder<W> {
             return;
         }
         if let Stage::First(named, sink) = &mut self.stage {
-            let (named, sink) = (*named, sink.take().unwrap_or_default());
+            let (named, sink) = (*named, sink.take().unwrap_or_else(|| Bounded::new(W::default())));
             match begun(named, bytes[0], sink) {
                 Some(stage) => self.stage = stage,
                 None => return self.gave_up = true,
             }
+        }
+        self.encoded_bytes = self.encoded_bytes.saturating_add(bytes.len() as u64);
+        let (encoded_bytes, is_plain) = (self.encoded_bytes, self.is_plain());
+        if let Some(bounded) = self.bounded() {
+            // A conversation may go on for days: its allowance has no end, but its ratio.
+            let most = if is_plain { u64::MAX } else { DECODED_BYTES_MAX };
+            bounded.allowed_bytes = RATIO_FREE_BYTES.saturating_add(encoded_bytes.saturating_mul(RATIO_MAX)).min(most);
         }
         self.gave_up = self.write(bytes).is_err();
     }
@@ -104,8 +150,17 @@ impl<W: Write + Default> Decoder<W> {
         self.gave_up
     }
 
+    /// Whether the body has no end of its own that must be bounded: it is not packed, or is a conversation.
+    const fn is_plain(&self) -> bool {
+        matches!(self.stage, Stage::Plain(_) | Stage::Socket(_))
+    }
+
     /// Where the decoded bytes went.
     pub(super) fn sink(&mut self) -> Option<&mut W> {
+        self.bounded().map(|bounded| &mut bounded.sink)
+    }
+
+    fn bounded(&mut self) -> Option<&mut Bounded<W>> {
         match &mut self.stage {
             Stage::Plain(sink) => Some(sink),
             Stage::Gzip(decoder) => Some(decoder.get_mut()),
@@ -186,6 +241,29 @@ mod tests {
             assert_eq!(decoded(encoding, &[b"{\"a\"", b":1}"]), (b"{\"a\":1}".to_vec(), false), "{encoding}");
         }
         assert!(decoded("gzip, br", &[b"{}"]).1, "what is encoded twice is not observed");
+    }
+
+    #[test]
+    fn bomb_is_given_up_in_every_encoding() {
+        let body = vec![b' '; 64 << 20];
+        let packed = |encoding: &str| {
+            let mut out = Vec::new();
+            match encoding {
+                "br" => io::copy(&mut brotli::CompressorReader::new(&body[..], 4096, 5, 22), &mut out),
+                "zstd" => io::copy(&mut zstd::stream::read::Encoder::new(&body[..], 3).expect("an encoder"), &mut out),
+                _ => io::copy(&mut flate2::read::GzEncoder::new(&body[..], flate2::Compression::best()), &mut out),
+            }
+            .expect("encodes");
+            out
+        };
+        for encoding in ["gzip", "br", "zstd"] {
+            let bomb = packed(encoding);
+            for size in [1 << 10, bomb.len()] {
+                let (out, gave_up) = decoded(encoding, &bomb.chunks(size).collect::<Vec<_>>());
+                assert!(gave_up, "{encoding}");
+                assert!(out.len() as u64 <= RATIO_FREE_BYTES + bomb.len() as u64 * RATIO_MAX, "{encoding}: {}", out.len());
+            }
+        }
     }
 
     #[test]

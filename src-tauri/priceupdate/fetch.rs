@@ -6,6 +6,7 @@ use crate::{
     engine::write_private,
     outgoing::{Connector, Offers, Outgoing},
     pricebuild::{SET_BYTES_MAX, Set},
+    regular::open_regular,
 };
 use http_body_util::{BodyExt as _, Empty, Limited};
 use hyper::{
@@ -194,10 +195,11 @@ fn is_pointer(address: &Address) -> bool {
 async fn get(address: &Address, outgoing: &Outgoing, seen: &Seen, bytes_max: usize) -> Result<Option<(Vec<u8>, Seen)>, Cause> {
     match address {
         Address::File(path) => {
-            let file = fs::File::open(path).map_err(Cause::File)?;
-            let mut bytes = Vec::new();
-            io::Read::read_to_end(&mut io::Read::take(file, bytes_max as u64 + 1), &mut bytes).map_err(Cause::File)?;
-            if bytes.len() > bytes_max { Err(Cause::TooLarge) } else { Ok(Some((bytes, Seen::default()))) }
+            let file = open_regular(path).map_err(Cause::File)?;
+            if file.length() > bytes_max as u64 {
+                return Err(Cause::TooLarge);
+            }
+            Ok(Some((file.rest().map_err(Cause::File)?, Seen::default())))
         }
         Address::Server(uri) => ask(uri, outgoing, seen, bytes_max).await,
     }

@@ -1,9 +1,11 @@
 //! The data sets as files of one folder, as they are or packed with zstd.
 
-use crate::pricebuild::{SET_BYTES_MAX, Set, Sets};
+use crate::{
+    pricebuild::{SET_BYTES_MAX, Set, Sets},
+    regular::open_regular,
+};
 use std::{
     collections::BTreeMap,
-    fs::File,
     io::{self, Read},
     path::{Path, PathBuf},
 };
@@ -47,7 +49,7 @@ impl Folder {
 
 /// Reads one byte more than is allowed, so that what is too large is seen to be; a packed file may unfold into any size.
 fn read_bounded(path: &Path) -> io::Result<Vec<u8>> {
-    let file = File::open(path)?;
+    let file = open_regular(path)?;
     let mut bytes = Vec::new();
     let limit = SET_BYTES_MAX as u64 + 1;
     match path.extension().is_some_and(|it| it == "zst") {

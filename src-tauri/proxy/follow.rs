@@ -1,6 +1,7 @@
 //! The meter's side of observing: a thread of its own reads what the proxy noted, and hands what it concludes to the writer.
 
 use super::{
+    Stats,
     conclude::{Estimator, Over},
     observe::{Begun, Message, PROJECT_IN_HEADER, PROJECT_IN_PATH, Side, lines, named},
     peer::{Answers, Callers, Origin, Peer},
@@ -14,7 +15,11 @@ use crate::{
 };
 use events::{CallUuid, Project, ProjectBy, Sighting, Source};
 use rustc_hash::FxHashMap;
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::VecDeque,
+    sync::{Arc, atomic::Ordering},
+    time::{Duration, Instant},
+};
 
 /// How long pieces gather before the observer looks at the next ones: it is woken once for many of them, and nobody waits for it.
 const GATHER: Duration = Duration::from_millis(3);
@@ -22,6 +27,8 @@ const GATHER: Duration = Duration::from_millis(3);
 const SIGHTINGS_AT_ONCE: usize = 512;
 /// The longest name of a project that is taken from a call, in bytes.
 const NAME_BYTES_MAX: usize = 200;
+/// How long a call waits for its origin: a folder may never answer. After that it is recorded without one, and counted.
+const ORIGIN_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A call that is being observed.
 pub(super) struct Watched {
@@ -41,27 +48,32 @@ struct Observing<'a> {
     calls: FxHashMap<CallUuid, Box<Watched>>,
     /// Calls that are over before it was found out where they come from.
     unplaced: FxHashMap<CallUuid, Over>,
+    /// The calls whose origin was asked for, the oldest first; those at the front still wait.
+    asked: VecDeque<(Instant, CallUuid)>,
     callers: Callers,
     answers: Answers,
     concluded: Vec<Sighting>,
     estimator: Estimator,
     writer: &'a Recorder,
+    stats: &'a Stats,
 }
 
 /// Reads what is noted until it is told that no more will be.
-pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder) {
+pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, stats: &Stats) {
     let mut observing = Observing {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),
+        asked: VecDeque::new(),
         callers,
         answers: Answers::default(),
         concluded: Vec::new(),
         estimator: Estimator::start(writer),
         writer,
+        stats,
     };
     let mut batch = Batch::default();
     loop {
-        reader.read(&mut batch);
+        reader.read(&mut batch, observing.asked.front().map(|(at, _)| *at + ORIGIN_AGE_MAX));
         let (messages, copied) = batch.unwind();
         for message in messages {
             if !observing.take(message, copied) {
@@ -69,6 +81,7 @@ pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder) {
             }
         }
         batch.clear();
+        observing.age();
         observing.hand_over();
         std::thread::sleep(GATHER);
     }
@@ -84,7 +97,12 @@ impl Observing<'_> {
                     match self.answers.get(watched.peer) {
                         Some(origin) => watched.place(origin.clone()),
                         // Now, while the caller waits for its answer and is surely there.
-                        None => watched.origin_asked = self.callers.ask(uuid, watched.peer),
+                        None => {
+                            watched.origin_asked = self.callers.ask(uuid, watched.peer);
+                            if watched.origin_asked {
+                                self.asked.push_back((Instant::now(), uuid));
+                            }
+                        }
                     }
                 }
                 self.calls.insert(uuid, Box::new(watched));
@@ -119,7 +137,7 @@ impl Observing<'_> {
                 if let Some(call) = self.calls.remove(&uuid) {
                     let over = Over { call, ending, at };
                     if over.call.origin_asked {
-                        // Every question is answered soon.
+                        // Every question is answered soon, or grows old.
                         self.unplaced.insert(uuid, over);
                     } else {
                         self.concluded.extend(self.estimator.conclude(over));
@@ -133,6 +151,27 @@ impl Observing<'_> {
             self.hand_over();
         }
         true
+    }
+
+    /// Stops waiting for origins that were asked for too long ago.
+    fn age(&mut self) {
+        while let Some((asked, uuid)) = self.asked.front().copied() {
+            let open = self.calls.get_mut(&uuid).filter(|call| call.origin_asked);
+            let is_old = asked.elapsed() >= ORIGIN_AGE_MAX;
+            if !is_old && (open.is_some() || self.unplaced.contains_key(&uuid)) {
+                break;
+            }
+            self.asked.pop_front();
+            if let Some(call) = open {
+                call.origin_asked = false;
+                self.concluded.extend(call.settled());
+            } else if let Some(over) = self.unplaced.remove(&uuid) {
+                self.concluded.extend(self.estimator.conclude(over));
+            } else {
+                continue;
+            }
+            self.stats.unplaced.fetch_add(1, Ordering::Relaxed);
+        }
     }
 
     fn hand_over(&mut self) {

@@ -120,12 +120,12 @@ impl Observer {
     pub(super) fn start(writer: Recorder, stats: Arc<Stats>) -> Observer {
         let handle = ObserverHandle { tape: Arc::default(), stats };
         let callers = Callers::start(handle.clone());
-        let (tape, asking) = (handle.tape.clone(), callers.clone());
+        let (tape, asking, stats) = (handle.tape.clone(), callers.clone(), handle.stats.clone());
         let thread = std::thread::Builder::new()
             .name("tollbar-meter".into())
             .spawn(move || {
                 priority::step_back();
-                follow(&Reader(&tape), asking, &writer);
+                follow(&Reader(&tape), asking, &writer, &stats);
             })
             .expect("the system gives a thread to a program that starts");
         Observer { handle, callers, thread: Some(thread) }

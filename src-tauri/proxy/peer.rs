@@ -5,10 +5,7 @@
 //! found in time stays unnamed, and no call and no meter waits for that.
 
 use super::observe::ObserverHandle;
-use crate::{
-    attribution::{self, Projects},
-    priority,
-};
+use crate::{attribution::Projects, priority};
 use events::{CallUuid, Project};
 use rustc_hash::FxHashMap;
 use std::{
@@ -151,9 +148,9 @@ impl Peers {
     /// Where the calls of a connection come from, if that was found.
     fn origin(&mut self, peer: Peer) -> Origin {
         let Some(Some(Caller { folder, program })) = self.known.get(&peer.connection) else { return Origin::default() };
-        let folder = folder.as_deref();
+        let (folder, program) = (folder.as_deref(), program.clone());
         let project = folder.and_then(Path::to_str).and_then(|folder| self.projects.of_folder(folder));
-        Origin { project, branch: folder.and_then(attribution::branch_of_folder), program: program.clone() }
+        Origin { project, branch: folder.and_then(|folder| self.projects.branch_of_folder(folder)), program }
     }
 
     /// Looks for those that are not known; whether there were any.

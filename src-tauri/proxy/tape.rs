@@ -8,7 +8,7 @@ use hyper::body::Bytes;
 use std::{
     mem,
     sync::{Condvar, Mutex, MutexGuard, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 /// How many messages may wait.
@@ -44,14 +44,21 @@ struct Waiting {
 pub(super) struct Reader<'t>(pub(super) &'t Tape);
 
 impl Reader<'_> {
-    /// Waits until something is written, and takes all of it. The batch that is given is empty.
-    pub(super) fn read(&self, batch: &mut Batch) {
+    /// Waits until something is written, and takes all of it; until `limit` at most. The batch that is given is empty.
+    pub(super) fn read(&self, batch: &mut Batch, limit: Option<Instant>) {
         let Reader(tape) = self;
         let mut waiting = tape.lock();
         let mut kept = true;
         while waiting.batch.messages.is_empty() {
             waiting.reader_sleeps = true;
-            if kept {
+            let left = limit.map(|limit| limit.saturating_duration_since(Instant::now()));
+            if left.is_some_and(|left| left.is_zero()) {
+                waiting.reader_sleeps = false;
+                return;
+            }
+            if let Some(left) = left {
+                (waiting, _) = tape.written.wait_timeout(waiting, left).unwrap_or_else(PoisonError::into_inner);
+            } else if kept {
                 let timed;
                 (waiting, timed) = tape.written.wait_timeout(waiting, KEPT_FOR).unwrap_or_else(PoisonError::into_inner);
                 if timed.timed_out() && waiting.batch.messages.is_empty() {
@@ -201,7 +208,7 @@ mod tests {
     /// The pieces that wait, as they are read.
     fn read(reader: &Reader<'_>) -> Vec<Vec<u8>> {
         let mut batch = Batch::default();
-        reader.read(&mut batch);
+        reader.read(&mut batch, None);
         let (messages, copied) = batch.unwind();
         let piece = |message| match message {
             Message::Piece(_, _, piece) => Some(piece.of(copied).to_vec()),

@@ -66,6 +66,9 @@ pub struct ProxyFacts {
     pub in_flight: u64,
     /// Calls that could not be observed or recorded.
     pub unobserved: u64,
+    /// Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
+    #[serde(default)]
+    pub unplaced: u64,
     /// Whose dialects it knows by name.
     pub upstreams: Vec<String>,
 }

@@ -2,7 +2,11 @@
 //!
 //! Its table is in `state_<n>.sqlite` (log-formats, section 2, "Migration deletes data"). What the ledger has of a thread is not known here.
 
-use crate::logs::{Client, sqlite, walk};
+use crate::{
+    attribution::may_be_visited,
+    logs::{Client, sqlite, walk},
+    regular::Stop,
+};
 use events::Timestamp;
 use std::{
     collections::{BTreeMap, HashMap, HashSet},
@@ -71,7 +75,7 @@ pub struct Threads {
 ///
 /// A thread that was spawned or forked by another is left out: its number may begin with that of the other, and a call that nobody saw is
 /// better missed than counted twice.
-pub fn threads(roots: &[PathBuf]) -> Threads {
+pub fn threads(roots: &[PathBuf], stop: &Stop) -> Threads {
     let mut threads = Threads::default();
     for root in roots {
         let tables = tables(root);
@@ -81,7 +85,7 @@ pub fn threads(roots: &[PathBuf]) -> Threads {
         let rollouts = Rollouts::of(walk::files(Client::Codex, std::slice::from_ref(root)));
         let mut here = Threads::default();
         for path in tables {
-            match read(&path) {
+            match read(&path, stop) {
                 Ok(rows) => rows.into_iter().for_each(|row| here.add(&row, &rollouts)),
                 // Busy: at the next occasion.
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
@@ -108,9 +112,9 @@ fn tables(root: &Path) -> Vec<PathBuf> {
 type Row = HashMap<String, String>;
 
 /// The rows of threads that used anything and were not spawned.
-fn read(path: &Path) -> io::Result<Vec<Row>> {
-    let rows = sqlite::named(path, "SELECT * FROM threads WHERE tokens_used > 0", &COLUMNS)?;
-    let edges = sqlite::named(path, "SELECT child_thread_id FROM thread_spawn_edges", &COLUMNS)?;
+fn read(path: &Path, stop: &Stop) -> io::Result<Vec<Row>> {
+    let rows = sqlite::named(path, "SELECT * FROM threads WHERE tokens_used > 0", &COLUMNS, stop)?;
+    let edges = sqlite::named(path, "SELECT child_thread_id FROM thread_spawn_edges", &COLUMNS, stop)?;
     let children: HashSet<String> = edges.into_iter().filter_map(|mut edge| edge.remove("child_thread_id")).collect();
     let is_spawned = |row: &Row| {
         let has = |name: &str| row.get(name).is_some_and(|value| !value.is_empty());
@@ -175,7 +179,7 @@ impl Rollouts {
 
     /// Whether a rollout that was written at this path is there, or where it was moved to.
     fn has(&self, path: &Path) -> bool {
-        let is_there = path.exists() || sqlite::beside(path, ".zst").exists();
+        let is_there = may_be_visited(path) && (path.exists() || sqlite::beside(path, ".zst").exists());
         is_there || plain_name(path).is_some_and(|name| self.names.contains(&name))
     }
 }
@@ -227,7 +231,7 @@ mod tests {
         // Of an older version, which counted less by then.
         let older = Connection::open(root.path().join("state_4.sqlite")).expect("a database");
         older.execute_batch("CREATE TABLE threads(id, tokens_used, updated_at); INSERT INTO threads VALUES ('gone', 7, 1768208300), ('old', 9, 1768208300)").expect("made");
-        let threads = threads(&[root.path().to_owned()]);
+        let threads = threads(&[root.path().to_owned()], &Stop::default());
         let gone: Vec<_> = threads.gone.values().map(|thread| (thread.id.as_str(), thread.tokens_used)).collect();
         assert_eq!(gone, [("gone", 40), ("old", 9)]);
         let thread = &threads.gone["gone"];
@@ -235,6 +239,6 @@ mod tests {
         assert_eq!((thread.cwd.as_deref(), threads.gone["old"].last_at), (Some("/gone/api"), Timestamp::from_secs(1_768_208_300)));
         assert!(["b", "c"].iter().all(|id| threads.here.contains(*id)) && threads.skipped.is_empty());
         fs::write(root.path().join("state_6.sqlite"), [7; 5000]).expect("written");
-        assert_eq!(super::threads(&[root.path().to_owned()]).skipped.len(), 1, "a damaged table is told");
+        assert_eq!(super::threads(&[root.path().to_owned()], &Stop::default()).skipped.len(), 1, "a damaged table is told");
     }
 }

@@ -1445,6 +1445,10 @@ in_flight: number,
  */
 unobserved: number, 
 /**
+ * Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
+ */
+unplaced: number, 
+/**
  * Whose dialects it knows by name.
  */
 upstreams: Array<string>, };
