@@ -111,7 +111,7 @@ fn answers(log: &Log, projections: &Projections) -> (u64, u64, Vec<String>) {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 12, max_shrink_iters: 0, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, max_shrink_iters: 0, ..ProptestConfig::default() })]
     #[test]
     fn any_damage_leaves_answers_that_agree(
         journal in harm(), second in any::<bool>(), store in 0..3u8, keys in harm(), checkpoint in harm(), rebuild in any::<bool>(),
