@@ -145,7 +145,7 @@ fn copy_to_read(home: &Home, config: &Config, reason: Fault) -> Result<Ledger, F
     }
     let copied = || -> Result<_, LogError> {
         let io = |source| LogError::Io { path: home.log(), source };
-        let device = device(home)?;
+        let (device, _) = device(home)?;
         let folder = TempDir::with_prefix("tollbar-read-").map_err(io)?;
         copy_folder(&home.log(), folder.path()).map_err(io)?;
         let (log, projections) = Log::open_folded(folder.path(), &device, PriceBook::bundled())?;
