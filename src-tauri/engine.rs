@@ -10,6 +10,7 @@ mod ledger;
 mod opening;
 mod presence;
 mod pricing;
+mod reading;
 mod recorder;
 pub(crate) mod remainder;
 mod run;

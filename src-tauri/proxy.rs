@@ -15,18 +15,23 @@ mod tape;
 mod conclude;
 mod follow;
 mod peer;
+mod under_way;
 
-use crate::{engine::Recorder, outgoing::Outgoing, upstreams::Upstreams};
-use events::query::{Fault, FaultCode, ProxyFacts};
+pub(crate) use under_way::left_behind;
+
+use crate::{engine::Recorder, meter, outgoing::Outgoing, upstreams::Upstreams};
+use events::query::{Fault, FaultCode, ProxyFacts, Unmetered};
 use forward::Forwarder;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use observe::Observer;
 use peer::{Callers, Peer};
 use std::{
+    collections::BTreeMap,
     net::TcpListener,
+    path::PathBuf,
     pin::pin,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     thread::JoinHandle,
@@ -43,6 +48,10 @@ const BUFFER_BYTES_MAX: usize = 128 << 10;
 const BACKLOG: i32 = 4_096;
 /// After an error of `accept` (no file handles left), how long to wait before the next try.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+
+/// How many shapes of calls that are not metered are told apart, and what stands for all others.
+const SHAPES_MAX: usize = 32;
+const OTHER_SHAPES: &str = "other paths";
 
 /// A running proxy. Dropping it stops it: no new calls, those on their way may end.
 pub struct Proxy {
@@ -63,6 +72,8 @@ pub struct ProxySettings {
     pub outgoing: Outgoing,
     /// The names by which the proxy may be called on loopback, beside addresses and `localhost`.
     pub hosts: Vec<String>,
+    /// The file that names the calls under way, for the case that the engine is killed.
+    pub under_way: PathBuf,
 }
 
 /// What the proxy counts.
@@ -73,11 +84,22 @@ pub struct Stats {
     carried: AtomicU64,
     in_flight: AtomicU64,
     unobserved: AtomicU64,
+    unmetered: Mutex<BTreeMap<String, u64>>,
     /// Calls that were recorded without their origin, because it was not found in time.
     unplaced: AtomicU64,
 }
 
 impl Stats {
+    /// Counts a call that may be billed and that no dialect reads, by its shape.
+    fn passed_unmetered(&self, upstream: &str, method: &str, path: &str) {
+        let Some(shape) = meter::unmetered_shape(method, path) else { return };
+        let mut unmetered = self.unmetered.lock().unwrap_or_else(PoisonError::into_inner);
+        let shape = format!("{upstream} {shape}");
+        let known = unmetered.len() < SHAPES_MAX || unmetered.contains_key(&shape);
+        let calls = unmetered.entry(if known { shape } else { OTHER_SHAPES.to_owned() }).or_default();
+        *calls = calls.saturating_add(1);
+    }
+
     /// The counts as they stand, with the calls that the writer could not take.
     pub fn facts(&self, unrecorded: u64) -> ProxyFacts {
         ProxyFacts {
@@ -87,7 +109,15 @@ impl Stats {
             unobserved: self.unobserved.load(Ordering::Relaxed) + unrecorded,
             unplaced: self.unplaced.load(Ordering::Relaxed),
             upstreams: self.upstreams.clone(),
+            unmetered: self.unmetered(),
         }
+    }
+}
+
+impl Stats {
+    fn unmetered(&self) -> Vec<Unmetered> {
+        let unmetered = self.unmetered.lock().unwrap_or_else(PoisonError::into_inner);
+        unmetered.iter().map(|(shape, calls)| Unmetered { shape: shape.clone(), calls: *calls }).collect()
     }
 }
 
@@ -106,9 +136,10 @@ impl Proxy {
             carried: AtomicU64::new(0),
             in_flight: AtomicU64::new(0),
             unobserved: AtomicU64::new(0),
+            unmetered: Mutex::default(),
             unplaced: AtomicU64::new(0),
         });
-        let observer = writer.map(|writer| Observer::start(writer, stats.clone()));
+        let observer = writer.map(|writer| Observer::start(writer, stats.clone(), settings.under_way.clone()));
         let forwarder = Arc::new(Forwarder::new(settings, listens, observer.as_ref().map(Observer::handle), stats.clone())?);
         // One thread: measured faster than two here, and the meter and the writer have theirs (docs/ARCHITECTURE.md, "Threads").
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(failed)?;

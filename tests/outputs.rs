@@ -66,7 +66,7 @@ fn home(upstream: &Upstream) -> House {
 }
 
 fn provider() -> Upstream {
-    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 0)))
+    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 5)))
 }
 
 /// Where the running engine's proxy listens.
@@ -207,6 +207,42 @@ fn command_below_the_limit_of_file_sizes_fails_with_an_error() {
     let ran = shell(&house, r#"ulimit -f 0; exec "$0" run -- sh -c 'echo x > "$TOLLBAR_HOME/file"'"#).output().unwrap();
     assert!(!ran.status.success());
     assert_eq!(house.json(&["status"])["calls"], 0);
+}
+
+#[test]
+fn store_that_panics_is_made_again_without_a_word_of_it() {
+    let mut house = House::new("");
+    for id in 0..40 {
+        house.out(&["log", "--model", "gpt-4.1", "--input", "1000", "--call-id", &id.to_string()]);
+    }
+    let db = house.path("data/log/store/db");
+    let whole = fs::read(&db).unwrap();
+    for place in (0..whole.len().min(4096)).step_by(509) {
+        let mut bytes = whole.clone();
+        bytes[place..(place + 8).min(whole.len())].fill(0x55);
+        fs::write(&db, &bytes).unwrap();
+        let ran = house.run(&["today"]);
+        assert!(ran.status == 0 && !ran.err.contains("panicked"), "byte {place}: {ran:?}");
+    }
+    house.start();
+    assert!(!house.errors().contains("panicked"), "{}", house.errors());
+    house.stop();
+}
+
+#[test]
+fn errors_of_the_disk_say_what_to_do() {
+    let house = House::new("");
+    house.out(&["log", "--model", "gpt-4.1", "--input", "1000"]);
+    let log = ["log", "--model", "gpt-4.1", "--input", "1"].join(" ");
+    let ran = shell(&house, &format!(r#"ulimit -f 0; exec "$0" {log}"#)).stderr(Stdio::piped()).output().unwrap();
+    assert!(String::from_utf8_lossy(&ran.stderr).contains("ulimit -f"), "{ran:?}");
+    // Few enough for the log, and enough for the program.
+    let ran = shell(&house, &format!(r#"ulimit -n 9; exec "$0" {log}"#)).stderr(Stdio::piped()).output().unwrap();
+    let said = String::from_utf8_lossy(&ran.stderr);
+    assert!(ran.status.success() || said.contains("ulimit -n"), "{said}");
+    let lock = house.path("data/log/lock");
+    fs::set_permissions(&lock, fs::Permissions::from_mode(0o400)).unwrap();
+    house.out(&["log", "--model", "gpt-4.1", "--input", "1"]);
 }
 
 /// A shell in the place of the program, which is its `$0`.

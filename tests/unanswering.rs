@@ -45,7 +45,7 @@ fn soon(house: &House, command: &[&str]) -> Ran {
 
 /// A home whose engine has recorded a call.
 fn running() -> House {
-    let house = House::before(&Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 0))));
+    let house = House::before(&Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 5))));
     assert_eq!(house.post(CHAT, ASK).status, 200);
     house.rows_when(1);
     house
@@ -72,7 +72,9 @@ fn stopped_engine_is_named_by_every_command_and_ended() {
         ran.fails_with(&said);
         assert!(ran.err.contains("tollbar stop"), "{command:?}: {ran:?}");
     }
-    assert!(soon(&house, &["today"]).err.contains(&said));
+    let today = soon(&house, &["today"]);
+    assert!(today.status == 0 && today.err.contains(&said) && today.out.contains("$0.2"), "{today:?}");
+    assert_eq!(house.rows().len(), 1, "what is on the disk is read");
     assert_eq!(soon(&house, &["run", "--", "true"]).status, 0);
     let ran = soon(&house, &["stop"]);
     assert!(ran.status == 0 && ran.out.contains(&format!("stopped (pid {pid})")) && ran.err.contains(&said), "{ran:?}");

@@ -20,7 +20,7 @@ const STOP_MAX: Duration = Duration::from_secs(5);
 
 /// Every call is one of its own: they pass the proxy.
 fn provider() -> Upstream {
-    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 0)))
+    Upstream::saying(json(chat("chatcmpl-1", "gpt-4.1", 100_000, 5)))
 }
 
 fn call(house: &House) {
@@ -122,6 +122,8 @@ fn engine_on_a_read_only_disk_forwards_and_records_later() {
         return println!("skipped: this user may not mount a folder for reading only");
     };
     passes_calls_unrecorded(&mut house, "Read-only file system");
+    assert_eq!(house.rows().len(), 1, "the engine answers from what can be read");
+    assert_eq!((&house.json(&["today"])["today"]["calls"], &house.json(&["status"])["calls"]), (&1.into(), &1.into()));
     drop(disk);
     records_from_now_on(&house, 3);
     house.stop();

@@ -124,11 +124,17 @@ impl LogError {
     pub fn hint(&self) -> String {
         match self {
             LogError::Held { .. } => "run `tollbar status`, or stop it with `tollbar stop`".into(),
-            LogError::Io { path, .. } => format!("check that {} exists, has room and belongs to you", path.display()),
+            LogError::Io { path, source } => io_hint(path, source),
             LogError::Journal(error) => error.hint(),
-            LogError::Keys(_) => "make room on the disk that holds it, or remove the folder `keys`, which is made again".into(),
-            LogError::Store(error) if error.is_no_room() => {
-                "make room on the disk that holds it; nothing that was acknowledged is lost".into()
+            LogError::Keys(KeysError::Io { path, source }) => io_hint(path, source),
+            LogError::Keys(KeysError::Damaged { .. }) => {
+                "start again, or run `tollbar ledger rebuild`: it is made again from the journal".into()
+            }
+            LogError::Store(StoreError::Closed) => {
+                "make room on the disk that holds it; it is made again from the journal by itself, or by `tollbar ledger rebuild`".into()
+            }
+            LogError::Store(error) if error.io_error().is_some() => {
+                error.io_error().map_or_else(String::new, |source| io_hint(Path::new("the folder `store` of the log"), source))
             }
             LogError::Unwanted => String::new(),
             LogError::Unequal { .. } => {
@@ -136,6 +142,32 @@ impl LogError {
             }
             LogError::Store(_) => "the journal is whole; move the folder `store` aside and start again to rebuild it".into(),
         }
+    }
+}
+
+/// What a user can do about an error of the system's with a file of the log.
+// Kinds of errors are the system's, and more may come.
+#[allow(clippy::wildcard_enum_match_arm)]
+fn io_hint(path: &Path, source: &io::Error) -> String {
+    /// Too many open files: in this process (EMFILE), or on this machine (ENFILE). The standard library has no name for them.
+    const FILE_HANDLES: [i32; 2] = [24, 23];
+    let path = path.display();
+    if cfg!(unix) && source.raw_os_error().is_some_and(|code| FILE_HANDLES.contains(&code)) {
+        return "raise the limit of open files (`ulimit -n`), or end programs that keep many open; nothing that was acknowledged is lost"
+            .into();
+    }
+    match source.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => format!(
+            "make room on the disk that holds {path}: bytes (`df -h`) or files (`df -i`) are used up; nothing that was acknowledged is lost"
+        ),
+        io::ErrorKind::ReadOnlyFilesystem => format!("the disk that holds {path} is mounted for reading only; mount it for writing"),
+        io::ErrorKind::PermissionDenied => format!("give {path} to the user who runs tollbar, with the right to write (`ls -l`)"),
+        io::ErrorKind::FileTooLarge => "raise the limit of file sizes (`ulimit -f`); nothing that was acknowledged is lost".into(),
+        io::ErrorKind::InvalidData => format!("remove {path}, if what lies there is not yours; it is made again"),
+        io::ErrorKind::NotADirectory | io::ErrorKind::IsADirectory | io::ErrorKind::AlreadyExists => {
+            format!("look at what lies at {path} or above it, and move it away: another kind of file is in the way")
+        }
+        _ => format!("check that {path} exists, has room and belongs to you"),
     }
 }
 

@@ -31,7 +31,7 @@ pub use budgets::{BudgetLevel, BudgetState, Budgets, BudgetsAnswer};
 pub use calls::{CallRow, Calls, CallsAnswer, CostBasis};
 pub use coverage::{Coverage, CoverageAnswer, CoverageRow, Seen};
 pub use explain::{CostFactor, CostLine, EntryFacts, Explain, ExplainAnswer, Matched, PriceFacts};
-pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts};
+pub use health::{EngineFacts, Health, HealthAnswer, ProxyFacts, Unmetered};
 pub use missing::{Missing, MissingAnswer, Sought};
 pub use missing_prices::{MissingPrices, MissingPricesAnswer, MissingPricesRow, NearName};
 pub use models::{BookFacts, ModelPrice, Models, ModelsAnswer};

@@ -4,6 +4,7 @@ use super::{
     ControlClient, Told, Writer,
     control::{foreign, silent},
     presence::engine_process,
+    reading::Reading,
 };
 use crate::{
     clock,
@@ -19,6 +20,7 @@ use std::{
     fs,
     io::{self, Write as _},
     path::Path,
+    sync::{Mutex, PoisonError},
     thread,
     time::{Duration, Instant, UNIX_EPOCH},
 };
@@ -40,6 +42,7 @@ pub enum Ledger {
     Local(Writer),
     /// Another process's.
     Remote(ControlClient),
+<<<<<<< HEAD
     /// A copy of a log whose disk takes no writes. It answers, and refuses every command.
     Copy {
         /// Owns the copied log.
@@ -49,14 +52,47 @@ pub enum Ledger {
         /// The reason why the log itself was not opened.
         reason: Fault,
     },
+=======
+    /// One that can be neither asked nor opened, but perhaps read.
+    Copied(Copied),
+}
+
+/// A log that cannot be opened, why, and what is read of it once a question is asked.
+pub struct Copied {
+    home: Home,
+    config: Config,
+    why: Fault,
+    reading: Mutex<Option<Reading>>,
+}
+
+impl Copied {
+    fn ask<Q: Query>(&self, query: &Q) -> Result<Q::Answer, Fault> {
+        let mut reading = self.reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.is_none() {
+            // Why the log cannot be opened says more than why it cannot be copied.
+            *reading = Some(Reading::of(&self.home, &self.config).map_err(|_| self.why.clone())?);
+            diagnostics::note(format_args!("warning: {}; this is read from a copy of the journal\nhint: {}", self.why, self.why.hint));
+        }
+        reading.as_ref().ok_or_else(|| self.why.clone())?.answer(query, None)
+    }
+>>>>>>> main
 }
 
 impl Ledger {
-    /// Knocks at the running owner; else takes the lock and opens the log here; else waits a moment.
+    /// Knocks at the running owner; else takes the lock and opens the log here; else waits a moment. A log that can be neither asked nor
+    /// opened is read from a copy, and takes no command.
     pub fn open(home: &Home, config: &Config) -> Result<Ledger, Fault> {
         let found = match find(home) {
+<<<<<<< HEAD
             Ok(found) => found,
             Err(reason) => return copy_to_read(home, config, reason),
+=======
+            Err(why) if matches!(why.code, FaultCode::Unreachable | FaultCode::Storage) => {
+                let (home, config) = (home.clone(), config.clone());
+                return Ok(Ledger::Copied(Copied { home, config, why, reading: Mutex::default() }));
+            }
+            found => found?,
+>>>>>>> main
         };
         Ok(match found {
             Found::Owner(client) => Ledger::Remote(client),
@@ -70,11 +106,20 @@ impl Ledger {
         })
     }
 
+    /// Why the log can be neither asked nor opened, if that is so.
+    pub fn why_copied(&self) -> Option<&Fault> {
+        match self {
+            Ledger::Copied(copied) => Some(&copied.why),
+            Ledger::Local(_) | Ledger::Remote(_) => None,
+        }
+    }
+
     /// Asks a question.
     pub fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Fault> {
         match self {
             Ledger::Local(writer) | Ledger::Copy { writer, .. } => writer.handle().ask(query),
             Ledger::Remote(client) => client.ask(&query),
+            Ledger::Copied(copied) => copied.ask(&query),
         }
     }
 
@@ -83,7 +128,11 @@ impl Ledger {
         match self {
             Ledger::Local(writer) => writer.handle().tell(command),
             Ledger::Remote(client) => client.tell(&command),
+<<<<<<< HEAD
             Ledger::Copy { reason, .. } => Err(reason.clone()),
+=======
+            Ledger::Copied(copied) => Err(copied.why.clone()),
+>>>>>>> main
         }
     }
 

@@ -2,14 +2,14 @@
 //!
 //! The proxy forwards whether or not the log can be opened. What waits here has a bound; what does not fit is counted.
 
-use super::{Change, WriterHandle, writer::CHANGES_MAX};
+use super::{Change, WriterHandle, reading::Reading, writer::CHANGES_MAX};
+use crate::config::{Config, Home};
 use events::{
-    Seq, Sighting, Zone,
-    query::{EngineFacts, Fault, FaultCode, HealthAnswer, Query},
+    Seq, Sighting,
+    query::{EngineFacts, Fault, FaultCode, Health, HealthAnswer, Query},
 };
 use std::{
     collections::VecDeque,
-    path::{Path, PathBuf},
     sync::{
         Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak,
         atomic::{AtomicU64, Ordering},
@@ -33,8 +33,10 @@ struct Shared {
     state: Mutex<State>,
     changed: Condvar,
     changes: broadcast::Sender<Change>,
-    folder: PathBuf,
-    zone: Zone,
+    home: Home,
+    config: Config,
+    /// What is read of a log that cannot be opened.
+    reading: Mutex<Option<Reading>>,
     /// Sightings that were given up before the log was open.
     unrecorded: AtomicU64,
 }
@@ -49,16 +51,16 @@ enum State {
 }
 
 impl Recorder {
-    /// For a log in a folder, which need not be there. Days are those of the zone.
-    pub(super) fn new(folder: &Path, zone: Zone) -> Recorder {
+    pub(super) fn new(home: &Home, config: &Config) -> Recorder {
         let state = Mutex::new(State::Closed { waiting: VecDeque::new(), fault: None });
         let (changes, _) = broadcast::channel(CHANGES_MAX);
         Recorder(Arc::new(Shared {
             state,
             changed: Condvar::new(),
             changes,
-            folder: folder.to_owned(),
-            zone,
+            home: home.clone(),
+            config: config.clone(),
+            reading: Mutex::default(),
             unrecorded: AtomicU64::new(0),
         }))
     }
@@ -96,7 +98,9 @@ impl Recorder {
                 continue;
             }
             *state = State::Open(writer.clone());
+            drop(state);
             self.0.changed.notify_all();
+            drop(self.0.reading.lock().unwrap_or_else(PoisonError::into_inner).take());
             return;
         }
     }
@@ -148,9 +152,13 @@ impl Recorder {
 
     /// Asks a question for somebody, and tells as of which entry it is answered. Where the asker goes, the log is read no further.
     pub(super) fn ask_for<Q: Query>(&self, asker: Option<&Weak<()>>, query: &Q, facts: EngineFacts) -> Result<(Seq, Q::Answer), Fault> {
-        let writer = self.writer()?;
-        writer.set_engine_facts(facts);
-        writer.ask_for(asker, query)
+        match self.writer() {
+            Ok(writer) => {
+                writer.set_engine_facts(facts);
+                writer.ask_for(asker, query)
+            }
+            Err(fault) => self.read(|reading| Ok((reading.last(), reading.answer(query, Some(&facts))?))).unwrap_or(Err(fault)),
+        }
     }
 
     /// Asks how everything is. Without a log, what the engine knows of itself is an answer, too.
@@ -164,16 +172,36 @@ impl Recorder {
         }
     }
 
+    /// Asks what can be read of a log that cannot be opened; `None` where nothing can. Not while it is being opened for the first time.
+    fn read<T>(&self, ask: impl FnOnce(&Reading) -> T) -> Option<T> {
+        let Shared { home, config, reading, .. } = &*self.0;
+        self.not_recording()?;
+        let mut reading = reading.lock().unwrap_or_else(PoisonError::into_inner);
+        if reading.as_ref().is_none_or(|reading| !reading.is_current(home)) {
+            // The room of the old copy first.
+            drop(reading.take());
+            *reading = Some(Reading::of(home, config).ok()?);
+        }
+        reading.as_ref().map(ask)
+    }
+
     fn health_without_log(&self, facts: EngineFacts) -> HealthAnswer {
+        let Shared { home, config, .. } = &*self.0;
+        let folder = home.log().display().to_string();
+        let read = self.read(|reading| reading.answer(&Health::default(), Some(&facts)).ok()).flatten();
+        if let Some(health) = read {
+            // It was a copy that was mended.
+            return HealthAnswer { folder, mended: Vec::new(), ..health };
+        }
         HealthAnswer {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             calls: 0,
             last_call_at: None,
             entries: 0,
-            folder: self.0.folder.display().to_string(),
+            folder,
             journal_bytes: 0,
             price_book: String::new(),
-            zone: self.0.zone.to_string(),
+            zone: config.zone.to_string(),
             mended: Vec::new(),
             engine: Some(facts),
         }

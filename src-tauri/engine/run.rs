@@ -59,15 +59,22 @@ impl Engine {
         let Engine { home, config } = self;
         let presence = alone(&home)?;
         let proxy_listener = listen_for_calls(config.proxy)?;
-        let recorder = Recorder::new(&home.log(), config.zone);
-        let forwarding =
-            ProxySettings { upstreams: config.upstreams.clone(), outgoing: config.outgoing.clone(), hosts: config.proxy_hosts.clone() };
+        let recorder = Recorder::new(&home, &config);
+        let under_way = home.state.join("calls-under-way");
+        let lost = proxy::left_behind(&under_way);
+        let forwarding = ProxySettings {
+            upstreams: config.upstreams.clone(),
+            outgoing: config.outgoing.clone(),
+            hosts: config.proxy_hosts.clone(),
+            under_way,
+        };
         let proxy = Proxy::start(proxy_listener, forwarding, config.record.then(|| recorder.clone()))?;
 
         let control_listener = listen_for_control(config.control_port)?;
         let control_address = control_listener.local_addr().map_err(|error| network_fault("the control API", &error))?;
         let dashboard = format!("http://{control_address}");
         let (notes, troubles) = (Troubles::default(), Troubles::default());
+        notes.lock().unwrap_or_else(PoisonError::into_inner).extend(lost);
         let facts = facts_of(&config, &proxy, &recorder, &dashboard, [&notes, &troubles]);
         let proxy_address = proxy.address().to_owned();
         let notice = Notice { pid: std::process::id(), address: dashboard.clone(), proxy: Some(proxy_address.clone()) };

@@ -75,6 +75,8 @@ pub(super) struct Route {
     pub(super) kind: Kind,
     /// The id of the call, where the path names what is fetched again and the reply may not.
     pub(super) id: Option<String>,
+    /// Whether that id is the one that the request got, and the answer has another.
+    pub(super) is_ticket: bool,
 }
 
 /// Where a path leads; `None` where nothing billable can come of it.
@@ -86,21 +88,29 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (&last, before) = segments.split_last()?;
     let parent = before.last().copied().unwrap_or_default();
-    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind, id: None });
+    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind, id: None, is_ticket: false });
     let to = |surface| asked(surface, Kind::Words);
-    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words, id: None });
+    let again =
+        |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words, id: None, is_ticket: false });
+    let fetched = |id: &str| again(Surface::OpenAi).map(|route| Route { id: Some(id.to_owned()), is_ticket: true, ..route });
     if method.eq_ignore_ascii_case("GET") {
         return match (parent, last) {
             ("responses", _) => again(Surface::OpenAi),
+            // Answers that are fetched under the name that the request got (docs.x.ai, deferred completions; docs.perplexity.ai, async).
+            ("deferred-completion", id) => fetched(id),
+            ("completions", id) if before.contains(&"async") => fetched(id),
             ("interactions", _) => again(Surface::Gemini),
             // xAI says what a video cost when it is fetched, and not which it is (docs.x.ai, video generation).
             ("videos", id) => again(Surface::OpenAi).map(|route| Route { kind: Kind::Pictures, id: Some(id.to_owned()), ..route }),
             ("runs", _) if before.contains(&"threads") => again(Surface::OpenAi),
             (_, "content") if before.iter().rev().nth(1) == Some(&"files") => again(Surface::OpenAiBatch),
             (_, "results") if before.iter().rev().nth(1) == Some(&"batches") => again(Surface::AnthropicBatch),
-            ("batches", _) if of_google(before) => again(Surface::GeminiBatch),
+            // Under `v1` a batch of OpenAI's is known by its id, and one of Anthropic's stands below its messages.
+            ("batches", id) if of_google(before) || *before == ["v1", "batches"] && !id.starts_with("batch_") => {
+                again(Surface::GeminiBatch)
+            }
             // The results of a batch that was sent as a file.
-            ("files", file) if of_google(before) && file.ends_with(":download") => again(Surface::GeminiBatch),
+            ("files", file) if file.ends_with(":download") => again(Surface::GeminiBatch),
             _ => None,
         };
     }
@@ -123,6 +133,8 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     }
     match (parent, last) {
         (_, "count_tokens" | "count-tokens" | "input_tokens" | "tokenize" | "models" | "moderations" | "files" | "batches") => None,
+        // What is stored is given other metadata, and told again.
+        ("completions", _) => None,
         ("responses", "compact") | (_, "responses" | "completions") => to(Some(Surface::OpenAi)),
         (_, "cancel") if before.contains(&"responses") => again(Surface::OpenAi),
         (_, "cancel" | "cachedContents") => None,
@@ -158,7 +170,7 @@ pub(super) fn socket_route(path: &str) -> Option<Route> {
     // Azure calls it by its deployment.
     let named = |pair: &'_ str| pair.strip_prefix("model=").or_else(|| pair.strip_prefix("deployment=")).and_then(model_in_path);
     let model = query.split('&').find_map(named);
-    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words, id: None })
+    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words, id: None, is_ticket: false })
 }
 
 /// Whether the path is one of Google's API, by its version.
@@ -179,11 +191,11 @@ fn verb_route(model: &str, verb: &str, before: &[&str]) -> Option<Route> {
         "rawPredict" | "streamRawPredict" if before.contains(&"anthropic") => (Surface::Anthropic, Kind::Words),
         "rawPredict" | "streamRawPredict" => (Surface::OpenAi, Kind::Words),
         // Somebody else's verb, as in `/cortex/inference:complete`: the reply must show.
-        _ => return Some(Route { surface: None, retrieval: false, model: None, kind: Kind::Words, id: None }),
+        _ => return Some(Route { surface: None, retrieval: false, model: None, kind: Kind::Words, id: None, is_ticket: false }),
     };
     // Behind Google's login the path names a version, and the request the model.
     let model = Some(model).filter(|model| !model.is_empty() && !model.starts_with("v1internal"));
-    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind, id: None })
+    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind, id: None, is_ticket: false })
 }
 
 /// What a document of a reply shows itself to be.
@@ -285,6 +297,12 @@ mod tests {
         assert_eq!(check("GET", "/v1/messages/batches/msgbatch_1/results"), Some((Some(Surface::AnthropicBatch), true)));
         assert_eq!(check("GET", "/v1/files/file-1/content"), Some((Some(Surface::OpenAiBatch), true)));
         assert_eq!(check("GET", "/v1beta/batches/b1"), Some((Some(Surface::GeminiBatch), true)));
+        assert_eq!(check("GET", "/v1/batches/k3j2h1"), Some((Some(Surface::GeminiBatch), true)));
+        assert_eq!(check("GET", "/download/v1/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
+        for (path, id) in [("/v1/chat/deferred-completion/r1", "r1"), ("/async/chat/completions/a1", "a1")] {
+            let found = route("GET", path).map(|route| (route.surface, route.retrieval, route.id));
+            assert_eq!(found, Some((Some(Surface::OpenAi), true, Some(id.to_owned()))), "{path}");
+        }
         assert_eq!(check("GET", "/download/v1beta/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
         assert_eq!(check("GET", "/v1/threads/t/runs/run_1"), Some((Some(Surface::OpenAi), true)));
         assert_eq!(check("GET", "/v1beta/interactions/v1_x?stream=true"), Some((Some(Surface::Gemini), true)));
@@ -298,10 +316,20 @@ mod tests {
         for path in counts.into_iter().chain(["/v1/moderations", "/"]) {
             assert_eq!(check("POST", path), None, "{path}");
         }
-        for path in ["/v1/models", "/v1/files/f", "/v1/batches/b", "/v1/threads/t/runs", "/v1/responses", "/v1/responses/r/input_items"] {
+        for path in [
+            "/v1/models",
+            "/v1/files/f",
+            "/v1/batches/batch_b",
+            "/v1/messages/batches/msgbatch_b",
+            "/v1/threads/t/runs",
+            "/v1/responses",
+            "/v1/responses/r/input_items",
+        ] {
             assert_eq!(check("GET", path), None, "{path}");
         }
         assert_eq!(check("POST", "/v1/threads/t/messages"), None);
+        assert_eq!(check("POST", "/v1/chat/completions/chatcmpl-1"), None, "its metadata are changed");
+        assert_eq!(check("GET", "/v1/chat/completions/chatcmpl-1"), None);
         assert_eq!(check("GET", "/v1beta/files/f"), None);
         assert_eq!(socket_route("/v1/chat/completions"), None);
         assert_eq!(check("DELETE", "/v1/responses/resp_1"), None);

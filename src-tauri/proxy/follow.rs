@@ -6,6 +6,7 @@ use super::{
     observe::{Begun, Message, PROJECT_IN_HEADER, PROJECT_IN_PATH, Side, lines, named},
     peer::{Answers, Callers, Origin, Peer},
     tape::{Batch, Reader},
+    under_way::UnderWay,
 };
 use crate::{
     attribution, clock,
@@ -25,6 +26,8 @@ use std::{
 const GATHER: Duration = Duration::from_millis(3);
 /// How many sightings the writer gets at once.
 const SIGHTINGS_AT_ONCE: usize = 512;
+/// How many sessions are remembered with their project; beyond that all are forgotten.
+const SESSIONS_MAX: usize = 1_024;
 /// The longest name of a project that is taken from a call, in bytes.
 const NAME_BYTES_MAX: usize = 200;
 /// How long a call waits for its origin: a folder may never answer. After that it is recorded without one, and counted.
@@ -32,6 +35,7 @@ const ORIGIN_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// A call that is being observed.
 pub(super) struct Watched {
+    uuid: CallUuid,
     pub(super) meter: Meter,
     peer: Peer,
     /// Whether it is being found out where the call comes from.
@@ -41,6 +45,8 @@ pub(super) struct Watched {
     branch: Option<String>,
     client: Option<String>,
     session: Option<String>,
+    /// Its path at the upstream, for the case that no dialect reads the reply.
+    path: Box<str>,
 }
 
 /// What is being observed, and what was concluded and not handed over yet.
@@ -54,12 +60,15 @@ struct Observing<'a> {
     answers: Answers,
     concluded: Vec<Sighting>,
     estimator: Estimator,
+    /// Where the calls of a session come from.
+    sessions: FxHashMap<String, (Option<Project>, Option<String>)>,
+    under_way: UnderWay,
     writer: &'a Recorder,
     stats: &'a Stats,
 }
 
 /// Reads what is noted until it is told that no more will be.
-pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, stats: &Stats) {
+pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, stats: &Arc<Stats>, under_way: UnderWay) {
     let mut observing = Observing {
         calls: FxHashMap::default(),
         unplaced: FxHashMap::default(),
@@ -67,9 +76,11 @@ pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, s
         callers,
         answers: Answers::default(),
         concluded: Vec::new(),
-        estimator: Estimator::start(writer),
+        estimator: Estimator::start(writer, stats),
+        sessions: FxHashMap::default(),
+        under_way,
         writer,
-        stats,
+        stats: stats.as_ref(),
     };
     let mut batch = Batch::default();
     loop {
@@ -83,6 +94,7 @@ pub(super) fn follow(reader: &Reader<'_>, callers: Callers, writer: &Recorder, s
         batch.clear();
         observing.age();
         observing.hand_over();
+        observing.under_way.write();
         std::thread::sleep(GATHER);
     }
 }
@@ -92,7 +104,9 @@ impl Observing<'_> {
     fn take(&mut self, message: Message, copied: &[u8]) -> bool {
         match message {
             Message::Begun(uuid, begun) => {
+                let (at, sent) = (begun.at, sent_bytes(&begun, copied));
                 let Some(mut watched) = Watched::new(uuid, begun, copied) else { return true };
+                self.under_way.begun(uuid, at, &watched.upstream.name, sent);
                 if watched.project.is_none() || attribution::process_may_name(watched.client.as_deref()) {
                     match self.answers.get(watched.peer) {
                         Some(origin) => watched.place(origin.clone()),
@@ -115,7 +129,7 @@ impl Observing<'_> {
                 } else if let Some(mut over) = self.unplaced.remove(&uuid) {
                     self.answers.remember(over.call.peer, &origin);
                     over.call.place(*origin);
-                    self.concluded.extend(self.estimator.conclude(over));
+                    self.conclude(over);
                 }
             }
             Message::Piece(uuid, side, piece) => {
@@ -140,17 +154,38 @@ impl Observing<'_> {
                         // Every question is answered soon, or grows old.
                         self.unplaced.insert(uuid, over);
                     } else {
-                        self.concluded.extend(self.estimator.conclude(over));
+                        self.conclude(over);
                     }
                 }
             }
-            Message::Lost(uuid) => drop(self.calls.remove(&uuid)),
+            Message::Lost(uuid) => {
+                self.under_way.ended(uuid);
+                drop(self.calls.remove(&uuid));
+            }
             Message::Finish => return false,
         }
         if self.concluded.len() >= SIGHTINGS_AT_ONCE {
             self.hand_over();
         }
         true
+    }
+
+    /// A call is over, and it is known as well as it will be where it comes from.
+    fn conclude(&mut self, mut over: Over) {
+        self.under_way.ended(over.call.uuid);
+        let call = &mut over.call;
+        if let Some(session) = &call.session {
+            if call.project.is_some() {
+                if self.sessions.len() >= SESSIONS_MAX && !self.sessions.contains_key(session) {
+                    self.sessions.clear();
+                }
+                self.sessions.insert(session.clone(), (call.project.clone(), call.branch.clone()));
+            } else if let Some(origin) = self.sessions.get(session) {
+                // Its caller was gone before anybody could look: a session works in one place.
+                (call.project, call.branch) = origin.clone();
+            }
+        }
+        self.concluded.extend(self.estimator.conclude(over));
     }
 
     /// Stops waiting for origins that were asked for too long ago.
@@ -166,7 +201,7 @@ impl Observing<'_> {
                 call.origin_asked = false;
                 self.concluded.extend(call.settled());
             } else if let Some(over) = self.unplaced.remove(&uuid) {
-                self.concluded.extend(self.estimator.conclude(over));
+                self.conclude(over);
             } else {
                 continue;
             }
@@ -181,15 +216,21 @@ impl Observing<'_> {
     /// Concludes what has not ended as if its client had gone.
     fn finish(mut self) {
         for over in std::mem::take(&mut self.unplaced).into_values() {
-            self.concluded.extend(self.estimator.conclude(over));
+            self.conclude(over);
         }
         let now = clock::now();
         for call in std::mem::take(&mut self.calls).into_values() {
-            self.concluded.extend(self.estimator.conclude(Over { call, ending: Ending::ClientGone, at: now }));
+            self.conclude(Over { call, ending: Ending::ClientGone, at: now });
         }
         self.hand_over();
         self.estimator.finish();
+        self.under_way.write();
     }
+}
+
+/// How long a request is, where its head says so.
+fn sent_bytes(begun: &Begun, copied: &[u8]) -> u64 {
+    named(&lines(begun.head.of(copied)), "content-length").and_then(|length| length.parse().ok()).unwrap_or(0)
 }
 
 impl Watched {
@@ -213,6 +254,8 @@ impl Watched {
             fits.then(|| Project { by, name: name.to_owned() })
         };
         Some(Watched {
+            uuid,
+            path: path.into(),
             meter: Meter::start(&call)?,
             peer: begun.peer,
             origin_asked: false,
@@ -222,6 +265,16 @@ impl Watched {
             session: attribution::session_of_headers(&|name| named(&head, name)).map(str::to_owned),
             upstream: begun.upstream,
         })
+    }
+
+    /// The name of its upstream.
+    pub(super) fn upstream(&self) -> &str {
+        &self.upstream.name
+    }
+
+    /// Its path at the upstream.
+    pub(super) fn path(&self) -> &str {
+        &self.path
     }
 
     /// It was found out, or not, where the call comes from.

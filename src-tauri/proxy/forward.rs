@@ -80,7 +80,7 @@ impl Forwarder {
         observer: Option<ObserverHandle>,
         stats: Arc<Stats>,
     ) -> Result<Forwarder, Fault> {
-        let ProxySettings { upstreams, outgoing, hosts } = settings;
+        let ProxySettings { upstreams, outgoing, hosts, under_way: _ } = settings;
         let connector = Arc::new(Connector::new(outgoing)?);
         let connections =
             upstreams.all().map(|upstream| (upstream.name.clone(), Connections::new(connector.clone(), upstream.base.clone())));
@@ -108,6 +108,7 @@ impl Forwarder {
         };
         let _in_flight = InFlight::new(&self.stats);
         let upstream = route.upstream.clone();
+        let address = route.uri.clone();
         let upgrade = is_websocket(request.headers()).then(|| hyper::upgrade::on(&mut request));
         let (request, observation) = self.prepare(request, route, peer, upgrade.is_some());
         let awaited = Awaited(observation);
@@ -132,6 +133,9 @@ impl Forwarder {
                 }
                 // The client speaks HTTP/1.1, whatever was spoken behind us.
                 parts.version = hyper::Version::HTTP_11;
+                if upgraded.is_some() && observation.is_none() && self.observer.is_some() {
+                    self.stats.passed_unmetered(&upstream.name, "WebSocket", address.path());
+                }
                 if let Some((client, upstream)) = upgraded {
                     tokio::spawn(tunnel::carry(client, upstream, observation));
                     return Response::from_parts(parts, Either::Right(Full::default()));

@@ -7,6 +7,7 @@ use super::{
     follow::follow,
     peer::{Callers, Origin, Peer},
     tape::{Copied, Piece, Reader, Tape},
+    under_way::UnderWay,
 };
 use crate::{
     attribution::SESSION_HEADERS,
@@ -19,6 +20,7 @@ use crate::{
 use events::{CallUuid, Timestamp};
 use hyper::{HeaderMap, StatusCode, body::Bytes};
 use std::{
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -27,7 +29,7 @@ use std::{
 };
 
 /// The headers of a request that are read beside those that name the client's session.
-const REQUEST_HEADERS: [&str; 2] = ["content-encoding", "user-agent"];
+const REQUEST_HEADERS: [&str; 3] = ["content-encoding", "content-length", "user-agent"];
 /// The names under which a head's text has what the proxy found out about the call's project. No header can be called so.
 pub(super) const PROJECT_IN_PATH: &str = ":path";
 pub(super) const PROJECT_IN_HEADER: &str = ":header";
@@ -117,7 +119,7 @@ pub(super) struct Begun {
 }
 
 impl Observer {
-    pub(super) fn start(writer: Recorder, stats: Arc<Stats>) -> Observer {
+    pub(super) fn start(writer: Recorder, stats: Arc<Stats>, under_way: PathBuf) -> Observer {
         let handle = ObserverHandle { tape: Arc::default(), stats };
         let callers = Callers::start(handle.clone());
         let (tape, asking, stats) = (handle.tape.clone(), callers.clone(), handle.stats.clone());
@@ -125,7 +127,7 @@ impl Observer {
             .name("tollbar-meter".into())
             .spawn(move || {
                 priority::step_back();
-                follow(&Reader(&tape), asking, &writer, &stats);
+                follow(&Reader(&tape), asking, &writer, &stats, UnderWay::new(under_way));
             })
             .expect("the system gives a thread to a program that starts");
         Observer { handle, callers, thread: Some(thread) }

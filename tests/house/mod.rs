@@ -25,7 +25,7 @@ use std::{
     time::{Duration, Instant},
 };
 use tempfile::TempDir;
-pub use upstream::{Upstream, replies};
+pub use upstream::{Heard, Upstream, replies};
 pub use wire::{Reply, Wire};
 
 /// Nothing that a test waits for takes this long, on a slow machine either.

@@ -11,7 +11,9 @@ use std::{
 pub(super) fn take_lock(folder: &Path) -> Result<File, LogError> {
     let path = folder.join("lock");
     let io = |source| LogError::Io { path: path.clone(), source };
-    let mut file = private_options().read(true).write(true).create(true).truncate(false).open(&path).map_err(io)?;
+    // A lock that may only be read can be held as well.
+    let opened = private_options().read(true).write(true).create(true).truncate(false).open(&path);
+    let mut file = opened.or_else(|error| File::open(&path).map_err(|_| error)).map_err(io)?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {

@@ -91,19 +91,9 @@ fn lost(after: Seq, next: Option<Seq>) -> String {
 }
 
 impl JournalError {
-    // Kinds of errors are the system's, and more may come.
-    #[allow(clippy::wildcard_enum_match_arm)]
     pub(super) fn hint(&self) -> String {
         match self {
-            JournalError::Io { path, source } => match source.kind() {
-                io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded => {
-                    format!("make room on the disk that holds {}; nothing that was acknowledged is lost", path.display())
-                }
-                io::ErrorKind::ReadOnlyFilesystem => {
-                    format!("the disk that holds {} is mounted for reading only; mount it for writing", path.display())
-                }
-                _ => format!("check that {} belongs to you and can be written", path.display()),
-            },
+            JournalError::Io { path, source } => super::io_hint(path, source),
             JournalError::Damaged { path, .. } => {
                 format!("put {} back from a backup to have the entries again; all others are read", path.display())
             }

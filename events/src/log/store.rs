@@ -71,7 +71,7 @@ pub enum StoreError {
     #[error("{0} in the store")]
     Segment(String),
     /// It failed before, and is opened again when there is room.
-    #[error("the store is closed since the disk did not take a write")]
+    #[error("the store is closed: the disk did not take a write of it; calls are kept in the journal")]
     Closed,
     /// Laid out by another version of the program.
     #[error("the store is laid out in another way than this program reads")]
@@ -85,6 +85,20 @@ impl From<SegmentError> for StoreError {
 }
 
 impl StoreError {
+    /// What the system said, if it was the system.
+    pub(super) fn io_error(&self) -> Option<&io::Error> {
+        match self {
+            StoreError::Sled(sled::Error::Io(source)) | StoreError::Io { source, .. } => Some(source),
+            StoreError::Sled(_)
+            | StoreError::Panicked(_)
+            | StoreError::Missing(_)
+            | StoreError::Wire(_)
+            | StoreError::Segment(_)
+            | StoreError::Closed
+            | StoreError::Layout => None,
+        }
+    }
+
     /// Whether the disk is full, which says nothing about the store.
     pub(super) fn is_no_room(&self) -> bool {
         match self {

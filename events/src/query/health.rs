@@ -66,11 +66,24 @@ pub struct ProxyFacts {
     pub in_flight: u64,
     /// Calls that could not be observed or recorded.
     pub unobserved: u64,
+    /// Calls that may be billed and that no dialect reads, by the shape of their path; the last one stands for all further shapes.
+    #[serde(default)]
+    pub unmetered: Vec<Unmetered>,
     /// Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
     #[serde(default)]
     pub unplaced: u64,
     /// Whose dialects it knows by name.
     pub upstreams: Vec<String>,
+}
+
+/// Calls of one shape that passed and were not metered.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[cfg_attr(test, derive(ts_rs::TS))]
+pub struct Unmetered {
+    /// The upstream and the shape: `openai POST /v1/agents/*/runs`, without ids and query.
+    pub shape: String,
+    /// How many.
+    pub calls: u64,
 }
 
 impl Query for Health {

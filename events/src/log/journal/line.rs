@@ -228,6 +228,7 @@ fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
         geo,
         tokens,
         fees,
+        requests,
         certainty,
         reported_cost,
         latency_ms,
@@ -264,6 +265,7 @@ fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
     write_some(b",\"fees\":", Some(fees).filter(|fees| !fees.is_none()), out);
     out.extend_from_slice(b",\"tokens\":");
     write_tokens(tokens, out);
+    write_some(b",\"requests\":", requests.as_ref(), out);
     write_some(b",\"reported_cost\":", reported_cost.as_ref(), out);
     write_some(b",\"latency_ms\":", latency_ms.as_ref(), out);
     write_some(b",\"carried\":", carried.as_ref(), out);

@@ -138,7 +138,7 @@ prop_compose! {
             geo: geo.map(str::to_owned),
             project: project.map(|name| Project { by: ProjectBy::Folder, name }),
             tokens: Tokens { input, cache_read, output, output_audio: audio, ..Tokens::default() },
-            fees: Fees { web_search },
+            fees: Fees::of_searches(web_search),
             certainty: [Certainty::Reported, Certainty::Unknown, Certainty::Estimated, Certainty::Partial][usize::from(certainty)],
             reported_cost: reported.map(|cost| Usd::from_pico(cost * 7_000_001)),
             latency_ms,

@@ -19,7 +19,8 @@ pub(in crate::log) struct Whole {
     profile: Vec<u32>,
     at: Vec<i64>,
     tokens: Vec<Tokens>,
-    web_search: Vec<u32>,
+    fees: Vec<Fees>,
+    requests: Vec<Option<u32>>,
     latency_ms: Vec<Option<u32>>,
     reported_cost: Vec<Option<Usd>>,
     others: Vec<Entry>,
@@ -98,6 +99,9 @@ impl Whole {
     }
 
     fn of(columns: Columns<'_>, places: Vec<Place>, cold: Cold) -> Whole {
+        let rows = columns.entry.len();
+        let fees = (0..rows).map(|row| columns.fees(row)).collect();
+        let requests = (0..rows).map(|row| columns.requests(row)).collect();
         Whole {
             first: columns.first,
             places,
@@ -105,7 +109,8 @@ impl Whole {
             profile: columns.profile,
             at: columns.at,
             tokens: columns.tokens,
-            web_search: columns.web_search,
+            fees,
+            requests,
             latency_ms: columns.latency_ms,
             reported_cost: columns.reported_cost,
             others: columns.others,
@@ -149,7 +154,8 @@ impl Whole {
             carried: found(&cold.carried, row),
             session,
             tokens: self.tokens[row],
-            fees: Fees { web_search: self.web_search[row] },
+            fees: self.fees[row],
+            requests: self.requests[row],
             reported_cost: self.reported_cost[row],
             latency_ms: self.latency_ms[row],
             ..self.profiles[self.profile[row] as usize].clone()
