@@ -24,12 +24,9 @@ use std::{
     thread,
     time::{Duration, Instant, UNIX_EPOCH},
 };
-use tempfile::TempDir;
 
 /// How long to wait for an owner that holds the log but does not answer yet (or no longer).
 const OWNER_WAIT: Duration = Duration::from_secs(4);
-/// A disk with less room than this counts as full for a log.
-const PROBE_BYTES: usize = 64 << 10;
 const OWNER_WAIT_STEP: Duration = Duration::from_millis(50);
 /// A temporary file that is older is nobody's any more.
 const LEFT_OVER_MICROS: i64 = 3_600_000_000;
@@ -42,17 +39,6 @@ pub enum Ledger {
     Local(Writer),
     /// Another process's.
     Remote(ControlClient),
-<<<<<<< HEAD
-    /// A copy of a log whose disk takes no writes. It answers, and refuses every command.
-    Copy {
-        /// Owns the copied log.
-        writer: Writer,
-        /// Holds the copy until it was read.
-        folder: TempDir,
-        /// The reason why the log itself was not opened.
-        reason: Fault,
-    },
-=======
     /// One that can be neither asked nor opened, but perhaps read.
     Copied(Copied),
 }
@@ -75,7 +61,6 @@ impl Copied {
         }
         reading.as_ref().ok_or_else(|| self.why.clone())?.answer(query, None)
     }
->>>>>>> main
 }
 
 impl Ledger {
@@ -83,16 +68,11 @@ impl Ledger {
     /// opened is read from a copy, and takes no command.
     pub fn open(home: &Home, config: &Config) -> Result<Ledger, Fault> {
         let found = match find(home) {
-<<<<<<< HEAD
-            Ok(found) => found,
-            Err(reason) => return copy_to_read(home, config, reason),
-=======
             Err(why) if matches!(why.code, FaultCode::Unreachable | FaultCode::Storage) => {
                 let (home, config) = (home.clone(), config.clone());
                 return Ok(Ledger::Copied(Copied { home, config, why, reading: Mutex::default() }));
             }
             found => found?,
->>>>>>> main
         };
         Ok(match found {
             Found::Owner(client) => Ledger::Remote(client),
@@ -117,7 +97,7 @@ impl Ledger {
     /// Asks a question.
     pub fn ask<Q: Query>(&self, query: Q) -> Result<Q::Answer, Fault> {
         match self {
-            Ledger::Local(writer) | Ledger::Copy { writer, .. } => writer.handle().ask(query),
+            Ledger::Local(writer) => writer.handle().ask(query),
             Ledger::Remote(client) => client.ask(&query),
             Ledger::Copied(copied) => copied.ask(&query),
         }
@@ -128,11 +108,7 @@ impl Ledger {
         match self {
             Ledger::Local(writer) => writer.handle().tell(command),
             Ledger::Remote(client) => client.tell(&command),
-<<<<<<< HEAD
-            Ledger::Copy { reason, .. } => Err(reason.clone()),
-=======
             Ledger::Copied(copied) => Err(copied.why.clone()),
->>>>>>> main
         }
     }
 
@@ -184,48 +160,6 @@ pub(super) fn find(home: &Home) -> Result<Found, Fault> {
             Err(error) => return Err(fault_of(home, &error)),
         }
     }
-}
-
-/// Copies a log that cannot be written to a temporary folder, so that questions are answered from it. Returns `reason` where the log can
-/// be written, is another process's or cannot be read.
-fn copy_to_read(home: &Home, config: &Config, reason: Fault) -> Result<Ledger, Fault> {
-    if reason.code != FaultCode::Storage || engine_process(home).is_some() || !takes_no_writes(&home.log()) {
-        return Err(reason);
-    }
-    let copied = || -> Result<_, LogError> {
-        let io = |source| LogError::Io { path: home.log(), source };
-        let (device, _) = device(home)?;
-        let folder = TempDir::with_prefix("tollbar-read-").map_err(io)?;
-        copy_folder(&home.log(), folder.path()).map_err(io)?;
-        let (log, projections) = Log::open_folded(folder.path(), &device, PriceBook::bundled())?;
-        Ok((folder, log, projections))
-    };
-    let Ok((folder, log, projections)) = copied() else { return Err(reason) };
-    diagnostics::note(format_args!("warning: {reason}; the answer comes from a copy of the log"));
-    let writer = Writer::start(log, projections, config.zone, config.plans.clone());
-    Ok(Ledger::Copy { writer, folder, reason })
-}
-
-/// Whether a folder is there and its disk is full or mounted for reading only.
-fn takes_no_writes(folder: &Path) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let written = tempfile::NamedTempFile::new_in(folder).and_then(|mut file| file.write_all(&[0; PROBE_BYTES]));
-    written.is_err_and(|error| matches!(error.kind(), QuotaExceeded | ReadOnlyFilesystem | StorageFull))
-}
-
-/// Copies the files of a log, but for its lock.
-fn copy_folder(from: &Path, to: &Path) -> io::Result<()> {
-    for entry in fs::read_dir(from)? {
-        let entry = entry?;
-        let target = to.join(entry.file_name());
-        if entry.file_type()?.is_dir() {
-            fs::create_dir(&target)?;
-            copy_folder(&entry.path(), &target)?;
-        } else if entry.file_name() != "lock" {
-            fs::copy(entry.path(), target)?;
-        }
-    }
-    Ok(())
 }
 
 /// Opens the log of this machine and folds it.
