@@ -3,9 +3,9 @@
 use super::{
     chance::Chance,
     fault::Outcome,
-    home::{GRACE, HANG},
+    home::GRACE,
     rounds::Figures,
-    template::{Size, Template, eventually},
+    template::{Size, Template},
     traffic::Load,
 };
 use std::{fs, path::PathBuf, thread, time::Instant};
@@ -56,6 +56,6 @@ pub fn round(chance: &mut Chance, figures: &Figures) -> Outcome {
         }
     }
     let truth = truth.lock().unwrap();
-    eventually(*HANG, || Ok(truth.compare(&home, figures)?.lost.is_empty()))?;
+    truth.compare_in_time(&home, figures)?;
     truth.all_there(&home, figures)
 }

@@ -3,9 +3,9 @@
 use super::{
     chance::Chance,
     fault::{Kind, Outcome, ensure},
-    home::{GRACE, HANG, Home, below, copy_folder},
+    home::{GRACE, Home, below, copy_folder},
     rounds::{self, Figures, LONG_ROUNDS},
-    template::{Size, Template, eventually, log, path, write_client_log},
+    template::{Size, Template, log, path, write_client_log},
     traffic::Load,
     truth::Truth,
 };
@@ -246,9 +246,7 @@ impl Judge {
     fn compare(&self, home: &mut Home, said: String, chance: &mut Chance, figures: &Figures) -> Outcome {
         self.truth.lock().unwrap().settle();
         let truth = self.truth.lock().unwrap();
-        // What the engine carried a moment ago is recorded within moments.
-        eventually(*HANG, || Ok(!home.is_running() || truth.compare(home, figures)?.lost.is_empty() || !self.nothing_may_be_lost()))?;
-        let seen = truth.compare(home, figures)?;
+        let seen = if self.nothing_may_be_lost() { truth.compare_in_time(home, figures)? } else { truth.compare(home, figures)? };
         if self.nothing_may_be_lost() {
             seen.nothing_lost()?;
         }

@@ -4,9 +4,9 @@
 use super::{
     chance::Chance,
     fault::{Kind, Outcome, ensure},
-    home::{GRACE, HANG, Home, copy_folder},
+    home::{GRACE, Home, copy_folder},
     rounds::Figures,
-    template::{Size, Template, eventually, log_arguments},
+    template::{Size, Template, log_arguments},
     traffic::Load,
     truth::Truth,
 };
@@ -147,7 +147,7 @@ fn round(lack: Lack, chance: &mut Chance, figures: &Figures) -> Outcome {
         let mut truth = truth.lock().unwrap();
         truth.settle();
         if home.is_running() {
-            eventually(*HANG, || Ok(truth.compare(home, figures)?.lost.is_empty()))?;
+            truth.compare_in_time(home, figures)?;
             unobserved(home, &mut truth)?;
         }
         let seen = truth.compare(home, figures)?;

@@ -188,6 +188,11 @@ impl Home {
         self.engine.is_some()
     }
 
+    /// Whether an engine left its notice here.
+    pub fn may_be_running(&self) -> bool {
+        self.is_running() || self.path("state/engine.json").exists()
+    }
+
     pub fn proxy(&self) -> &str {
         &self.engine.as_ref().unwrap().proxy
     }

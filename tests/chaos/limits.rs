@@ -3,9 +3,8 @@
 use super::{
     chance::Chance,
     fault::Outcome,
-    home::HANG,
     rounds::Figures,
-    template::{Size, Template, eventually, log_arguments},
+    template::{Size, Template, log_arguments},
     traffic::Load,
 };
 use std::{thread, time::Instant};
@@ -48,6 +47,6 @@ pub fn round(chance: &mut Chance, figures: &Figures) -> Outcome {
     home.limits.clear();
     home.may_abort = false;
     let truth = truth.lock().unwrap();
-    eventually(*HANG, || Ok(truth.compare(&home, figures)?.lost.is_empty()))?;
+    truth.compare_in_time(&home, figures)?;
     truth.all_there(&home, figures)
 }

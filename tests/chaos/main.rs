@@ -44,30 +44,30 @@ mod truth;
 #[cfg(unix)]
 type Round = fn(&mut chance::Chance, &rounds::Figures) -> fault::Outcome;
 
-/// The faults that these tests find are being repaired.
+/// The repairs that these tests ask for have landed, and the tests were not yet run on all of them together.
 #[cfg(unix)]
-const REPAIR: Option<&str> = Some("issue 14 is being repaired");
+const UNSEEN: Option<&str> = Some("not yet run on the repairs of issue 14");
 
 #[cfg(unix)]
 fn main() -> std::process::ExitCode {
     let arguments = libtest_mimic::Arguments::from_args();
-    let _no_mount = disks::namespace().is_none().then_some("no tmpfs may be mounted here");
+    let no_mount = disks::namespace().is_none().then_some("no tmpfs may be mounted here");
     let no_faketime = clocks::library().is_none().then_some("libfaketime is not installed");
     let tests = vec![
         test("kills_of_commands", "CHAOS_KILLS", 12, kills::of_commands, None),
-        test("kills_of_the_engine", "CHAOS_KILLS", 8, kills::of_the_engine, REPAIR),
-        test("damage_at_rest", "CHAOS_DAMAGE", 12, damage::at_rest, REPAIR),
-        test("damage_under_load", "CHAOS_DAMAGE", 8, damage::under_load, REPAIR),
-        test("disks_without_bytes", "CHAOS_ROUNDS", 4, disks::without_bytes, REPAIR),
-        test("disks_without_inodes", "CHAOS_ROUNDS", 4, disks::without_inodes, REPAIR),
-        test("disks_read_only", "CHAOS_ROUNDS", 3, disks::read_only, REPAIR),
-        test("outputs_of_the_engine", "CHAOS_ROUNDS", 5, outputs::of_the_engine, REPAIR),
-        test("outputs_of_commands", "CHAOS_ROUNDS", 6, outputs::of_commands, REPAIR),
-        test("stopped_engine", "CHAOS_ROUNDS", 3, stopped::engine, REPAIR),
-        test("stopped_notice", "CHAOS_ROUNDS", 3, stopped::notice, REPAIR),
+        test("kills_of_the_engine", "CHAOS_KILLS", 8, kills::of_the_engine, UNSEEN),
+        test("damage_at_rest", "CHAOS_DAMAGE", 12, damage::at_rest, UNSEEN),
+        test("damage_under_load", "CHAOS_DAMAGE", 8, damage::under_load, UNSEEN),
+        test("disks_without_bytes", "CHAOS_ROUNDS", 4, disks::without_bytes, no_mount.or(UNSEEN)),
+        test("disks_without_inodes", "CHAOS_ROUNDS", 4, disks::without_inodes, no_mount.or(UNSEEN)),
+        test("disks_read_only", "CHAOS_ROUNDS", 3, disks::read_only, no_mount.or(UNSEEN)),
+        test("outputs_of_the_engine", "CHAOS_ROUNDS", 5, outputs::of_the_engine, None),
+        test("outputs_of_commands", "CHAOS_ROUNDS", 6, outputs::of_commands, None),
+        test("stopped_engine", "CHAOS_ROUNDS", 3, stopped::engine, None),
+        test("stopped_notice", "CHAOS_ROUNDS", 3, stopped::notice, None),
         test("clocks", "CHAOS_ROUNDS", 4, clocks::round, no_faketime),
         test("crowd", "CHAOS_ROUNDS", 4, crowd::round, None),
-        test("limits", "CHAOS_ROUNDS", 8, limits::round, REPAIR),
+        test("limits", "CHAOS_ROUNDS", 8, limits::round, None),
     ];
     let conclusion = libtest_mimic::run(&arguments, tests);
     template::remove_all();

@@ -3,7 +3,7 @@
 use super::{
     chance::Chance,
     fault::{Kind, Outcome, ensure},
-    home::{Home, copy_folder},
+    home::{HANG, Home, copy_folder},
     traffic::{Told, WHOLE, call, provider},
     truth::Truth,
 };
@@ -84,7 +84,9 @@ impl Template {
         for is_wrong in [true, false, true, false] {
             let told = Told::new(&mut chance, is_wrong);
             told.begin(&mut truth.lock().unwrap());
-            ensure(home.tell(&told.command(WHOLE)).is_some(), Kind::Refused, || "the control API".into())?;
+            // The engine is ready before its log is open.
+            let is_told = eventually(*HANG, || Ok(home.tell(&told.command(WHOLE)).is_some()))?;
+            ensure(is_told, Kind::Refused, || "the control API".into())?;
             told.acknowledge(&mut truth.lock().unwrap());
         }
         for _ in 0..30 {

@@ -2,14 +2,17 @@
 
 use super::{
     fault::{Fault, Kind, Outcome, ensure},
-    home::Home,
+    home::{HANG, Home},
     rounds::Figures,
 };
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet, HashSet},
+    thread,
     time::{Duration, Instant},
 };
+
+const SETTLING_STEP: Duration = Duration::from_millis(50);
 
 /// A span that holds every call, also those of a clock that jumped.
 const ALWAYS: [&str; 4] = ["--since", "1970-01-02", "--until", "2199-12-31"];
@@ -142,6 +145,20 @@ impl Truth {
         let names: HashSet<&str> = budgets["budgets"].as_array().unwrap().iter().filter_map(|it| it["budget"]["name"].as_str()).collect();
         let missing: Vec<&String> = self.budgets.iter().filter(|name| !names.contains(name.as_str())).collect();
         ensure(missing.is_empty(), Kind::Lost, || format!("the budgets {missing:?}"))
+    }
+
+    /// Compares until nothing is lost and all agree, as an engine records a moment after it forwarded.
+    pub fn compare_in_time(&self, home: &Home, figures: &Figures) -> Outcome<Seen> {
+        let begun = Instant::now();
+        loop {
+            let seen = self.compare(home, figures);
+            let is_settled = seen.as_ref().is_ok_and(|seen| seen.lost.is_empty());
+            let may_settle = seen.as_ref().map_or_else(|fault| fault.kind == Kind::Disagree, |seen| !seen.lost.is_empty());
+            if is_settled || !may_settle || !home.may_be_running() || begun.elapsed() > *HANG {
+                return seen;
+            }
+            thread::sleep(SETTLING_STEP);
+        }
     }
 
     fn compare_rows(&self, rows: &[Value], figures: &Figures) -> Outcome<Seen> {
