@@ -2,6 +2,7 @@
 
 mod announcement;
 mod asking;
+mod beside;
 pub mod control;
 mod folding;
 mod importing;

@@ -111,7 +111,11 @@ pub struct Meter {
     retrieval: bool,
     /// What is fetched again, where the path names it.
     fetched: Option<String>,
+    /// Whether the answer has another id than the request got, under which it is fetched.
+    is_ticket: bool,
     websocket: bool,
+    /// Whether the reply holds the results of a batch: one call a line.
+    batch: bool,
     /// How many calls of a conversation were told.
     told: u64,
     /// Whether the reply is a page for people, which no model made.
@@ -140,7 +144,9 @@ impl Meter {
             source: call.source,
             retrieval: route.retrieval,
             fetched: route.id,
+            is_ticket: route.is_ticket,
             websocket: call.websocket,
+            batch: matches!(route.surface, Some(Surface::OpenAiBatch | Surface::AnthropicBatch | Surface::GeminiBatch)),
             told: 0,
             page: false,
             request: ask.then(|| Decoder::new(call.encoding, RequestCopy::default())),
@@ -207,13 +213,20 @@ impl Meter {
         self.sent.as_ref()
     }
 
-    /// Whether it is a conversation of many calls.
+    /// Whether it is many calls, that are told as they come: a conversation, or the results of a batch.
     pub const fn converses(&self) -> bool {
-        self.websocket
+        self.websocket || self.batch
     }
 
-    /// The calls of a conversation that are over by now, once each. A reply that is one call is told when it is over, by `finish`.
+    /// The calls of a conversation that are over by now, and the results of a batch that have come, once each. A reply that is one call is told when it is over, by `finish`.
     pub fn settled(&mut self, now: Timestamp) -> Vec<Sighting> {
+        if self.batch {
+            // Every line is whole when it is heard.
+            let Some(reply) = self.reply.sink() else { return Vec::new() };
+            let (surface, over) = (reply.surface, std::mem::take(&mut reply.calls));
+            let Some(surface) = surface else { return Vec::new() };
+            return over.into_iter().flat_map(|heard| self.sightings(surface, heard, false, Ending::Complete, now)).collect();
+        }
         if !self.websocket {
             return Vec::new();
         }
@@ -273,7 +286,7 @@ impl Meter {
             return reply.calls.into_iter().flat_map(|heard| self.tell(surface, heard, ended_at)).collect();
         }
         let closed = ending == Ending::Complete && !gave_up && reply.closed();
-        if reply.calls.is_empty() {
+        if reply.calls.is_empty() && !self.batch {
             let (prose, seconds) = match self.kind {
                 Kind::Speech => (None, reply.sound_seconds()),
                 Kind::Transcript => (reply.plain(), None),
@@ -287,9 +300,18 @@ impl Meter {
 
     fn sightings(&mut self, surface: Surface, mut heard: Heard, closed: bool, ending: Ending, ended_at: Timestamp) -> Vec<Sighting> {
         let at = heard.begun.unwrap_or(self.at);
-        heard.id = heard.id.take().or_else(|| self.fetched.clone());
+        heard.id = match &self.fetched {
+            Some(ticket) if self.is_ticket => Some(ticket.clone()),
+            fetched => heard.id.take().or_else(|| fetched.clone()),
+        };
         let latency_ms = u32::try_from(ended_at.micros().saturating_sub(at.micros()) / 1000).ok();
         openai::note_kind(self.kind, &mut heard.said);
+        if matches!(surface, Surface::Gemini | Surface::GeminiBatch)
+            && heard.said.text("model").is_none()
+            && let Some(asked) = &self.asked
+        {
+            heard.said.set(gemini::ASKED, asked.as_str().into());
+        }
         let reading = read(surface, &heard.said, &self.provider);
         let whole = match surface {
             Surface::OpenAi => heard.done || closed,
@@ -299,17 +321,20 @@ impl Meter {
         };
         let (certainty, reading) = match reading {
             Some(reading) if whole && !heard.erred => match self.is_placeholder(surface, &reading, &heard) {
-                true => {
-                    self.estimated(if reading.tokens.total() > 0 { Certainty::Partial } else { Certainty::Unknown }, reading, &mut heard)
-                }
+                true => self.estimated(
+                    surface,
+                    if reading.tokens.total() > 0 { Certainty::Partial } else { Certainty::Unknown },
+                    reading,
+                    &mut heard,
+                ),
                 false => (Certainty::Reported, reading),
             },
-            Some(reading) => self.estimated(Certainty::Partial, reading, &mut heard),
+            Some(reading) => self.estimated(surface, Certainty::Partial, reading, &mut heard),
             None if self.may_have_cost(&heard, ending) => {
                 if whole && !heard.erred {
                     heard.said.whole_but_unread();
                 }
-                self.estimated(Certainty::Unknown, Reading::default(), &mut heard)
+                self.estimated(surface, Certainty::Unknown, Reading::default(), &mut heard)
             }
             None => return Vec::new(),
         };
@@ -362,7 +387,7 @@ impl Meter {
 
     /// What the provider did not say, or not to the end, by the text and the sound that passed. Reasoning that is not shown cannot be seen:
     /// it is a least.
-    fn estimated(&mut self, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
+    fn estimated(&mut self, surface: Surface, certainty: Certainty, reading: Reading, heard: &mut Heard) -> (Certainty, Reading) {
         let served = match self.status {
             Some(SWITCHING_PROTOCOLS) => self.websocket,
             Some(status) => (200..300).contains(&status),
@@ -384,6 +409,14 @@ impl Meter {
         let output = heard.counted.saturating_add(heard.prose.tokens(&model));
         let estimate = Estimate { input, output, percent: estimate::percent(&model), ..Estimate::default() };
         let estimate = match kind {
+            Kind::Transcript if estimated::is_billed_by_seconds(&model) => {
+                let seconds = heard.seconds.or(heard_seconds).unwrap_or(0);
+                return self.by_pieces("seconds", seconds, (certainty, reading), heard, surface);
+            }
+            Kind::Speech if estimated::is_billed_by_characters(&model) => {
+                let characters = self.sent().map_or(0, |(prose, _)| prose.characters());
+                return self.by_pieces("characters", characters, (certainty, reading), heard, surface);
+            }
             Kind::Transcript => Estimate { input: 0, ..estimate }.with_heard(heard.seconds.or(heard_seconds)),
             Kind::Speech => estimate.with_spoken(heard.seconds),
             Kind::Words | Kind::Vectors | Kind::Pictures => estimate,
@@ -393,6 +426,23 @@ impl Meter {
         }
         heard.said.set(ESTIMATED, estimate.into());
         (Certainty::Estimated, estimate.applied(reading))
+    }
+
+    /// What is billed by the piece, and was counted here.
+    fn by_pieces(
+        &self,
+        unit: &str,
+        count: u64,
+        (certainty, reading): (Certainty, Reading),
+        heard: &mut Heard,
+        surface: Surface,
+    ) -> (Certainty, Reading) {
+        if count == 0 {
+            return (certainty, reading);
+        }
+        heard.said.set_in("usage", unit, count);
+        heard.said.set(ESTIMATED, Estimate::default().into());
+        (Certainty::Estimated, read(surface, &heard.said, &self.provider).unwrap_or(reading))
     }
 
     /// Whether a call without usage is one whose cost we do not know, rather than one without cost. No error of a provider has been seen to
@@ -463,8 +513,8 @@ fn sighting(call: Usage, asked: Option<&str>, reading: Reading, said: Said, surf
         reported_cost,
         ..call
     };
-    let said =
-        (said.get("usage").is_some() || said.get(ESTIMATED).is_some()).then(|| events::Said::from(&said.into_value(surface.family())));
+    let said = (said.get("usage").is_some() || said.get(ESTIMATED).is_some() || said.get(openai::MADE).is_some())
+        .then(|| events::Said::from(&said.into_value(surface.family())));
     Sighting { usage: usage.into(), said }
 }
 

@@ -200,12 +200,31 @@ fn what_lies_in_the_place_of_lock_token_or_notice_is_replaced() {
 }
 
 #[test]
-fn a_device_file_without_a_name_is_said_and_what_to_do() {
+fn store_removed_under_engine_ends_no_recording() {
+    let mut house = home(&["a"]);
+    house.start();
+    fs::remove_dir_all(house.path("data/log/store")).unwrap();
+    house.out(&["ledger", "rebuild"]);
+    for id in ["b", "c"] {
+        // Removed already, where the engine was not asked to make it again.
+        let _ = fs::remove_dir_all(house.path("data/log/store"));
+        house.out(&["log", "--model", "gpt-4.1", "--input", "1000", "--output", "10", "--call-id", id]);
+    }
+    assert_eq!(ids(&house), ["a", "b", "c"]);
+}
+
+#[test]
+fn device_file_that_is_damaged_is_written_again() {
     let house = home(&["a"]);
-    fs::write(house.path("data/device"), "../elsewhere").unwrap();
-    let ran = house.run(&["today"]);
-    ran.fails_with("data/device");
-    assert_eq!(ran.err.trim_end().lines().count(), 2, "one line of cause, one of what to do: {}", ran.err);
+    let device = fs::read_to_string(house.path("data/device")).unwrap();
+    for damaged in ["../elsewhere", "", "00000000", "\u{0}\u{1}"] {
+        fs::write(house.path("data/device"), damaged).unwrap();
+        for name in ["store", "keys"] {
+            fs::remove_dir_all(house.path("data/log").join(name)).unwrap();
+        }
+        assert_eq!(ids(&house), ["a"], "{damaged:?}");
+        assert_eq!(fs::read_to_string(house.path("data/device")).unwrap(), device, "{damaged:?}");
+    }
     fs::remove_file(house.path("data/device")).unwrap();
     assert_eq!(ids(&house), ["a"], "the journal knows the name");
 }

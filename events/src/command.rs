@@ -120,6 +120,10 @@ pub struct Match {
 pub struct Remetered {
     /// The call.
     pub key: RequestKey,
+    /// As what it was known when it was metered again. A call that is known otherwise by now stays as it is.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[cfg_attr(test, ts(optional))]
+    pub before: Option<Usage>,
     /// What is right.
     pub after: Usage,
     /// What stands beside it in the journal: whose word it is.
@@ -136,7 +140,13 @@ pub fn decide(command: Command, projections: &Projections, now: Timestamp) -> Re
         }
         Command::Remeter { calls } => {
             check_batch(calls.len())?;
-            Ok(calls.into_iter().map(|Remetered { key, after, said }| Fact::Remetered { key, after: Box::new(after), said }).collect())
+            let fact = |Remetered { key, before, after, said }| Fact::Remetered {
+                key,
+                before: before.map(Box::new),
+                after: Box::new(after),
+                said,
+            };
+            Ok(calls.into_iter().map(fact).collect())
         }
         Command::Rebuild {} => Ok(Vec::new()),
         Command::SetBudget { mut budget } => {

@@ -1,7 +1,7 @@
 //! Facts. An event is past tense and never changes; an entry is an event in its place in the log.
 
 use crate::{
-    Day, Period, Timestamp, Tokens, Usd,
+    Day, Period, Pieces, Timestamp, Tokens, Usd,
     sameness::is_library,
     tariff::{Adoption, AgreedName, AgreedPrice, Multiplier},
 };
@@ -281,6 +281,9 @@ pub struct Usage {
     pub fees: Fees,
     /// How far `tokens` can be trusted.
     pub certainty: Certainty,
+    /// How many requests this is the sum of, where it is not one; 0 where they were several and nobody counted them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub requests: Option<u32>,
     /// The cost that the provider or client itself reported.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub reported_cost: Option<Usd>,
@@ -309,6 +312,12 @@ impl Usage {
     /// Whether the call has an identity at all.
     pub const fn has_key(&self) -> bool {
         self.call_id.is_some() || self.carried.is_some()
+    }
+
+    /// The prompt that decides a long-context price: that of one request. Of a sum it is the mean; where nobody counted the requests, no
+    /// such price holds.
+    pub fn band_prompt(&self) -> u64 {
+        band_prompt(&self.tokens, self.requests)
     }
 
     /// When the call would have ended if it had begun at an instant.
@@ -345,13 +354,19 @@ impl Usage {
             tier: better.tier.clone().or_else(|| worse.tier.clone()),
             geo: better.geo.clone().or_else(|| worse.geo.clone()),
             tokens: better.tokens,
+            requests: better.requests,
             fees: self.fees.most(other.fees),
             certainty: better.certainty,
-            reported_cost: self.reported_cost.max(other.reported_cost),
+            reported_cost: self.cost_beside(other).max(other.cost_beside(self)),
             latency_ms: self.latency_ms.max(other.latency_ms),
             status: self.status.max(other.status),
             sources: self.sources.and(other.sources),
         }
+    }
+
+    /// The reported cost, unless it is a client's estimate and the other sighting was carried.
+    fn cost_beside(&self, other: &Usage) -> Option<Usd> {
+        self.reported_cost.filter(|_| !(self.estimates_cost() && other.is_carried()))
     }
 
     fn provider_rank(&self) -> (Option<Source>, Reverse<&str>) {
@@ -396,10 +411,21 @@ impl Usage {
         self.certainty
             .cmp(&other.certainty)
             .then_with(|| self.tokens.cmp_as_counts(&other.tokens))
+            // Earlier readers did not say of how many requests a row is the sum.
+            .then_with(|| self.requests.cmp(&other.requests))
             .then_with(|| self.sources.best().cmp(&other.sources.best()))
             .then_with(|| self.model.cmp(&other.model))
             .then_with(|| self.tier.cmp(&other.tier))
             .then_with(|| self.geo.cmp(&other.geo))
+    }
+}
+
+/// The prompt of one request, of so many that consumed these tokens.
+pub(crate) fn band_prompt(tokens: &Tokens, requests: Option<u32>) -> u64 {
+    match requests {
+        None => tokens.prompt(),
+        Some(0) => 0,
+        Some(requests) => tokens.prompt() / u64::from(requests),
     }
 }
 
@@ -440,9 +466,12 @@ impl Summary {
         RequestKey::of_bytes(&rmp_serde::to_vec_named(self).expect("a summary holds only what MessagePack can hold"))
     }
 
-    /// The mean prompt. It lies in the band in which all of their prompts lie.
+    /// The mean prompt of a request. It lies in the band in which all of their prompts lie.
     pub fn prompt(&self) -> u64 {
-        self.usage.tokens.prompt() / self.calls.max(1)
+        match self.usage.requests {
+            Some(_) => self.usage.band_prompt(),
+            None => self.usage.tokens.prompt() / self.calls.max(1),
+        }
     }
 }
 
@@ -453,16 +482,29 @@ impl Summary {
 pub struct Fees {
     /// Web searches that the provider ran.
     pub web_search: u32,
+    /// Everything else that is billed so.
+    #[serde(skip_serializing_if = "Pieces::is_none")]
+    pub pieces: Pieces,
 }
 
 impl Fees {
     /// Whether nothing is billed by the piece.
-    pub const fn is_none(&self) -> bool {
-        self.web_search == 0
+    pub fn is_none(&self) -> bool {
+        self.web_search == 0 && self.pieces.is_none()
+    }
+
+    /// Web searches only.
+    pub const fn of_searches(web_search: u32) -> Fees {
+        Fees { web_search, pieces: Pieces::NONE }
+    }
+
+    /// Another call's fees added; `None` where a class is more than can be counted.
+    pub(crate) fn checked_add(self, other: Fees) -> Option<Fees> {
+        Some(Fees { web_search: self.web_search.checked_add(other.web_search)?, pieces: self.pieces.checked_add(other.pieces)? })
     }
 
     fn most(self, other: Fees) -> Fees {
-        Fees { web_search: self.web_search.max(other.web_search) }
+        Fees { web_search: self.web_search.max(other.web_search), pieces: self.pieces.most(other.pieces) }
     }
 }
 
@@ -633,6 +675,16 @@ impl RequestKey {
             rest = after;
         }
         RequestKey::of_bytes(&text[..length])
+    }
+
+    /// The key that the call has where damage took its own from the journal: only its first 48 bits are known, from the key index.
+    #[must_use]
+    pub fn rescued(self) -> RequestKey {
+        /// No digest ends so but by a chance of one in 2^80.
+        const END: [u8; 10] = *b"\0rescued\0\0";
+        let mut key = self.0;
+        key[6..].copy_from_slice(&END);
+        RequestKey(key)
     }
 
     /// The digest of any bytes.

@@ -14,6 +14,7 @@ mod tokens;
 
 mod event;
 pub mod names;
+mod pieces;
 mod sameness;
 mod wire;
 
@@ -35,8 +36,10 @@ pub use event::{
 };
 pub use log::{Fact, Log, LogError};
 pub use money::{Rate, Usd};
+pub use pieces::Pieces;
 pub use prices::{
-    AsOf, Band, Basis, By, Cost, Factor, Hours, Minute, PriceBook, PriceError, RATE_MAX, Rates, Row, RowFault, Schedule, Tier, Unpriced,
+    AsOf, Band, Basis, By, Cost, FEE_RATE_MAX, Factor, Hours, Minute, PriceBook, PriceError, RATE_MAX, Rates, Row, RowFault, Schedule,
+    Tier, Unpriced, maker as maker_of_model,
 };
 pub use projections::{Projections, RECENT_CALLS_MAX, Spend};
 pub use tariff::{Adoption, AgreedName, AgreedPrice, Multiplier, PackedBook, Tariff};

@@ -4,11 +4,15 @@
 //! is replayed from the journal when the log is opened. One process opens a log; an entry, once written, is never changed.
 
 mod at;
+mod backup;
+mod beside;
+mod digest;
 mod draft;
 mod folder;
 mod journal;
 mod keys;
 mod recover;
+mod rescue;
 mod retention;
 pub(crate) mod segment;
 mod snapshot;
@@ -16,15 +20,15 @@ mod store;
 mod unmatched;
 mod upkeep;
 
-use crate::{Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage, wire};
+use crate::{Entry, Event, MatchedBy, PriceBook, Projections, RequestKey, Said, Seq, Sighting, Span, Tariff, Timestamp, Usage};
+use digest::DIGEST_BYTES;
 use folder::{make_private_folder, private_options, take_lock, write_whole};
 use journal::{Encoder, Journal, LineRef};
 use keys::KeyIndex;
 use rustc_hash::FxHashSet;
 use snapshot::Opened;
 use std::{
-    collections::BTreeMap,
-    fs::File,
+    fs::{self, File},
     io::{self, Read},
     path::{Path, PathBuf},
     sync::{Arc, Mutex},
@@ -32,18 +36,19 @@ use std::{
 use store::{SEGMENT_ENTRIES, Store, WHOLE_SEGMENTS};
 use unmatched::Unmatched;
 
+pub use backup::{Backup, backup};
+pub use beside::{Finished, Rebuild, Rebuilt, Refolded, Refolding};
 pub use journal::{JournalError, Tidied, Tidy};
 pub use keys::KeysError;
 pub use retention::{FoldedLog, Folding};
 pub use snapshot::Snapshot;
 pub use store::{StoreError, is_handled_panic};
-pub use upkeep::{JournalReader, LogSize, Verified, archive, backup, devices};
+pub use upkeep::{JournalReader, LogSize, Verified, archive, devices, journals};
 
 /// The greatest number of facts in one batch, and so in one frame of the journal.
 pub const BATCH_FACTS_MAX: usize = 4096;
 /// Smaller batches are written on one thread.
 const LINES_FOR_TWO_THREADS: usize = 1024;
-const DIGEST_BYTES: usize = 16;
 
 /// What is to be written.
 #[derive(Clone, Debug)]
@@ -54,6 +59,8 @@ pub enum Fact {
     Remetered {
         /// The call.
         key: RequestKey,
+        /// As what it was known when it was metered again. Nothing is written where it is known otherwise by now; `None`: whatever it was.
+        before: Option<Box<Usage>>,
         /// What is right.
         after: Box<Usage>,
         /// Whose word it is.
@@ -152,9 +159,8 @@ pub struct Log {
     mended: Arc<Vec<String>>,
     /// How often the store was made anew since the log was opened.
     stores: u32,
-    /// While the store is made anew: what the old one had of entries that the journal lost.
-    rescued: BTreeMap<Seq, Entry>,
-    healings: u32,
+    /// Whether the store has other entries than those that projections were folded from, since it was made anew.
+    is_to_be_folded: bool,
     /// Up to where the checkpoint on the disk goes.
     checkpointed: Seq,
     /// Held for as long as the log is open or anybody reads of it; the system lets go of it even if we are killed.
@@ -173,8 +179,11 @@ impl Log {
         if retention::finish(folder)? {
             mended.push("what an interrupted folding of the log had left was put in order".to_owned());
         }
+        beside::remove_left_over(folder);
+        // What was being written when a process was killed.
+        let _ = fs::remove_file(checkpoint_path(folder).with_extension("new"));
         let journal = Journal::open(&folder.join("journal").join(device), &mut mended)?;
-        let store = recover::open_store(&folder.join("store"), &mut mended)?;
+        let store = recover::open_store(&folder.join("store"), &mut mended);
         let keys = KeyIndex::open(&folder.join("keys"), journal.last().max(store.now().last()))?;
         let mut log = Log {
             folder: folder.to_owned(),
@@ -190,8 +199,7 @@ impl Log {
             refused: 0,
             mended: Arc::new(mended),
             stores: 0,
-            rescued: BTreeMap::new(),
-            healings: 0,
+            is_to_be_folded: false,
             checkpointed: Seq(0),
             lock: Arc::new(lock),
         };
@@ -201,13 +209,10 @@ impl Log {
     }
 
     /// What the first entry says, if it speaks of that.
-    fn read_folded_before(&mut self) -> Result<Option<Timestamp>, LogError> {
+    fn read_folded_before(&self) -> Result<Option<Timestamp>, LogError> {
         let first = match self.store.now().first() {
-            Ok(first) => first,
-            Err(_) => {
-                self.rebuild()?;
-                self.store.now().first()?
-            }
+            Ok(first) if self.store.works() => first,
+            Ok(_) | Err(_) => self.now().journaled(Seq(0))?.next().transpose()?,
         };
         Ok(match first.map(|entry| entry.event) {
             Some(Event::Folded { before }) => Some(before),
@@ -294,6 +299,7 @@ impl Log {
             folded_before: self.folded_before,
             mended: self.mended.clone(),
             stores: self.stores,
+            implied: Arc::default(),
             asker: None,
             _lock: self.lock.clone(),
         }
@@ -304,6 +310,11 @@ impl Log {
         Arc::make_mut(&mut self.mended).push(sentence);
     }
 
+    /// Adds to what was mended, in a sentence: what the opener had to put right before.
+    pub fn note(&mut self, sentence: String) {
+        self.mend(sentence);
+    }
+
     /// The bytes of the journal on disk.
     pub fn journal_bytes(&self) -> u64 {
         self.journal.bytes()
@@ -311,24 +322,23 @@ impl Log {
 
     /// Writes at most [`BATCH_FACTS_MAX`] facts and says what entries became of them. When it returns, they are on the disk.
     ///
-    /// Takes the facts out of the list. On an error nothing was written, and the list holds them again, as far as they were news.
+    /// Takes the facts out of the list. On an error nothing was written, and the list holds them again, as far as they were news. Only the
+    /// journal must be written for it; a key index that cannot be read is made anew before.
     pub fn append(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<Vec<Arc<Entry>>, LogError> {
-        assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
-        self.heal()?;
-        let drafted = match self.draft(facts, now) {
-            Ok(drafted) => drafted,
-            // What is known of a call could not be read. Both are made from the journal, which can.
+        match self.append_beside(facts, now) {
             Err(LogError::Keys(_)) => {
                 self.fresh_keys()?;
-                self.draft(facts, now)?
+                self.append_beside(facts, now)
             }
-            Err(LogError::Store(error)) if self.store.works() => {
-                self.mend(error.to_string());
-                self.rebuild()?;
-                self.draft(facts, now)?
-            }
-            Err(error) => return Err(error),
-        };
+            done => done,
+        }
+    }
+
+    /// The same for a writer that others wait for: where the key index cannot be read, that is the error, and [`Log::rebuilding`] is the way
+    /// out.
+    pub fn append_beside(&mut self, facts: &mut Vec<Fact>, now: Timestamp) -> Result<Vec<Arc<Entry>>, LogError> {
+        assert!(facts.len() <= BATCH_FACTS_MAX, "a batch has a bound, so that a frame of the journal has one");
+        let drafted = self.draft(facts, now)?;
         let draft::Drafted { lines, refused } = drafted;
         match self.write_lines(&lines, now) {
             Ok(()) => {}
@@ -354,7 +364,8 @@ impl Log {
     /// Writes lines to the journal. When it returns, they are on the disk. While the disk takes many, what the store will write of them is
     /// made ready.
     fn write_lines(&mut self, lines: &[draft::Line], now: Timestamp) -> Result<(), LogError> {
-        let texts: Vec<LineRef<'_>> = lines.iter().map(|line| LineRef { entry: &line.entry, said: line.said.as_ref() }).collect();
+        let texts: Vec<LineRef<'_>> =
+            lines.iter().map(|line| LineRef { entry: &line.entry, said: line.said.as_ref(), rescued: false }).collect();
         let Some(batch) = self.encoder.encode(&texts)? else { return Ok(()) };
         let Log { journal, store, .. } = self;
         if lines.len() < LINES_FOR_TWO_THREADS {
@@ -381,14 +392,13 @@ impl Log {
     pub fn fold(&mut self, book: &Arc<PriceBook>) -> Result<Projections, LogError> {
         if let Some(mut projections) = self.read_checkpoint(book) {
             let after = projections.up_to();
-            self.store.now().columns(Span::ALWAYS, after, (0, 1), &mut |columns| {
-                projections.apply_columns(columns);
-                Ok::<_, StoreError>(())
-            })?;
+            self.now().columns(Span::ALWAYS, after, (0, 1), &mut |columns| projections.apply_columns(columns))?;
+            self.is_to_be_folded = false;
             return Ok(self.refolded(&projections)?.unwrap_or(projections));
         }
         let mut projections = self.fold_all(book)?;
         projections.settle();
+        self.is_to_be_folded = false;
         Ok(projections)
     }
 
@@ -406,14 +416,14 @@ impl Log {
         Ok(Some(again))
     }
 
-    /// The checkpoint on the disk, if it is one of this very log under this very book.
+    /// The checkpoint on the disk, if it was folded from exactly the entries that the log has, under this very book.
     fn read_checkpoint(&mut self, book: &Arc<PriceBook>) -> Option<Projections> {
         let mut file = File::open(checkpoint_path(&self.folder)).ok()?;
         let mut digest = [0; DIGEST_BYTES];
         file.read_exact(&mut digest).ok()?;
         let projections = Projections::from_checkpoint(book.clone(), file)?;
         let up_to = projections.up_to();
-        if up_to > self.last || digest != self.digest(up_to)? {
+        if up_to > self.last || digest != self.now().digest(up_to).ok()? {
             return None;
         }
         self.checkpointed = up_to;
@@ -423,10 +433,11 @@ impl Log {
     /// Writes a checkpoint of what is folded up to now, so that the next opening need not replay. A failure costs only that.
     pub fn checkpoint(&mut self, projections: &mut Projections) -> io::Result<()> {
         // What is not folded under the prices that were heard of is no checkpoint.
-        if projections.up_to() != self.last || self.checkpointed == self.last || projections.next_tariff().is_some() {
+        let is_of_this_log = projections.up_to() == self.last && projections.next_tariff().is_none() && !self.is_to_be_folded;
+        if self.checkpointed == self.last || !is_of_this_log {
             return Ok(());
         }
-        let Some(digest) = self.digest(self.last) else { return Ok(()) };
+        let Ok(digest) = self.now().digest(self.last) else { return Ok(()) };
         write_whole(&checkpoint_path(&self.folder), &[&digest[..], &projections.to_checkpoint()].concat())?;
         self.checkpointed = self.last;
         Ok(())
@@ -435,12 +446,6 @@ impl Log {
     /// How many entries an opening would have to fold on top of the checkpoint.
     pub fn since_checkpoint(&self) -> u64 {
         self.last.0 - self.checkpointed.0
-    }
-
-    /// What tells this log from any other whose numbers go as far.
-    fn digest(&self, seq: Seq) -> Option<[u8; DIGEST_BYTES]> {
-        let entry = self.now().entry(seq).ok()??;
-        Some(RequestKey::of_bytes(&wire::encode(&entry)).0)
     }
 
     /// What makes the journal smaller now, if anything is worth it: work for any thread, then [`Log::tidied`].
@@ -500,6 +505,18 @@ impl Log {
         let mut unmatched = Unmatched::default();
         let after = self.last.0.saturating_sub(WHOLE_SEGMENTS * SEGMENT_ENTRIES as u64);
         for entry in self.store.now().entries_after(Seq(after)) {
+            match entry {
+                Ok(entry) => unmatched.see(&entry),
+                Err(_) => return self.journaled_unmatched(Seq(after)),
+            }
+        }
+        Ok(unmatched)
+    }
+
+    /// The same where the store cannot tell them.
+    fn journaled_unmatched(&self, after: Seq) -> Result<Unmatched, LogError> {
+        let mut unmatched = Unmatched::default();
+        for entry in self.now().journaled(after)? {
             unmatched.see(&entry?);
         }
         Ok(unmatched)

@@ -16,15 +16,16 @@ mod shelf;
 #[cfg(test)]
 mod tests;
 
+pub use matching::maker;
 pub(crate) use matching::{seller, stems};
 pub(crate) use rated::{Consumed, Held, Rated, Swapped, Terms};
 pub(crate) use read::BOOK_BYTES_MAX;
-pub use read::{PriceError, RATE_MAX, RowFault};
+pub use read::{FEE_RATE_MAX, PriceError, RATE_MAX, RowFault};
 pub use row::{Band, Basis, Factor, Rates, Row, Tier};
 pub use schedule::{Hours, Minute, Schedule};
 
 use crate::{Certainty, Timestamp, Usage, Usd};
-pub(crate) use row::{CLASSES, classes};
+pub(crate) use row::{CLASSES, FEES, classes, fee_counts, lacking_request_fee};
 use shelf::Shelf;
 use std::sync::{Arc, LazyLock};
 
@@ -69,8 +70,10 @@ impl Cost<'_> {
 /// Who says what a call costs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum By<'book> {
-    /// The provider or client itself, in the reply or log.
+    /// The provider itself, in the reply or in a log.
     Reported,
+    /// The client, by its own estimate.
+    Client,
     /// A row of the book.
     Row {
         /// It.
@@ -141,14 +144,7 @@ impl PriceBook {
     /// As of the call, a reported cost is the bill. As of another time the book comes first, since the report speaks of then.
     /// A reported zero for tokens is no price (provider-usage 0, rule 9: own key, hosted elsewhere), except for `:free` models.
     pub fn cost_of(&self, usage: &Usage, as_of: AsOf) -> Cost<'_> {
-        let reported = reported(usage).map(|usd| Cost::Priced { usd, by: By::Reported });
-        match as_of {
-            AsOf::Call => reported.unwrap_or_else(|| self.cost(usage, usage.at)),
-            AsOf::Instant(at) => match (self.cost(usage, at), reported) {
-                (Cost::Unpriced { .. }, Some(reported)) => reported,
-                (cost, _) => cost,
-            },
-        }
+        decided(usage, as_of, |at| self.cost(usage, at))
     }
 
     /// What a call costs by this book, as if made at an instant. Rounded once, half to even, to the pico-dollar.
@@ -170,14 +166,14 @@ impl PriceBook {
         let Found { rows, exact, .. } = PriceBook::find(&[self], &terms).ok_or(Unpriced::UnknownModel)?;
         let tier = Tier::of(usage.tier.as_deref()).ok_or(Unpriced::NoRow)?;
         let row = rows.iter().find(|row| row.tier == tier && row.span().contains(at)).ok_or(Unpriced::NoRow)?;
-        let usd = self.cost_by(row, usage, usage.tokens.prompt(), at, Factor::ONE)?;
+        let usd = self.cost_by(row, usage, usage.band_prompt(), at, Factor::ONE)?;
         Ok((usd, By::Row { row, exact }))
     }
 
     /// What tokens and searches cost by a row of this book, as if made at an instant, where a prompt is so large and the user said by what
     /// list prices are multiplied.
     pub(crate) fn cost_by(&self, row: &Row, usage: &Usage, prompt: u64, at: Timestamp, multiplier: Factor) -> Result<Usd, Unpriced> {
-        let (tokens, fees) = row.cost_atto(prompt, &usage.tokens, usage.fees.web_search).map_err(Unpriced::NoRate)?;
+        let (tokens, fees) = row.cost_atto(prompt, &usage.tokens, &usage.fees).map_err(Unpriced::NoRate)?;
         let geo = usage.geo.as_deref().and_then(|geo| row.geo.get(geo)).copied().unwrap_or(Factor::ONE);
         // The hour of completion decides (provider-usage 9).
         Ok(rounded(tokens, fees, geo, self.factor(row, usage.done_if_begun(at)), multiplier))
@@ -204,6 +200,19 @@ impl PriceBook {
         if let Some(own) = terms.model.and_then(|model| named(matching::seller(terms.provider), model)) {
             return Some(found(own, true));
         }
+        PriceBook::find_spelled(books, terms).or_else(|| {
+            // Names in other letters, or in the order in which clients show them.
+            let respelled = |name: Option<&str>| name.map(matching::respelled).unwrap_or_default();
+            let (models, asked) = (respelled(terms.model), respelled(terms.request_model));
+            let as_model = |name: &String| PriceBook::find_spelled(books, &Terms { model: Some(name), request_model: None, ..*terms });
+            models.iter().chain(&asked).find_map(as_model).map(|found| Found { exact: false, ..found })
+        })
+    }
+
+    /// The rows of a model under this spelling of its name.
+    fn find_spelled<'b>(books: &[&'b PriceBook], terms: &Terms<'_>) -> Option<Found<'b>> {
+        let named = |provider: &str, name: &str| books.iter().enumerate().find_map(|(nth, book)| Some((nth, book.named(provider, name)?)));
+        let found = |(book, rows), exact| Found { book, rows, exact };
         let models = [(terms.model, true), (terms.request_model, terms.model.is_none())];
         for (model, answered) in models {
             let Some(model) = model else { continue };
@@ -230,14 +239,36 @@ pub(crate) struct Found<'book> {
     pub(crate) exact: bool,
 }
 
+/// What a call costs where a reported cost and a price are known.
+///
+/// As of the call, what the provider reported is the bill. A client's own estimate goes behind the price, if the tokens are known.
+pub(crate) fn decided<'b>(usage: &Usage, as_of: AsOf, listed: impl Fn(Timestamp) -> Cost<'b>) -> Cost<'b> {
+    let estimated = usage.estimates_cost();
+    let by = if estimated { By::Client } else { By::Reported };
+    let reported = reported(usage).map(|usd| Cost::Priced { usd, by });
+    let price_first = |at| match (listed(at), reported) {
+        (Cost::Unpriced { .. }, Some(reported)) => reported,
+        (cost, _) => cost,
+    };
+    match as_of {
+        AsOf::Call if estimated && usage.tokens.total() > 0 => price_first(usage.at),
+        AsOf::Call => reported.unwrap_or_else(|| listed(usage.at)),
+        AsOf::Instant(at) => price_first(at),
+    }
+}
+
 /// What a provider or client reported, where it says something.
 pub(crate) fn reported(usage: &Usage) -> Option<Usd> {
     let idle = usage.certainty != Certainty::Unknown && usage.tokens.total() == 0 && usage.fees.is_none();
     credible(usage.reported_cost, is_free(usage.model.as_deref()), idle)
 }
 
-/// Whether a call ran on the user's own machine. Ollama also hands calls on to its cloud, which is not free.
+/// Whether a call costs nothing: it ran on the user's own machine, or a reseller gives the model away. Ollama also hands calls on to its
+/// cloud, which is not free.
 pub(crate) fn is_local(terms: &Terms<'_>) -> bool {
+    if is_free(terms.model) {
+        return true;
+    }
     LOCAL.contains(&terms.provider) && !terms.model.is_some_and(|model| model.ends_with("cloud"))
 }
 

@@ -5,7 +5,7 @@
 //! last one, since each carries a prompt of its own length; where they are, as with a stand-in that always answers alike, each row takes one
 //! call, the nearest in time, and the sums are right whichever it was.
 
-use crate::{Certainty, MatchedBy, Source, Timestamp, Tokens, Usage};
+use crate::{Certainty, MatchedBy, Source, Sources, Timestamp, Tokens, Usage};
 
 /// How far a row's time may lie outside of the call, in microseconds. Clients stamp a row when its message begins or when it is written; the
 /// waiting between tries lies before the call that came through, and what the client does with the answer behind it.
@@ -29,7 +29,27 @@ pub(crate) fn is_library(client: &str) -> bool {
     LIBRARIES.iter().any(|ending| client.ends_with(ending))
 }
 
+/// Clients that reckon the cost of a call themselves and write it into their log (log-formats, sections on each; OpenCode's charges
+/// reasoning twice).
+const ESTIMATING: [&str; 8] = ["opencode", "kilo", "aider", "goose", "crush", "pi", "claude-code", "cline"];
+/// Whom clients ask for the cost of a call, so that it is no estimate of theirs. OpenCode and others do not ask.
+const ASKED_BY_CLINE: [&str; 4] = ["openrouter", "vercel-gateway", "cline", "requesty"];
+
+/// Whether a cost that is reported for a call is the client's own estimate: it stands in the log of a client that reckons, and nobody who
+/// carried the call or knows the bill saw it.
+pub(crate) fn estimates_cost(client: Option<&str>, provider: &str, sources: Sources) -> bool {
+    let others = [Source::Proxy, Source::Connect, Source::Manual];
+    let told_by_log = sources.has(Source::Log) && !others.into_iter().any(|source| sources.has(source));
+    let asks = client == Some("cline") && ASKED_BY_CLINE.contains(&provider);
+    told_by_log && !asks && client.is_some_and(|client| ESTIMATING.contains(&client))
+}
+
 impl Usage {
+    /// Whether its reported cost is the client's own estimate.
+    pub(crate) fn estimates_cost(&self) -> bool {
+        estimates_cost(self.client.as_deref(), &self.provider, self.sources)
+    }
+
     /// What it can be matched as; `None` where it is whole, or says too little.
     pub(crate) fn half(&self) -> Option<Half> {
         if self.certainty != Certainty::Reported || self.tokens.total() == 0 || self.model.is_none() {

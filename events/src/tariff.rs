@@ -13,9 +13,9 @@ mod swap;
 mod tests;
 
 use crate::{
-    AsOf, By, Certainty, Cost, Entry, Event, Fees, PriceBook, Row, Schedule, Summary, Timestamp, Unpriced, Usage, Usd,
+    AsOf, By, Certainty, Cost, Entry, Event, PriceBook, Row, Schedule, Summary, Timestamp, Unpriced, Usage, Usd,
     log::segment::Profile,
-    prices::{Consumed, Found, Terms, is_local, reported},
+    prices::{Consumed, Found, Terms, decided, is_local},
     wire,
 };
 use sha2::{Digest, Sha256};
@@ -178,7 +178,7 @@ impl Tariff {
     /// As of the call, a reported cost is the bill. As of another time prices come first, since the report speaks of then.
     /// A reported zero for tokens is no price (provider-usage 0, rule 9: own key, hosted elsewhere), except for `:free` models.
     pub fn cost_of(&self, usage: &Usage, as_of: AsOf) -> Cost<'_> {
-        self.cost_of_all(usage, usage.tokens.prompt(), as_of)
+        self.cost_of_all(usage, usage.band_prompt(), as_of)
     }
 
     /// What the calls of a summary cost together: as of themselves to the pico-dollar what they cost one by one by the prices with which they
@@ -191,7 +191,6 @@ impl Tariff {
     }
 
     fn cost_of_all(&self, usage: &Usage, prompt: u64, as_of: AsOf) -> Cost<'_> {
-        let reported = reported(usage).map(|usd| Cost::Priced { usd, by: By::Reported });
         let listed = |at| match self.listed(usage, prompt, at) {
             Ok((usd, None)) => Cost::Priced { usd, by: By::Local },
             Ok((usd, Some(Candidate { held, origin }))) => Cost::Priced {
@@ -203,13 +202,7 @@ impl Tariff {
             },
             Err(reason) => Cost::Unpriced { reason },
         };
-        match as_of {
-            AsOf::Call => reported.unwrap_or_else(|| listed(usage.at)),
-            AsOf::Instant(at) => match (listed(at), reported) {
-                (Cost::Unpriced { .. }, Some(reported)) => reported,
-                (cost, _) => cost,
-            },
-        }
+        decided(usage, as_of, listed)
     }
 
     /// What a call costs as if made at an instant, whatever was reported, and by what; by nothing where it runs on the user's own machine.
@@ -245,11 +238,11 @@ impl Tariff {
             request_model: own(profile.request_model),
             tier: own(profile.tier),
             tokens: *call.tokens,
-            fees: Fees { web_search: call.web_search },
+            fees: call.fees,
             certainty: profile.certainty,
             ..Usage::default()
         };
-        self.listed(&usage, usage.tokens.prompt(), usage.at).err().unwrap_or(Unpriced::NoRow)
+        self.listed(&usage, call.prompt.unwrap_or_else(|| usage.tokens.prompt()), usage.at).err().unwrap_or(Unpriced::NoRow)
     }
 
     /// Every row that holds, or will, for calls of an instant: of each model those of the newest book of that time.

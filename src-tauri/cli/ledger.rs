@@ -7,11 +7,17 @@ use crate::{config::Home, engine::Told, words};
 use clap::{Args, Subcommand};
 use events::{
     Command, Event, LogError, Match, Seq, Sighting,
-    log::{BATCH_FACTS_MAX, JournalReader, backup, devices},
+    log::{BATCH_FACTS_MAX, Backup as Copied, JournalReader, backup, devices},
     query::{Fault, FaultCode, Health, Size as SizeQuestion, Verify as VerifyQuestion},
 };
 use serde::Serialize;
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
+
+/// How long a backup waits for another process that puts the log in order, before it looks again.
+const AT_REST_STEP: Duration = Duration::from_millis(100);
 
 #[derive(Debug, Subcommand)]
 pub(super) enum Ledger {
@@ -114,7 +120,8 @@ impl Verify {
             return Err(Fault::new(
                 FaultCode::Storage,
                 format!("{} in {}", words::counted(wrong, "thing is not right", "things are not right"), entries(found.entries)),
-                "`tollbar ledger rebuild` makes the store anew from the journal, and mends the journal from the store",
+                "`tollbar ledger rebuild` writes back into the journal what the store has, and makes the store anew; \
+                 `tollbar ledger merge` of a backup brings back the rest",
             ));
         }
         if self.json { Ok(()) } else { print(&format!("{} verified: journal, store and key index agree\n", entries(found.entries))) }
@@ -134,13 +141,21 @@ impl Rebuild {
 impl Backup {
     fn run(self) -> Result<(), Fault> {
         let home = Home::find()?;
-        let bytes = backup(&home.log(), &self.folder).map_err(|error| storage_fault(&error))?;
+        let pause = || std::thread::sleep(AT_REST_STEP);
+        let Copied { bytes, entries, damage } = backup(&home.log(), &self.folder, &pause).map_err(|error| storage_fault(&error))?;
         if self.json {
-            print_json(&serde_json::json!({ "folder": self.folder, "bytes": bytes }))
+            print_json(&serde_json::json!({ "folder": self.folder, "bytes": bytes, "entries": entries, "damage": damage }))?;
         } else {
             let note = "`tollbar ledger merge` reads it back into any log";
-            print(&format!("{} KiB of journal are in {}; {note}\n", bytes.div_ceil(1024), self.folder.display()))
+            let size = format!("{} KiB of journal", bytes.div_ceil(1024));
+            let entries = self::entries(Seq(entries));
+            print(&format!("{entries} in {size} are in {}, and were read back; {note}\n", self.folder.display()))?;
         }
+        if damage.is_empty() {
+            return Ok(());
+        }
+        let cause = format!("the copy is damaged where the journal is: {}", damage.join("; "));
+        Err(Fault::new(FaultCode::Storage, cause, "run `tollbar ledger rebuild`, then back up again into another folder"))
     }
 }
 

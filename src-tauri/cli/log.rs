@@ -85,7 +85,7 @@ impl Log {
                 cache_write_1h: self.cache_write_1h,
                 ..Tokens::default()
             },
-            fees: Fees { web_search: self.web_search },
+            fees: Fees::of_searches(self.web_search),
             certainty: Certainty::Reported,
             reported_cost: self.cost,
             sources: Source::Manual.into(),

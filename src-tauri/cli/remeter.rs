@@ -1,15 +1,18 @@
 //! `tollbar remeter`
 
 use super::{ledger, print, print_json, progress_bar, table, table::Table};
-use crate::{config::Home, remeter, words};
+use crate::{config::Home, engine::Ledger, remeter, words};
 use clap::Args;
 use events::{
-    Command, Event, LogError, Remetered, RequestKey, Said, Usage,
+    Command, Event, LogError, Remetered, RequestKey, Said, Seq, Usage,
     log::{BATCH_FACTS_MAX, JournalReader, devices},
     query::{Fault, FaultCode},
 };
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap, HashSet};
+
+/// How often the calls are looked at that changed meanwhile.
+const LOOKS_MAX: u32 = 5;
 
 #[derive(Debug, Args)]
 pub(super) struct Remeter {
@@ -28,6 +31,8 @@ struct Done {
     read: u64,
     changed: u64,
     applied: bool,
+    /// Calls that changed while they were metered again, each time, and so stay as they are.
+    left: u64,
     models: Vec<Changed>,
 }
 
@@ -52,12 +57,30 @@ impl Remeter {
         done.changed = changed.len() as u64;
         done.models = models.into_values().collect();
         if self.apply {
-            for calls in changed.chunks(BATCH_FACTS_MAX) {
-                ledger.tell(Command::Remeter { calls: calls.to_vec() })?;
+            let mut left = apply(&ledger, changed)?;
+            // Calls that changed meanwhile are looked at again, with all lines that they have by now.
+            for _ in 1..LOOKS_MAX {
+                if left == 0 {
+                    break;
+                }
+                let mut again = Again::default();
+                read(&mut again)?;
+                left = apply(&ledger, again.changed)?;
             }
+            done.left = left;
         }
         if self.json { print_json(&done) } else { print(&told(&done)) }
     }
+}
+
+/// Restates calls. Returns how many were not: they changed since they were read.
+fn apply(ledger: &Ledger, changed: Vec<Remetered>) -> Result<u64, Fault> {
+    let mut left = 0;
+    for calls in changed.chunks(BATCH_FACTS_MAX) {
+        let told = ledger.tell(Command::Remeter { calls: calls.to_vec() })?;
+        left += (calls.len() as u64).saturating_sub(told.entries);
+    }
+    Ok(left)
 }
 
 /// What came of the calls so far.
@@ -84,7 +107,7 @@ impl Again {
         model.tokens_in_after += after.tokens.prompt();
         model.tokens_out_before += before.tokens.produced();
         model.tokens_out_after += after.tokens.produced();
-        self.changed.push(Remetered { key, after, said: remeter::mark() });
+        self.changed.push(Remetered { key, before: Some(before.clone()), after, said: remeter::mark() });
     }
 }
 
@@ -110,15 +133,21 @@ fn told(done: &Done) -> String {
     } else {
         format!("{changed} would be restated; nothing was written: `tollbar remeter --apply` does it\n")
     };
-    format!("{read}\n{}{}", table.text(), table::dim(&end))
+    let left = match done.left {
+        0 => String::new(),
+        left => format!("{} changed meanwhile and stay as they are; run it again\n", words::counted(left, "call", "calls")),
+    };
+    format!("{read}\n{}{}{left}", table.text(), table::dim(&end))
 }
 
-/// Meters every call of the journal again. The journal is read twice, so that only calls of more than one line are held in memory.
+/// Meters every call of the journal again. The journal is read twice, so that only calls of more than one line are held in memory; the second
+/// time no further than the first, because a line that came in between would be taken for all that there is of its call.
 fn read(again: &mut Again) -> Result<(), Fault> {
+    let mut bounds = Bounds::new();
     let mut seen: Vec<u64> = Vec::new();
     // What was matched is counted as the call is that it was matched with.
     let mut matched: HashSet<RequestKey> = HashSet::new();
-    each_line(|key, after, _| match after {
+    each_line(&mut bounds, |key, after, _| match after {
         Some(_) => seen.push(print_of(&key)),
         None => drop(matched.insert(key)),
     })?;
@@ -126,7 +155,7 @@ fn read(again: &mut Again) -> Result<(), Fault> {
     let told_again: HashSet<u64> = seen.windows(2).filter(|pair| pair[0] == pair[1]).map(|pair| pair[0]).collect();
     drop(seen);
     let mut calls: HashMap<RequestKey, Vec<(Usage, Option<Said>)>> = HashMap::new();
-    each_line(|key, after, said| {
+    each_line(&mut bounds, |key, after, said| {
         let Some(after) = after.filter(|_| !matched.contains(&key)) else { return };
         if told_again.contains(&print_of(&key)) {
             calls.entry(key).or_default().push((after, said));
@@ -141,6 +170,9 @@ fn read(again: &mut Again) -> Result<(), Fault> {
     Ok(())
 }
 
+/// How far the journal of each device is read.
+type Bounds = BTreeMap<String, Seq>;
+
 /// Keys are hashes: two calls that share this much of theirs are only held in memory in vain.
 fn print_of(key: &RequestKey) -> u64 {
     u64::from_be_bytes(*key.0.first_chunk().expect("a key has 16 bytes"))
@@ -148,18 +180,26 @@ fn print_of(key: &RequestKey) -> u64 {
 
 /// The lines of this log's journal that speak of a call, in their order: the call from this line on, and what was said there. No call where
 /// the key leads to another one from this line on.
-fn each_line(mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> Result<(), Fault> {
+///
+/// A journal that was read before is read up to where it ended then.
+fn each_line(bounds: &mut Bounds, mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> Result<(), Fault> {
     let fault = |error: LogError| Fault::new(FaultCode::Storage, error.to_string(), error.hint());
     let folder = Home::find()?.log();
     let devices = devices(&folder).map_err(|source| fault(LogError::Io { path: folder.clone(), source }))?;
     let bar = progress_bar("bytes");
-    for (_, journal) in devices {
+    for (device, journal) in devices {
+        let bound = bounds.get(&device).copied();
+        let mut last = Seq(0);
         let mut reader = JournalReader::open(&journal).map_err(fault)?;
         bar.set_length(reader.bytes());
         while let Some(line) = reader.next() {
             bar.set_position(reader.bytes_read());
             // What is damaged is said by `tollbar ledger verify`.
             let Ok((entry, said)) = line else { continue };
+            if bound.is_some_and(|bound| entry.seq > bound) {
+                break;
+            }
+            last = entry.seq;
             match (entry.key, entry.event) {
                 (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => with(key, Some(*usage), said),
                 (Some(key), Event::Matched { .. }) => with(key, None, said),
@@ -180,6 +220,7 @@ fn each_line(mut with: impl FnMut(RequestKey, Option<Usage>, Option<Said>)) -> R
                 ) => {}
             }
         }
+        bounds.entry(device).or_insert(last);
     }
     bar.finish_and_clear();
     Ok(())

@@ -8,7 +8,11 @@ use crate::{
     words,
 };
 use clap::Args;
-use events::query::{Fault, Health};
+use events::{
+    Timestamp,
+    query::{Fault, Filter, Health, MissingPrices, MissingPricesRow},
+};
+use serde::Serialize;
 
 #[derive(Debug, Args)]
 pub(super) struct Status {
@@ -17,13 +21,54 @@ pub(super) struct Status {
     json: bool,
 }
 
+/// How many models without a price are named.
+const UNPRICED_NAMED_MAX: usize = 3;
+
+/// Since when the spend is incomplete, because calls have no price.
+#[derive(Debug, Serialize)]
+struct Incomplete {
+    /// The first call without a price.
+    since: Timestamp,
+    /// All calls without one.
+    calls: u64,
+    /// Their models, those with most tokens first.
+    models: Vec<String>,
+}
+
+impl Incomplete {
+    /// `None` where every call has a price, or the log cannot say.
+    fn of(ledger: &Ledger) -> Option<Incomplete> {
+        let answer = ledger.ask(MissingPrices { first: None, last: None, filter: Filter::default() }).ok()?;
+        let since = answer.rows.iter().map(|row| row.first_at).min()?;
+        let name = |row: &MissingPricesRow| format!("{}/{}", row.provider, row.model.as_deref().unwrap_or("no model"));
+        Some(Incomplete { since, calls: answer.calls, models: answer.rows.iter().map(name).collect() })
+    }
+
+    /// A line for people.
+    fn line(&self) -> String {
+        let Incomplete { since, calls, models } = self;
+        let mut named: Vec<&str> = models.iter().map(String::as_str).take(UNPRICED_NAMED_MAX).collect();
+        named.dedup();
+        let more = models.len().saturating_sub(UNPRICED_NAMED_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let calls = words::counted(*calls, "call has", "calls have");
+        let day = since.utc().date_naive();
+        format!("spend     incomplete since {day}: {calls} no price ({}{more}); see `tollbar prices missing`", named.join(", "))
+    }
+}
+
 impl Status {
     pub(super) fn run(self) -> Result<(), Fault> {
         let home = Home::find()?;
         let config = Config::read(&home)?;
-        let health = Ledger::open(&home, &config)?.ask(Health::default())?;
+        let ledger = Ledger::open(&home, &config)?;
+        let health = ledger.ask(Health::default())?;
+        // A log that cannot be read has no book.
+        let incomplete = if health.price_book.is_empty() { None } else { Incomplete::of(&ledger) };
         if self.json {
-            return print_json(&health);
+            let mut answer = serde_json::to_value(&health).expect("the answer holds only what JSON can hold");
+            answer["incomplete"] = serde_json::to_value(&incomplete).expect("it holds only what JSON can hold");
+            return print_json(&answer);
         }
         let now = clock::now();
         let mut text = String::new();
@@ -63,6 +108,9 @@ impl Status {
                 health.journal_bytes.div_ceil(1024),
                 health.price_book
             );
+        }
+        if let Some(incomplete) = &incomplete {
+            text += &format!("{}\n", table::warned(&incomplete.line(), false));
         }
         let warnings = health.engine.as_ref().map_or(&health.mended, |engine| &engine.warnings);
         for warning in warnings {

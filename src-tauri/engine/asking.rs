@@ -62,18 +62,14 @@ impl WriterHandle {
         };
         let mut state = state_now()?;
         let mut answer = self.asking.answer(query, &state, engine.as_ref());
-        // The store is a copy: one that cannot be read is made again from the journal, and the question asked once more.
-        if answer.as_ref().is_err_and(|fault| fault.code == FaultCode::Storage) && self.is_made_anew(&state.log)? {
-            state = state_now()?;
+        // The store is a copy: one that cannot be read is made again from the journal, and this question answered from that.
+        if answer.as_ref().is_err_and(|fault| fault.code == FaultCode::Storage) && !state.log.is_readable() {
+            let damaged = state.log.clone();
+            self.with(move |owner| owner.rebuild_damaged(&damaged))?;
+            state.log = state.log.without_store();
             answer = self.asking.answer(query, &state, engine.as_ref());
         }
         answer.map(|answer| (state.log.last(), answer))
-    }
-
-    /// Has the writer make the store anew if that is what could not be read. Whether it is another one now.
-    fn is_made_anew(&self, log: &Snapshot) -> Result<bool, Fault> {
-        let (log, is_readable) = (log.clone(), log.is_readable());
-        self.with(move |owner| owner.rebuild_if_damaged(&log, is_readable))
     }
 }
 

@@ -6,12 +6,13 @@ use super::{
     presence::engine_process,
 };
 use crate::{
+    clock,
     config::{Config, Home},
     diagnostics,
 };
 use events::{
     Command, Log, LogError, PriceBook, Projections, Sighting,
-    log::BATCH_FACTS_MAX,
+    log::{BATCH_FACTS_MAX, journals},
     query::{Fault, FaultCode, Query},
 };
 use std::{
@@ -19,12 +20,16 @@ use std::{
     io::{self, Write as _},
     path::Path,
     thread,
-    time::{Duration, Instant},
+    time::{Duration, Instant, UNIX_EPOCH},
 };
 
 /// How long to wait for an owner that holds the log but does not answer yet (or no longer).
 const OWNER_WAIT: Duration = Duration::from_secs(4);
 const OWNER_WAIT_STEP: Duration = Duration::from_millis(50);
+/// A temporary file that is older is nobody's any more.
+const LEFT_OVER_MICROS: i64 = 3_600_000_000;
+/// How many letters a temporary file's name has behind `.tmp`.
+const TEMPORARY_LETTERS: usize = 6;
 
 /// The log, here or behind the control API of the process that holds it.
 pub enum Ledger {
@@ -117,8 +122,30 @@ pub(super) fn find(home: &Home) -> Result<Found, Fault> {
 
 /// Opens the log of this machine and folds it.
 pub(super) fn open_log(home: &Home) -> Result<(Log, Projections), LogError> {
-    let device = device(home)?;
-    Log::open_folded(&home.log(), &device, PriceBook::bundled())
+    let (device, recognised) = device(home)?;
+    let (mut log, projections) = Log::open_folded(&home.log(), &device, PriceBook::bundled())?;
+    recognised.into_iter().for_each(|sentence| log.note(sentence));
+    // The log is ours now, so that nobody else of this home begins anything.
+    [&home.log(), &home.data, &home.state].into_iter().for_each(|folder| sweep(folder));
+    Ok((log, projections))
+}
+
+/// Removes what a killed process left half written: files under the names that [`write_private`] gives, of more than an hour ago.
+fn sweep(folder: &Path) {
+    let Ok(files) = fs::read_dir(folder) else { return };
+    for file in files.flatten() {
+        let name = file.file_name();
+        let is_temporary = name
+            .to_str()
+            .and_then(|name| name.strip_prefix(".tmp"))
+            .is_some_and(|rest| rest.len() == TEMPORARY_LETTERS && rest.bytes().all(|byte| byte.is_ascii_alphanumeric()));
+        let written = || file.metadata().ok().filter(fs::Metadata::is_file)?.modified().ok()?.duration_since(UNIX_EPOCH).ok();
+        let is_old = |written: Duration| clock::now().micros() - i64::try_from(written.as_micros()).unwrap_or(i64::MAX) > LEFT_OVER_MICROS;
+        if is_temporary && written().is_some_and(is_old) {
+            // What stays is tried again at the next opening.
+            let _ = fs::remove_file(file.path());
+        }
+    }
 }
 
 pub(super) fn storage_fault(error: &LogError) -> Fault {
@@ -130,29 +157,37 @@ pub(super) fn fault_of(home: &Home, error: &LogError) -> Fault {
     foreign(home).unwrap_or_else(|| storage_fault(error))
 }
 
-/// The name of this machine's part of the journal: eight random hex digits, made once.
-fn device(home: &Home) -> Result<String, LogError> {
+/// The name of this machine's part of the journal: eight random hex digits, made once. With what is to be said of it, if anything is.
+///
+/// The journal's folders are named like it. A file that is lost, damaged or names none of them is written again after the journal that was
+/// written last, so that no call is hidden by it.
+fn device(home: &Home) -> Result<(String, Option<String>), LogError> {
     let path = home.data.join("device");
     let io = |source| LogError::Io { path: path.clone(), source };
-    match fs::read_to_string(&path) {
-        Ok(name) if !name.trim().is_empty() && name.trim().chars().all(|c| c.is_ascii_alphanumeric() || c == '-') => {
-            Ok(name.trim().to_owned())
+    let is_name = |name: &str| !name.is_empty() && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '-');
+    let (named, is_there) = match fs::read(&path) {
+        Ok(bytes) => (String::from_utf8(bytes).ok().map(|name| name.trim().to_owned()).filter(|name| is_name(name)), true),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => (None, false),
+        Err(error) => return Err(io(error)),
+    };
+    let journals = journals(&home.log()).map_err(io)?;
+    match (named, journals.first()) {
+        (Some(name), None) => Ok((name, None)),
+        (Some(name), Some(_)) if journals.contains(&name) => Ok((name, None)),
+        (named, Some(newest)) => {
+            write_private(&path, newest).map_err(io)?;
+            let what = match named {
+                Some(named) => format!("{} named {named}, of which there is no journal", path.display()),
+                None => format!("{} did not hold the name of a device", path.display()),
+            };
+            Ok((newest.clone(), is_there.then(|| format!("{what}; it names the journal {newest} again"))))
         }
-        Ok(_) => Err(io(io::Error::new(io::ErrorKind::InvalidData, "it does not hold the name of a device"))),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {
-            // A journal that is there tells the name that its lost file held.
-            let name = sole_folder(&home.log().join("journal")).map_or_else(random_name, Ok).map_err(io)?;
+        (None, None) => {
+            let name = random_name().map_err(io)?;
             write_private(&path, &name).map_err(io)?;
-            Ok(name)
+            Ok((name, None))
         }
-        Err(error) => Err(io(error)),
     }
-}
-
-fn sole_folder(folder: &Path) -> Option<String> {
-    let mut names = fs::read_dir(folder).ok()?.filter_map(|entry| entry.ok()?.file_name().into_string().ok());
-    let name = names.next()?;
-    names.next().is_none().then_some(name)
 }
 
 fn random_name() -> io::Result<String> {

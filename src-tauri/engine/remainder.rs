@@ -166,5 +166,5 @@ fn usage(thread: &Thread, left: u64, projects: &mut Projects) -> Usage {
 /// A greater count would win by itself, and a smaller one never: so it is restated, as by a meter that was corrected.
 fn again(known: &Usage, left: u64) -> Option<Remetered> {
     let after = Usage { tokens: Tokens { input: left, ..Tokens::default() }, ..known.clone() };
-    Some(Remetered { key: known.key()?, after, said: remeter::mark() })
+    Some(Remetered { key: known.key()?, before: None, after, said: remeter::mark() })
 }

@@ -5,12 +5,13 @@
 
 use super::{
     asking::{Asking, State},
+    beside::{Beside, Reply},
     ledger::storage_fault,
 };
 use crate::{clock, memory, priority};
 use events::{
-    Alert, Command, Event, Fact, Log, Projections, Seq, Sighting, Zone, decide,
-    log::{BATCH_FACTS_MAX, Snapshot, Tidied},
+    Alert, Command, Event, Fact, Log, LogError, Projections, Seq, Sighting, Zone, decide,
+    log::{BATCH_FACTS_MAX, KeysError, Snapshot, Tidied},
     names,
     query::{EngineFacts, Fault, FaultCode, Health, HealthAnswer, Plan},
 };
@@ -76,20 +77,23 @@ impl Told {
     }
 }
 
-type Answering = Box<dyn FnOnce(&mut Owner) + Send>;
+pub(super) type Answering = Box<dyn FnOnce(&mut Owner) + Send>;
 
-enum Message {
+pub(super) enum Message {
     /// Sightings from the proxy or a watcher, already acknowledged by nobody: they are retried until the disk takes them.
     Seen(Vec<Sighting>),
     /// Anything that wants an answer.
     Ask(Answering),
+    /// Work beside the log is done.
+    Wake,
     Stop,
 }
 
 /// What the writer thread owns.
 pub(super) struct Owner {
-    log: Log,
-    projections: Projections,
+    pub(super) log: Log,
+    pub(super) projections: Projections,
+    pub(super) beside: Beside,
     zone: Zone,
     changes: broadcast::Sender<Change>,
     unrecorded: Arc<AtomicU64>,
@@ -140,6 +144,7 @@ impl Writer {
         let mut owner = Owner {
             log,
             projections,
+            beside: Beside::new(sender.clone()),
             zone,
             changes: changes.clone(),
             unrecorded: unrecorded.clone(),
@@ -205,7 +210,10 @@ impl WriterHandle {
 
     /// Tells a command and waits until it is on the disk or refused.
     pub fn tell(&self, command: Command) -> Result<Told, Fault> {
-        self.with(move |owner| owner.tell(command))?
+        let (reply, answer) = sync_channel(1);
+        let job: Answering = Box::new(move |owner| owner.tell(command, reply));
+        self.sender.send(Message::Ask(job)).map_err(|_| writer_gone())?;
+        answer.recv().map_err(|_| writer_gone())?
     }
 
     /// Hands sightings over; waits only while the queue is full. They are on the disk soon, and tried again while the disk is full.
@@ -267,12 +275,12 @@ impl Owner {
         // When what waits is written.
         let mut due = Instant::now();
         loop {
-            let message = if !waiting.is_empty() {
-                receiver.recv_timeout(due.saturating_duration_since(Instant::now()))
-            } else if self.flushed {
-                receiver.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                receiver.recv_timeout(FLUSH_AFTER)
+            let until_due = (!waiting.is_empty()).then(|| due.saturating_duration_since(Instant::now()));
+            let until_flush = (!self.flushed).then_some(FLUSH_AFTER);
+            let wait = [until_due, until_flush, self.heal_wait()].into_iter().flatten().min();
+            let message = match wait {
+                None => receiver.recv().map_err(|_| RecvTimeoutError::Disconnected),
+                Some(wait) => receiver.recv_timeout(wait),
             };
             let idle = message.is_err() && waiting.is_empty();
             let (mut asked, mut stop) = (None, false);
@@ -283,7 +291,7 @@ impl Owner {
                 })),
                 Ok(Message::Ask(job)) => asked = Some(job),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => stop = true,
-                Err(RecvTimeoutError::Timeout) => {}
+                Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {}
             }
             if asked.is_some() || stop || waiting.len() >= BATCH_FACTS_MAX || Instant::now() >= due {
                 due = Instant::now() + self.write_waiting(&mut waiting);
@@ -291,6 +299,7 @@ impl Owner {
             if let Some(job) = asked {
                 job(&mut self);
             }
+            self.tend();
             if stop {
                 self.unrecorded.fetch_add(waiting.len() as u64, Ordering::Relaxed);
                 break;
@@ -299,6 +308,7 @@ impl Owner {
                 self.flush();
             }
         }
+        self.beside.stop();
         self.flush();
     }
 
@@ -309,11 +319,11 @@ impl Owner {
         }
         match self.write(waiting) {
             Ok(_) => {
-                *self.trouble.lock().expect("nobody panics while holding it") = None;
+                self.say_trouble(None);
                 GATHER
             }
             Err(fault) => {
-                *self.trouble.lock().expect("nobody panics while holding it") = Some(fault);
+                self.say_trouble(Some(fault));
                 let excess = waiting.len().saturating_sub(WAITING_FACTS_MAX);
                 self.unrecorded.fetch_add(excess as u64, Ordering::Relaxed);
                 waiting.drain(..excess);
@@ -331,10 +341,13 @@ impl Owner {
         if written == 0 {
             return Ok(Told { seq: self.log.last(), entries: 0, refused });
         }
-        // What is folded stays under the old prices where it cannot be folded under the new ones, and is at the next opening.
-        if let Ok(Some(again)) = self.log.refolded(&self.projections) {
-            self.projections = again;
-        }
+        self.raise_alerts(now);
+        self.begin_to_fold();
+        Ok(Told { seq: self.log.last(), entries: written, refused })
+    }
+
+    /// Writes the alerts that are due, and publishes that the log or what is folded from it changed.
+    pub(super) fn raise_alerts(&mut self, now: events::Timestamp) {
         let alerts = self.projections.alerts_due(now, self.zone, self.log.device());
         let mut raised: Vec<Fact> = alerts.iter().map(|alert| Fact::Event(Event::AlertRaised { alert: alert.clone() })).collect();
         // Nobody is told of an alert that the log did not take: it would be told again after a restart.
@@ -342,7 +355,12 @@ impl Owner {
         self.flushed = false;
         // No listener is no fault.
         let _ = self.changes.send(Change { seq: self.log.last(), alerts: alerts.into() });
-        Ok(Told { seq: self.log.last(), entries: written, refused })
+    }
+
+    /// Publishes what keeps calls from being recorded or read, if anything does.
+    pub(super) fn say_trouble(&self, fault: Option<Fault>) {
+        let store = || self.log.store_trouble().map(|(cause, hint)| Fault::new(FaultCode::Storage, cause, hint));
+        *self.trouble.lock().expect("nobody panics while holding it") = fault.or_else(store);
     }
 
     fn append(&mut self, facts: &mut Vec<Fact>, now: events::Timestamp) -> Result<u64, Fault> {
@@ -350,7 +368,7 @@ impl Owner {
         while !facts.is_empty() {
             let rest = facts.split_off(facts.len().min(BATCH_FACTS_MAX));
             let mut batch = std::mem::replace(facts, rest);
-            match self.log.append(&mut batch, now) {
+            match self.log.append_beside(&mut batch, now) {
                 Ok(entries) => {
                     entries.iter().for_each(|entry| self.projections.apply(entry));
                     written += entries.len() as u64;
@@ -358,6 +376,11 @@ impl Owner {
                 Err(error) => {
                     batch.append(facts);
                     *facts = batch;
+                    if matches!(error, LogError::Keys(_)) {
+                        // Which calls are known is read from the journal again, beside the log.
+                        self.beside.is_index_damaged = true;
+                        self.begin_to_rebuild(true);
+                    }
                     return Err(storage_fault(&error));
                 }
             }
@@ -365,37 +388,74 @@ impl Owner {
         Ok(written)
     }
 
-    fn tell(&mut self, command: Command) -> Result<Told, Fault> {
-        if let Command::Rebuild {} = command {
-            self.log.rebuild().map_err(|error| storage_fault(&error))?;
-            return Ok(Told { seq: self.log.last(), ..Told::default() });
+    /// Takes a command and replies once it is done, which may be after work beside the log.
+    pub(super) fn tell(&mut self, command: Command, reply: Reply) {
+        // An asker that has gone misses no answer.
+        match command {
+            Command::Rebuild {} => self.rebuild_for(reply),
+            Command::LogUsage { .. } | Command::Match { .. } | Command::Remeter { .. } => {
+                match decide(command, &self.projections, clock::now()) {
+                    Ok(facts) => self.take(facts, reply),
+                    Err(fault) => drop(reply.send(Err(fault))),
+                }
+            }
+            Command::SetBudget { .. }
+            | Command::RemoveBudget { .. }
+            | Command::AdoptPriceBook { .. }
+            | Command::TakePrices { .. }
+            | Command::PinPriceBook {}
+            | Command::SetPrice { .. }
+            | Command::UnsetPrice { .. }
+            | Command::MultiplyPrices { .. }
+            | Command::RenameProjects { .. }
+            | Command::RestoreProject { .. } => {
+                // What it comes to depends on the prices that are being folded in.
+                if self.is_folding() {
+                    return self.tell_later(command, reply);
+                }
+                let told = self.decide(command);
+                if told.is_ok() && self.is_folding() { self.reply_when_folded(told, reply) } else { drop(reply.send(told)) }
+            }
         }
+    }
+
+    /// Writes facts and replies; where the key index must be made again first, once that is done.
+    pub(super) fn take(&mut self, mut facts: Vec<Fact>, reply: Reply) {
+        let told = self.write(&mut facts);
+        if told.is_err() && self.beside.is_index_damaged { self.take_later(facts, reply) } else { drop(reply.send(told)) }
+    }
+
+    fn decide(&mut self, command: Command) -> Result<Told, Fault> {
         let mut facts = decide(command, &self.projections, clock::now())?;
         self.write(&mut facts)
     }
 
     /// What questions are answered from, now.
     pub(super) fn state(&mut self) -> State {
-        // A store that cannot be opened now is said by the questions that need it.
-        let _ = self.log.heal();
         State { log: self.log.snapshot(), projections: self.projections.snapshot() }
     }
 
-    /// Makes the store anew that a question could not read. Whether it is another one now.
-    pub(super) fn rebuild_if_damaged(&mut self, read: &Snapshot, is_readable: bool) -> bool {
-        self.log.rebuild_if_damaged(read, is_readable).unwrap_or(false)
+    /// Begins to make the store anew that a question could not read, unless that was done since.
+    pub(super) fn rebuild_damaged(&mut self, read: &Snapshot) {
+        // One that failed is made anew in its time.
+        if self.log.has_store_of(read) && !self.log.is_store_lacking() {
+            self.begin_to_rebuild(false);
+        }
     }
 
     fn flush(&mut self) {
         if !self.flushed {
             let is_checkpoint_due = self.log.since_checkpoint() > CHECKPOINT_ENTRIES;
-            std::thread::scope(|scope| {
+            let flushed = std::thread::scope(|scope| {
                 if is_checkpoint_due {
                     scope.spawn(|| self.projections.settle());
                 }
-                // The journal has everything; a store that cannot be flushed is completed at the next opening.
-                let _ = self.log.flush();
+                self.log.flush()
             });
+            // The journal has everything; a store that cannot be flushed is completed at the next opening, or made anew.
+            if let Err(LogError::Keys(KeysError::Damaged { .. })) = flushed {
+                self.begin_to_rebuild(true);
+            }
             if is_checkpoint_due {
                 // Without one the next opening replays.
                 let _ = self.log.checkpoint(&mut self.projections);
@@ -415,6 +475,8 @@ impl Owner {
                     let _ = self.log.tidied(tidied);
                 }
             }
+            // A rebuild may write the same files anew.
+            None if self.is_rebuilding() => {}
             None => {
                 let tidy = self.log.tidy().ok().flatten();
                 self.tidying = tidy.map(|tidy| std::thread::spawn(move || tidy.run().ok()));

@@ -10,6 +10,7 @@ use super::{
     fields::{Broken, Fields, items},
     json::word,
     kept,
+    row::maker,
 };
 use events::{Certainty, Fees, Project, Said, Sighting, Source, Timestamp, Usage};
 use memchr::memmem;
@@ -153,7 +154,7 @@ impl Reader {
             .unwrap_or_else(|| format!("{}:{}", line.file, line.offset));
         let usage = Usage {
             at: self.last_at.unwrap_or_default(),
-            provider: provider(&call_id).to_owned(),
+            provider: provider(&call_id, model.as_deref()).to_owned(),
             family: "anthropic".to_owned(),
             model,
             call_id: Some(call_id),
@@ -301,10 +302,13 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Who served the call, as far as its id betrays it (log-formats 1, "Fields"). Other servers of the same API cannot be told apart here;
-/// where the proxy saw the call too, it knows better.
-fn provider(call_id: &str) -> &'static str {
-    if call_id.starts_with("msg_bdrk_") {
+/// The provider that served the call: by its id (log-formats 1, "Fields"), or the maker of a model that is not Anthropic's. Other servers
+/// of the same API cannot be told apart here; where the proxy saw the call too, it knows better.
+fn provider(call_id: &str, model: Option<&str>) -> &'static str {
+    let maker = maker(model);
+    if !matches!(maker, "anthropic" | "unknown") {
+        maker
+    } else if call_id.starts_with("msg_bdrk_") {
         "bedrock"
     } else if call_id.starts_with("msg_vrtx_") {
         "vertex"

@@ -54,6 +54,8 @@ struct Counts {
     cache_read: u64,
     cache_write: u64,
     reasoning: u64,
+    /// How many requests they are of; 0 where nobody says.
+    requests: u64,
 }
 
 impl Counts {
@@ -67,6 +69,7 @@ impl Counts {
             cache_read: count("cacheReadTokens"),
             cache_write: count("cacheWriteTokens"),
             reasoning: count("reasoningTokens"),
+            requests: 0,
         })
     }
 
@@ -78,11 +81,12 @@ impl Counts {
             cache_read: self.cache_read.checked_sub(before.cache_read)?,
             cache_write: self.cache_write.checked_sub(before.cache_write)?,
             reasoning: self.reasoning.checked_sub(before.reasoning)?,
+            requests: self.requests.saturating_sub(before.requests),
         })
     }
 
     fn said(&self) -> String {
-        let Counts { input, output, cache_read, cache_write, reasoning } = self;
+        let Counts { input, output, cache_read, cache_write, reasoning, requests: _ } = self;
         format!(
             r#"{{"inputTokens":{input},"outputTokens":{output},"cacheReadTokens":{cache_read},"cacheWriteTokens":{cache_write},"reasoningTokens":{reasoning}}}"#
         )
@@ -136,6 +140,8 @@ impl Reader {
         let metrics = data.get("modelMetrics").map(Json::object).unwrap_or_default();
         for (model, metric) in metrics.fields().take(MODELS_MAX) {
             let Some(counts) = metric.at(&["usage"]).and_then(|usage| Counts::read(&usage.object())) else { continue };
+            let requests = metric.at(&["requests", "count"]).and_then(Json::count).unwrap_or(0);
+            let counts = Counts { requests, ..counts };
             let Some(at) = self.place(Some(model)) else { continue };
             // Some versions count on when a session is resumed, others begin anew: then the output is not that of the runs before and of
             // this one's replies.
@@ -178,6 +184,7 @@ impl Reader {
             session: Some(session),
             branch: branch.clone(),
             certainty,
+            requests: Some(u32::try_from(counts.requests).unwrap_or(u32::MAX)),
             ..call(Client::CopilotCli, "copilot", id, time, tokens(said).unwrap_or_default())
         };
         found.push(sighting(Client::CopilotCli, usage, said));
@@ -206,7 +213,7 @@ impl Reader {
 
 /// Copilot counts cache reads and writes within input, and reasoning within output (log-formats 0.1).
 pub(super) fn tokens(usage: Json<'_>) -> Option<Tokens> {
-    let Counts { input, output, cache_read, cache_write, reasoning } = Counts::read(&usage.object())?;
+    let Counts { input, output, cache_read, cache_write, reasoning, requests: _ } = Counts::read(&usage.object())?;
     Some(Tokens {
         input: input.saturating_sub(cache_read).saturating_sub(cache_write),
         cache_read,

@@ -19,7 +19,8 @@ pub(super) fn line(line: Line<'_>, found: &mut Vec<Sighting>) {
     // Two exports overlap, and a row has no id: its time and counts are what it has.
     let id = format!("cursor:{}:{}:{}:{}", at.micros(), model.as_deref().unwrap_or_default(), tokens.total(), tokens.output);
     let cost = row.get("Cost").and_then(Json::usd).filter(|cost| *cost > events::Usd::default());
-    let usage = Usage { reported_cost: cost, ..call(Client::Cursor, maker(model.as_deref()), id, at, tokens) };
+    // A row sums several requests.
+    let usage = Usage { reported_cost: cost, requests: Some(0), ..call(Client::Cursor, maker(model.as_deref()), id, at, tokens) };
     found.push(sighting(Client::Cursor, Usage { model, ..usage }, said));
 }
 

@@ -48,6 +48,8 @@ impl Reader {
             model,
             project: around.project(cwd.as_deref()),
             session: Some(session.to_owned()),
+            // Settings count all requests of the session together.
+            requests: Some(0),
             ..call(Client::Droid, &provider, id, at, tokens)
         };
         found.push(sighting(Client::Droid, usage, said));

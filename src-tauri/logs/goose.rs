@@ -58,6 +58,8 @@ pub(super) fn line(line: Line<'_>, around: &mut Around<'_>, found: &mut Vec<Sigh
     let usage = Usage {
         project: around.project(row.word("cwd").as_deref()),
         session,
+        // A sum that was kept before there was a ledger.
+        requests: (id.ends_with(":accumulated")).then_some(0),
         reported_cost: row.get("cost").and_then(Json::usd).filter(|cost| *cost > events::Usd::default()),
         ..call(Client::Goose, maker(model.as_deref()), id, at, tokens)
     };

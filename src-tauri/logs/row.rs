@@ -102,27 +102,9 @@ pub(super) fn family(provider: &str) -> &'static str {
 
 /// Who serves a model, by its name, where the log does not say: the makers' own names only, so that nobody else is guessed.
 pub(super) fn maker(model: Option<&str>) -> &'static str {
-    let name = model.unwrap_or_default().to_ascii_lowercase();
-    let starts = |words: &[&str]| words.iter().any(|word| name.starts_with(word));
-    if starts(&["claude"]) {
-        "anthropic"
-    } else if starts(&["gpt", "o1", "o3", "o4", "codex"]) {
-        "openai"
-    } else if starts(&["gemini"]) {
-        "gemini"
-    } else if starts(&["grok"]) {
-        "xai"
-    } else if starts(&["kimi", "moonshot"]) {
-        "moonshot"
-    } else if starts(&["deepseek"]) {
-        "deepseek"
-    } else if starts(&["qwen", "coder-model"]) {
-        "alibaba"
-    } else if starts(&["glm"]) {
-        "zai"
-    } else if starts(&["mistral", "devstral", "codestral"]) {
-        "mistral"
-    } else {
-        "unknown"
+    match model.and_then(events::maker_of_model) {
+        Some("google") => "gemini",
+        Some(maker) => maker,
+        None => "unknown",
     }
 }

@@ -67,9 +67,7 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
     let fast = name(usage, "speed") == Some("fast");
     Some(Reading {
         tokens,
-        fees: Fees {
-            web_search: count(usage, &["server_tool_use.web_search_requests"]).map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)),
-        },
+        fees: Fees::of_searches(said::pieces(count(usage, &["server_tool_use.web_search_requests"]))),
         tier: if fast { Some("fast") } else { name(usage, "service_tier") }.map(str::to_owned),
         geo: name(usage, "inference_geo").filter(|geo| !matches!(*geo, "" | "not_available" | "global")).map(str::to_owned),
         // Relays that speak the dialect name it.

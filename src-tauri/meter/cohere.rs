@@ -3,8 +3,8 @@
 use super::document::Document;
 use super::prose;
 use super::reply::Heard;
-use super::said::{Reading, Said, at, count};
-use events::Tokens;
+use super::said::{self, Reading, Said, at, count};
+use events::{Fees, Pieces, Tokens};
 
 /// Hears one event of a stream, or the whole reply.
 pub(super) fn hear(document: &Document, heard: &mut Heard) {
@@ -33,8 +33,7 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
 /// Converts Cohere's counting into disjoint classes; `None` where nothing was counted.
 ///
 /// What is billed stands in `billed_units`; `tokens` counts templates and the like as well, which are not billed, and its cached tokens
-/// are of those (docs.cohere.com, chat; provider-usage, sections 1 and 13). Of searches the ledger has no class: what they cost is not known,
-/// rather than nothing.
+/// are of those (docs.cohere.com, chat; provider-usage, sections 1 and 13). Rankings are billed by searches.
 pub(super) fn read(said: &Said) -> Option<Reading> {
     let units = at(said.get("usage")?, "billed_units")?;
     let tokens = Tokens {
@@ -43,6 +42,6 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
         output: count(units, &["output_tokens"]).unwrap_or(0),
         ..Tokens::default()
     };
-    let of_searches = tokens.total() == 0 && count(units, &["search_units"]).is_some();
-    (!of_searches).then(|| Reading { tokens, ..Reading::default() })
+    let pieces = Pieces { rerank_search: said::pieces(count(units, &["search_units"])), ..Pieces::default() };
+    Some(Reading { tokens, fees: Fees { web_search: 0, pieces }, ..Reading::default() })
 }

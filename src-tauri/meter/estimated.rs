@@ -13,6 +13,16 @@ const TOKENS_PER_MINUTE_HEARD: u64 = 600;
 /// (platform.openai.com/docs/pricing).
 const TOKENS_PER_MINUTE_SPOKEN: u64 = 1250;
 
+/// Models that write down what they hear and are billed by its seconds (platform.openai.com/docs/pricing; console.groq.com/docs/models).
+pub(super) fn is_billed_by_seconds(model: &str) -> bool {
+    model.contains("whisper")
+}
+
+/// Models that speak and are billed by the characters of the text.
+pub(super) fn is_billed_by_characters(model: &str) -> bool {
+    ["tts-1", "playai-tts", "orpheus"].iter().any(|name| model.contains(name))
+}
+
 /// Tokens that nobody counted.
 #[derive(Clone, Copy, Default)]
 pub(super) struct Estimate {

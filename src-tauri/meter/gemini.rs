@@ -4,9 +4,16 @@ use super::document::{Document, REPLY_BYTES_MAX};
 use super::prose::{self, Prose};
 use super::reply::Heard;
 use super::said::{self, Reading, Said, count, name};
-use events::{Fees, Tokens};
+use events::{Fees, Pieces, Tokens};
 use serde::Deserialize;
 use serde_json::{Value, value::RawValue};
+
+/// What a reply was grounded on, as far as that is billed.
+const GROUNDING: &str = "grounding";
+/// The model that was asked for, where the reply names none.
+pub(super) const ASKED: &str = "asked";
+/// The first generation of models whose searches are billed one by one; for those before it each grounded prompt is.
+const BILLED_BY_QUERY_SINCE: u64 = 3;
 
 /// Hears one chunk, which repeats the usage so far, or the whole reply. Behind Google's login it stands within a `response`.
 pub(super) fn hear(document: &Document, heard: &mut Heard) {
@@ -46,7 +53,59 @@ pub(super) fn hear(document: &Document, heard: &mut Heard) {
         candidates.or(candidates_within).into_iter().for_each(|candidates| hear_candidates(candidates, &mut heard.prose));
         words.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
     }
+    candidates.or(candidates_within).into_iter().for_each(|candidates| hear_grounding(candidates, &mut heard.said));
     predictions.into_iter().for_each(|predictions| hear_predictions(predictions, &mut heard.said));
+}
+
+/// What a candidate was grounded on.
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Grounding<'g> {
+    #[serde(borrow, default)]
+    web_search_queries: Vec<std::borrow::Cow<'g, str>>,
+    #[serde(borrow, default)]
+    grounding_chunks: Vec<Chunk<'g>>,
+}
+
+#[derive(Deserialize)]
+struct Chunk<'g> {
+    #[serde(borrow)]
+    maps: Option<&'g RawValue>,
+}
+
+/// Hears what the candidates were grounded on: the last metadata of a stream that names something counts.
+fn hear_grounding(candidates: &RawValue, said: &mut Said) {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "camelCase")]
+    struct Candidate<'c> {
+        #[serde(borrow)]
+        grounding_metadata: Option<Grounding<'c>>,
+    }
+    // Most pieces of a stream have none. The quotes of a text are escaped.
+    if memchr::memmem::find(candidates.get().as_bytes(), b"\"groundingMetadata\"").is_none() {
+        return;
+    }
+    let candidates = serde_json::from_str::<Vec<Candidate<'_>>>(candidates.get()).unwrap_or_default();
+    note_grounding(candidates.into_iter().filter_map(|candidate| candidate.grounding_metadata), said);
+}
+
+/// Hears what a turn of a live conversation was grounded on.
+pub(super) fn hear_turns_grounding(metadata: &RawValue, said: &mut Said) {
+    note_grounding(serde_json::from_str::<Grounding<'_>>(metadata.get()).into_iter(), said);
+}
+
+fn note_grounding<'g>(all: impl Iterator<Item = Grounding<'g>>, said: &mut Said) {
+    let (mut queries, mut by_maps) = (std::collections::BTreeSet::new(), false);
+    for Grounding { web_search_queries, grounding_chunks } in all {
+        by_maps |= grounding_chunks.iter().any(|chunk| chunk.maps.is_some());
+        queries.extend(web_search_queries.into_iter().filter(|query| !query.trim().is_empty()));
+    }
+    if !queries.is_empty() {
+        said.set_in(GROUNDING, "queries", queries.len() as u64);
+    }
+    if by_maps {
+        said.set_in(GROUNDING, "maps", 1);
+    }
 }
 
 /// What the candidates say, in words and in calls of functions.
@@ -100,6 +159,13 @@ fn hear_predictions(predictions: &RawValue, said: &mut Said) {
         embeddings: Embeddings<'p>,
     }
     #[derive(Deserialize)]
+    struct Picture<'p> {
+        #[serde(borrow, rename = "bytesBase64Encoded")]
+        bytes: Option<&'p RawValue>,
+        #[serde(borrow, rename = "gcsUri")]
+        uri: Option<&'p RawValue>,
+    }
+    #[derive(Deserialize)]
     struct Embeddings<'p> {
         #[serde(borrow)]
         statistics: Statistics<'p>,
@@ -110,7 +176,14 @@ fn hear_predictions(predictions: &RawValue, said: &mut Said) {
         token_count: &'p RawValue,
     }
     // Pictures are predicted, too, and have no such count.
-    let Ok(predictions) = serde_json::from_str::<Vec<Prediction<'_>>>(predictions.get()) else { return };
+    let Ok(predictions) = serde_json::from_str::<Vec<Prediction<'_>>>(predictions.get()) else {
+        let made = serde_json::from_str::<Vec<Picture<'_>>>(predictions.get()).unwrap_or_default();
+        let made = made.iter().filter(|picture| picture.bytes.is_some() || picture.uri.is_some()).count();
+        if made > 0 {
+            said.set(super::openai::MADE, made.into());
+        }
+        return;
+    };
     let counts = predictions.iter().filter_map(|prediction| said::whole_part(prediction.embeddings.statistics.token_count));
     said.set_in("usage", "promptTokenCount", counts.fold(0, u64::saturating_add));
 }
@@ -139,6 +212,7 @@ pub(super) fn hear_batch(document: &Document, calls: &mut Vec<Heard>) {
         // Without an id a second look at the batch could not be told from the first.
         if heard.id.is_some() {
             heard.said.set("batch", Value::Bool(true));
+            heard.done = true;
             calls.push(heard);
         }
     }
@@ -149,7 +223,10 @@ pub(super) fn hear_batch(document: &Document, calls: &mut Vec<Heard>) {
 /// The prompt contains what was cached; prompts of tools stand beside it and are input; thoughts stand beside the candidates and are output
 /// (ai.google.dev/api/generate-content, UsageMetadata; provider-usage, sections 1 and 4).
 pub(super) fn read(said: &Said) -> Option<Reading> {
-    let usage = said.get("usage")?;
+    let Some(usage) = said.get("usage") else {
+        let image = said::pieces(Some(said.get(super::openai::MADE)?.as_u64()?));
+        return Some(Reading { fees: Fees { web_search: 0, pieces: Pieces { image, ..Pieces::default() } }, ..Reading::default() });
+    };
     let prompt = count(usage, &["promptTokenCount", "total_input_tokens"]);
     let candidates = count(usage, &["candidatesTokenCount", "responseTokenCount", "total_output_tokens"]);
     let thoughts = count(usage, &["thoughtsTokenCount", "total_thought_tokens"]);
@@ -181,7 +258,7 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
             reasoning: thoughts,
             ..Tokens::default()
         },
-        fees: Fees { web_search: searches(usage) },
+        fees: fees(said, usage),
         tier: said
             .get("batch")
             .map(|_| "batch")
@@ -192,6 +269,28 @@ pub(super) fn read(said: &Said) -> Option<Reading> {
         geo: None,
         reported_cost: None,
     })
+}
+
+/// What is billed beside the tokens: distinct queries on Gemini 3 and later, grounded prompts before (ai.google.dev/gemini-api/docs/pricing,
+/// "Grounding with Google Search"; provider-usage, section 4).
+fn fees(said: &Said, usage: &Value) -> Fees {
+    let model = said.text("model").or_else(|| said.text(ASKED)).unwrap_or_default();
+    let grounding = |name: &str| said.get(GROUNDING).and_then(|grounding| count(grounding, &[name])).unwrap_or(0);
+    let queries = match grounding("queries") {
+        queries if queries > 0 && generation(model).is_some_and(|generation| generation < BILLED_BY_QUERY_SINCE) => 1,
+        queries => queries,
+    };
+    let maps = grounding("maps").max(tool_calls(usage, "google_maps"));
+    Fees {
+        web_search: said::pieces(Some(queries.max(tool_calls(usage, "google_search")))),
+        pieces: Pieces { maps_search: said::pieces(Some(maps)), ..Pieces::default() },
+    }
+}
+
+/// The generation of a Gemini model, as `gemini-2.5-pro` names it.
+fn generation(model: &str) -> Option<u64> {
+    let (_, version) = model.rsplit_once("gemini-")?;
+    version.split(|byte: char| !byte.is_ascii_digit()).next()?.parse().ok()
 }
 
 /// A modality by name, and by its number where a client asked for those (ai.google.dev/api/generate-content, Modality).
@@ -211,10 +310,9 @@ fn modality(usage: &Value, details: &str, (kind, number): Modality) -> u64 {
     of_kind.filter_map(|detail| count(detail, &["tokenCount", "tokens"])).fold(0, u64::saturating_add)
 }
 
-/// How many searches an interaction had Google run. Other surfaces do not count them.
-fn searches(usage: &Value) -> u32 {
+/// How many calls of one of Google's tools an interaction counts. Other surfaces do not count them.
+fn tool_calls(usage: &Value, kind: &str) -> u64 {
     let Some(Value::Array(tools)) = usage.get("grounding_tool_count") else { return 0 };
-    let searches = tools.iter().filter(|tool| name(tool, "type") == Some("google_search"));
-    let searches = searches.filter_map(|tool| count(tool, &["count"])).fold(0, u64::saturating_add);
-    u32::try_from(searches).unwrap_or(u32::MAX)
+    let calls = tools.iter().filter(|tool| name(tool, "type") == Some(kind));
+    calls.filter_map(|tool| count(tool, &["count"])).fold(0, u64::saturating_add)
 }

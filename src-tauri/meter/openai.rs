@@ -6,12 +6,18 @@ use super::prose;
 use super::reply::Heard;
 use super::said::{self, Reading, Said, at, count, name};
 use super::{bedrock, cost, surface::Kind};
-use events::{Fees, Tokens};
+use events::{Fees, Pieces, Tokens};
 use serde::Deserialize;
 use serde_json::{Map, Value, value::RawValue};
 
 /// What is said of pictures only.
 const PICTURES: &str = "pictures";
+
+/// The calls of tools that stand among the output of a response.
+const TOOLS: &str = "tools";
+
+/// How many pictures a reply holds, where no usage counts them.
+pub(super) const MADE: &str = "made";
 
 /// What is said of the results of a batch only.
 const BATCH: &str = "batch";
@@ -78,6 +84,10 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
     credits.into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
+    if frame == Frame::Value && object == "response" {
+        let [output] = document.pick(["output"]);
+        output.into_iter().for_each(|output| hear_tools(output, &mut heard.said));
+    }
     // Servers that have not counted send zeros, some of them in every chunk: the text is kept until it is counted.
     if usage.is_none() || !heard.counted_more() {
         match choices {
@@ -88,7 +98,7 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     if heard.said.get("usage").is_none() {
         hear_local(document, heard);
     }
-    // Mistral reads documents by the page (provider-usage, section 6). There is no class for pages: what is said is kept.
+    // Mistral reads documents by the page (provider-usage, section 6).
     pages.into_iter().for_each(|pages| heard.said.hear("usage", pages));
     heard.erred |= said::says_something(error);
     heard.done |= match frame {
@@ -115,6 +125,8 @@ fn usage_in_choices(choices: &RawValue) -> Option<&RawValue> {
 fn hear_without_choices(document: &Document, kind: &str, frame: Frame, heard: &mut Heard) {
     let [delta, text, seconds, output] = document.pick(["delta", "text", "duration", "output"]);
     if frame == Frame::Value {
+        let [data] = document.pick(["data"]);
+        data.into_iter().for_each(|data| hear_pictures(data, &mut heard.said));
         // A response that is no stream.
         output.into_iter().for_each(|output| hear_output(output, heard));
     }
@@ -136,21 +148,89 @@ fn hear_local(document: &Document, heard: &mut Heard) {
     }
 }
 
+/// Hears how many pictures a reply holds.
+fn hear_pictures(data: &RawValue, said: &mut Said) {
+    #[derive(Deserialize)]
+    struct Picture<'p> {
+        #[serde(borrow)]
+        b64_json: Option<&'p RawValue>,
+        #[serde(borrow)]
+        url: Option<&'p RawValue>,
+    }
+    let pictures = serde_json::from_str::<Vec<Picture<'_>>>(data.get()).unwrap_or_default();
+    let made = pictures.iter().filter(|picture| picture.b64_json.is_some() || picture.url.is_some()).count();
+    if made > 0 {
+        said.set(MADE, made.into());
+    }
+}
+
+/// One item of a response's output.
+#[derive(Deserialize)]
+struct Item<'i> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<std::borrow::Cow<'i, str>>,
+    #[serde(borrow)]
+    action: Option<Action<'i>>,
+    #[serde(borrow)]
+    container_id: Option<std::borrow::Cow<'i, str>>,
+    #[serde(borrow)]
+    caller: Option<Action<'i>>,
+}
+
+/// What an item does, or what it was done by.
+#[derive(Deserialize)]
+struct Action<'i> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<std::borrow::Cow<'i, str>>,
+}
+
+impl Item<'_> {
+    /// Whether it is a search that is billed: pages that are opened or searched through are not (platform.openai.com/docs/pricing).
+    fn searches_web(&self) -> bool {
+        let kind = self.kind.as_deref();
+        let action = self.action.as_ref().and_then(|action| action.kind.as_deref());
+        kind == Some("web_search_call") && matches!(action, None | Some("search"))
+    }
+
+    fn is(&self, kind: &str) -> bool {
+        self.kind.as_deref() == Some(kind)
+    }
+}
+
+/// Hears which tools the output of a response tells of: OpenAI counts web searches in `tool_usage` where it does at all, and others nowhere.
+pub(super) fn hear_tools(output: &RawValue, said: &mut Said) {
+    let Ok(items) = serde_json::from_str::<Vec<Item<'_>>>(output.get()) else { return };
+    let containers: std::collections::BTreeSet<&str> =
+        items.iter().filter(|item| item.is("code_interpreter_call")).map(|item| item.container_id.as_deref().unwrap_or_default()).collect();
+    let counts = [
+        ("web_search", items.iter().filter(|item| item.searches_web()).count()),
+        ("file_search", items.iter().filter(|item| item.is("file_search_call")).count()),
+        ("code_execution", containers.len()),
+    ];
+    for (name, count) in counts.into_iter().filter(|(_, count)| *count > 0) {
+        said.set_in(TOOLS, name, count as u64);
+    }
+}
+
+/// Hears one item of a stream. The last event of a stream repeats them all; one that is cut does not.
+pub(super) fn hear_item(item: &RawValue, said: &mut Said) {
+    let Ok(item) = serde_json::from_str::<Item<'_>>(item.get()) else { return };
+    let class = if item.searches_web() {
+        "web_search"
+    } else if item.is("file_search_call") {
+        "file_search"
+    } else {
+        return;
+    };
+    let before = said.get(TOOLS).and_then(|tools| count(tools, &[class])).unwrap_or(0);
+    said.set_in(TOOLS, class, before.saturating_add(1));
+}
+
 /// Hears the output of a response, where no usage counts it and no piece of it was heard.
 fn hear_output(output: &RawValue, heard: &mut Heard) {
-    #[derive(Deserialize)]
-    struct Item<'i> {
-        #[serde(borrow)]
-        caller: Option<Caller<'i>>,
-    }
-    #[derive(Deserialize)]
-    struct Caller<'i> {
-        #[serde(borrow, rename = "type")]
-        kind: std::borrow::Cow<'i, str>,
-    }
     // A program that a model wrote goes on without it: OpenAI counts nothing then (seen in recordings of programmatic tool calls).
     let items = serde_json::from_str::<Vec<Item<'_>>>(output.get()).unwrap_or_default();
-    heard.guarded |= items.iter().any(|item| item.caller.as_ref().is_some_and(|caller| caller.kind == "program"));
+    heard.guarded |= items.iter().any(|item| item.caller.as_ref().is_some_and(|caller| caller.kind.as_deref() == Some("program")));
     if heard.prose.is_empty() {
         heard.prose.push_spoken(output);
     }
@@ -187,9 +267,16 @@ fn hear_response(document: &Document, kind: &str, frame: Frame, heard: &mut Hear
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
     tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
     credits.or(credits_within).into_iter().for_each(|usage| heard.said.hear("copilot_usage", usage));
-    if usage.is_some() && !heard.counted_more() {
+    if kind == "response.output_item.done" {
+        let [item] = document.pick(["item"]);
+        item.into_iter().for_each(|item| hear_item(item, &mut heard.said));
+    }
+    if usage.is_some() {
         let [output] = document.pick(["response.output"]);
-        output.into_iter().for_each(|output| hear_output(output, heard));
+        output.into_iter().for_each(|output| hear_tools(output, &mut heard.said));
+        if !heard.counted_more() {
+            output.into_iter().for_each(|output| hear_output(output, heard));
+        }
     }
     let last = ["response.completed", "response.incomplete", "response.failed", "response.cancelled"];
     heard.done |= frame == Frame::Event && last.contains(&kind);
@@ -210,8 +297,9 @@ pub(super) fn hear_result(document: &Document, heard: &mut Heard) {
     // Half the price, whatever tier the line names (platform.openai.com/docs/guides/batch).
     heard.said.set(BATCH, Value::Bool(true));
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    let [choices, output] = document.pick(["response.body.choices", "response.body.output"]);
+    output.into_iter().for_each(|output| hear_tools(output, &mut heard.said));
     if usage.is_some() && !heard.counted_more() {
-        let [choices, output] = document.pick(["response.body.choices", "response.body.output"]);
         choices.into_iter().for_each(|choices| prose::choices(choices, &mut heard.prose));
         output.into_iter().for_each(|output| hear_output(output, heard));
     }
@@ -229,8 +317,14 @@ pub(super) fn hear_result(document: &Document, heard: &mut Heard) {
 /// - Gemini hides its thoughts, and xAI may: what the total has beyond prompt and completion is output (section 1, "Guard rules");
 /// - Grok on Azure has its cached tokens outside of the prompt (section 11), as has everyone with more of them than prompt.
 pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
-    let usage = said.get("usage")?;
+    let made = said.get(MADE).and_then(Value::as_u64).filter(|_| said.get(PICTURES).is_some());
+    let Some(usage) = said.get("usage") else {
+        // Pictures that no usage counts are billed by the piece.
+        let pieces = Pieces { image: said::pieces(made), ..Pieces::default() };
+        return (!pieces.is_none()).then(|| Reading { fees: Fees { web_search: 0, pieces }, ..Reading::default() });
+    };
     let model = said.text("model").unwrap_or_default();
+    let pieces = pieces(said, usage, model);
     let timed = |name: &str| count(usage, &[&format!("timings.{name}")]);
     // llama.cpp's timings count what it read beside what it had read before.
     let read_in_time = || Some(timed("prompt_n")?.saturating_add(timed("cache_n").unwrap_or(0)));
@@ -238,7 +332,7 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
     let completion = count(usage, &["completion_tokens", "output_tokens", "outputTokenCount"]).or_else(|| timed("predicted_n"));
     let total = count(usage, &["total_tokens"]);
     let known_cost = cost::reported(said, 0).filter(|cost| *cost > events::Usd::ZERO);
-    if prompt.is_none() && completion.is_none() && total.is_none() && known_cost.is_none() {
+    if prompt.is_none() && completion.is_none() && total.is_none() && known_cost.is_none() && pieces.is_none() {
         return None;
     }
     // Embeddings of some servers have a total only.
@@ -302,15 +396,41 @@ pub(super) fn read(said: &Said, provider: &str) -> Option<Reading> {
         ..writes
     };
     let searches = ["server_tool_use.web_search_requests", "server_side_tool_usage_details.web_search_calls"];
-    let searches = said.get("tool_usage").and_then(|tools| count(tools, &["web_search.num_requests"])).or_else(|| count(usage, &searches));
+    let among_items = || said.get(TOOLS).and_then(|tools| count(tools, &["web_search"]));
+    let counted = said.get("tool_usage").and_then(|tools| count(tools, &["web_search.num_requests"]));
+    let searches = counted.or_else(|| count(usage, &searches)).or_else(among_items);
     Some(Reading {
         tokens,
-        fees: Fees { web_search: searches.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX)) },
+        fees: Fees { web_search: said::pieces(searches), pieces },
         tier: if said.get(BATCH).is_some() { Some("batch") } else { said.text("service_tier").or_else(|| name(usage, "service_tier")) }
             .map(str::to_owned),
         geo: None,
         reported_cost: cost::reported(said, tokens.total()),
     })
+}
+
+/// What is billed by the piece: tools by their calls (platform.openai.com/docs/pricing; docs.x.ai, `server_side_tool_usage_details`), sounds
+/// by the second or character, documents by the page, rankings by the search, and Perplexity's requests by the size of their search
+/// context (docs.perplexity.ai, pricing).
+fn pieces(said: &Said, usage: &Value, model: &str) -> Pieces {
+    let tool = |name: &str| said.get(TOOLS).and_then(|tools| count(tools, &[name]));
+    let of_xai = |name: &str| count(usage, &[&format!("server_side_tool_usage_details.{name}")]);
+    let request = if model.contains("sonar") { name(usage, "search_context_size") } else { None };
+    Pieces {
+        file_search: said::pieces(
+            tool("file_search").or_else(|| of_xai("document_search_calls")).or_else(|| of_xai("collections_search_calls")),
+        ),
+        code_execution: said::pieces(tool("code_execution").or_else(|| of_xai("code_interpreter_calls"))),
+        x_search: said::pieces(of_xai("x_search_calls")),
+        rerank_search: said::pieces(count(usage, &["search_units", "billed_units.search_units"])),
+        page: said::pieces(count(usage, &["pages_processed"])),
+        second: said::pieces(said::count_up(usage, "seconds")),
+        character: said::pieces(count(usage, &["characters"])),
+        request_low: u32::from(request == Some("low")),
+        request_medium: u32::from(request == Some("medium")),
+        request_high: u32::from(request == Some("high")),
+        ..Pieces::default()
+    }
 }
 
 /// Notes what was asked for, where the counting depends on it and the reply does not say it.

@@ -109,6 +109,12 @@ impl Prose {
         prose
     }
 
+    /// How many characters it has, of which a text that is too long to keep is taken to have as many as its beginning.
+    pub(super) fn characters(&self) -> u64 {
+        let kept = self.kept.trim_end_matches('\n').chars().count() as u64;
+        if self.bytes > self.kept.len() as u64 { kept.saturating_mul(self.bytes) / (self.kept.len() as u64).max(1) } else { kept }
+    }
+
     pub(super) const fn is_empty(&self) -> bool {
         self.bytes == 0
     }

@@ -15,8 +15,9 @@ use std::io;
 const DECODED_BYTES_MAX: u64 = 4 << 30;
 /// The largest reply that is no document and is kept whole. Of a larger one the beginning is: that of a sound tells how long it is.
 const OPAQUE_BYTES_MAX: usize = 64 << 10;
-/// The most calls that the results of one batch are read for.
-pub(super) const CALLS_MAX: usize = 10_000;
+/// The most results of a batch that wait to be told. As they are told as they come, a batch may have any number; of more that come at
+/// once, the rest is not read.
+pub(super) const CALLS_MAX: usize = 100_000;
 
 /// The largest request that is kept as it came until its call is over. Of a larger one only what was asked for, and for how much, is.
 const REQUEST_KEPT_BYTES_MAX: u64 = 64 << 10;
@@ -306,8 +307,12 @@ fn hear(surface: &mut Option<Surface>, session: &mut Option<Session>, calls: &mu
     if surface == Surface::GeminiBatch {
         return gemini::hear_batch(document, calls);
     }
-    let another = matches!(surface, Surface::AnthropicBatch | Surface::OpenAiBatch) && calls.len() < CALLS_MAX;
-    if another || calls.is_empty() {
+    let is_batch = matches!(surface, Surface::AnthropicBatch | Surface::OpenAiBatch);
+    if is_batch && calls.len() >= CALLS_MAX {
+        // Never into another's call.
+        return;
+    }
+    if is_batch || calls.is_empty() {
         calls.push(Heard::default());
     }
     let Some(heard) = calls.last_mut() else { return };

@@ -255,10 +255,22 @@ pub(super) fn reads_nothing(usage: &Value) -> bool {
     INPUTS.iter().all(|name| count(usage, &[name]).unwrap_or(0) == 0)
 }
 
-/// Whether a usage counts what is billed beside tokens, for which there is no class: the seconds of a sound, searches of a ranking, pages
+/// A count as one of pieces; zero where there is none.
+pub(super) fn pieces(count: Option<u64>) -> u32 {
+    count.map_or(0, |count| u32::try_from(count).unwrap_or(u32::MAX))
+}
+
+/// A count at a path, a part of one taken for a whole: half a second is billed as one.
+pub(super) fn count_up(value: &Value, path: &str) -> Option<u64> {
+    let whole = count(value, &[path])?;
+    let has_part = at(value, path).and_then(Value::as_str).and_then(|text| text.split_once('.')).is_some_and(|(_, part)| !is_zero(part));
+    Some(whole.saturating_add(u64::from(has_part)))
+}
+
+/// Whether a usage counts what is billed by the piece instead of by tokens: the seconds of a sound, searches of a ranking, pages
 /// (provider-usage, sections 2.5, 6 and 13).
 pub(super) fn counts_other_than_tokens(usage: &Value) -> bool {
-    count(usage, &["seconds", "billed_units.search_units", "pages_processed"]).is_some()
+    count(usage, &["seconds", "characters", "billed_units.search_units", "pages_processed"]).is_some()
 }
 
 /// Whether a field says something: some servers fill one that has nothing to say.

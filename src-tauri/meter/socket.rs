@@ -6,7 +6,7 @@ use super::document::Document;
 use super::reply::Heard;
 use super::said;
 use super::surface::Surface;
-use super::{gemini, prose};
+use super::{gemini, openai, prose};
 use serde_json::value::RawValue;
 use std::collections::VecDeque;
 
@@ -107,6 +107,8 @@ fn hear_openai(session: &mut Session, document: &Document, calls: &mut Vec<Heard
             usage.into_iter().chain(beside).for_each(|usage| heard.said.hear("usage", usage));
             tools.into_iter().for_each(|usage| heard.said.hear("tool_usage", usage));
             heard.erred |= said::id(status).as_deref() == Some("failed");
+            let [output] = document.pick(["response.output"]);
+            output.into_iter().for_each(|output| openai::hear_tools(output, &mut heard.said));
             let last = ["response.done", "response.completed", "response.incomplete", "response.failed", "response.cancelled"];
             if last.contains(&kind) {
                 end(calls, at);
@@ -133,6 +135,8 @@ fn hear_live(document: &Document, calls: &mut Vec<Heard>) {
     }
     let Some(heard) = calls.last_mut() else { return };
     usage.into_iter().for_each(|usage| heard.said.hear("usage", usage));
+    let [grounding] = document.pick(["serverContent.groundingMetadata"]);
+    grounding.into_iter().for_each(|grounding| gemini::hear_turns_grounding(grounding, &mut heard.said));
     // What a model says aloud is sound, of which the words may be told.
     heard.answered |= turn.is_some() || tool_call.is_some();
     turn.into_iter().for_each(|turn| gemini::hear_turn(turn, &mut heard.prose));

@@ -75,6 +75,8 @@ pub(super) struct Route {
     pub(super) kind: Kind,
     /// The id of the call, where the path names what is fetched again and the reply may not.
     pub(super) id: Option<String>,
+    /// Whether that id is the one that the request got, and the answer has another.
+    pub(super) is_ticket: bool,
 }
 
 /// Where a path leads; `None` where nothing billable can come of it.
@@ -86,12 +88,17 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     let segments: Vec<&str> = path.split('/').filter(|segment| !segment.is_empty()).collect();
     let (&last, before) = segments.split_last()?;
     let parent = before.last().copied().unwrap_or_default();
-    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind, id: None });
+    let asked = |surface, kind| Some(Route { surface, retrieval: false, model: None, kind, id: None, is_ticket: false });
     let to = |surface| asked(surface, Kind::Words);
-    let again = |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words, id: None });
+    let again =
+        |surface| Some(Route { surface: Some(surface), retrieval: true, model: None, kind: Kind::Words, id: None, is_ticket: false });
+    let fetched = |id: &str| again(Surface::OpenAi).map(|route| Route { id: Some(id.to_owned()), is_ticket: true, ..route });
     if method.eq_ignore_ascii_case("GET") {
         return match (parent, last) {
             ("responses", _) => again(Surface::OpenAi),
+            // Answers that are fetched under the name that the request got (docs.x.ai, deferred completions; docs.perplexity.ai, async).
+            ("deferred-completion", id) => fetched(id),
+            ("completions", id) if before.contains(&"async") => fetched(id),
             ("interactions", _) => again(Surface::Gemini),
             // xAI says what a video cost when it is fetched, and not which it is (docs.x.ai, video generation).
             ("videos", id) => again(Surface::OpenAi).map(|route| Route { kind: Kind::Pictures, id: Some(id.to_owned()), ..route }),
@@ -123,6 +130,8 @@ pub(super) fn route(method: &str, path: &str) -> Option<Route> {
     }
     match (parent, last) {
         (_, "count_tokens" | "count-tokens" | "input_tokens" | "tokenize" | "models" | "moderations" | "files" | "batches") => None,
+        // What is stored is given other metadata, and told again.
+        ("completions", _) => None,
         ("responses", "compact") | (_, "responses" | "completions") => to(Some(Surface::OpenAi)),
         (_, "cancel") if before.contains(&"responses") => again(Surface::OpenAi),
         (_, "cancel" | "cachedContents") => None,
@@ -158,7 +167,7 @@ pub(super) fn socket_route(path: &str) -> Option<Route> {
     // Azure calls it by its deployment.
     let named = |pair: &'_ str| pair.strip_prefix("model=").or_else(|| pair.strip_prefix("deployment=")).and_then(model_in_path);
     let model = query.split('&').find_map(named);
-    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words, id: None })
+    Some(Route { surface: Some(surface), retrieval: false, model, kind: Kind::Words, id: None, is_ticket: false })
 }
 
 /// Whether the path is one of Google's API, by its version.
@@ -179,11 +188,11 @@ fn verb_route(model: &str, verb: &str, before: &[&str]) -> Option<Route> {
         "rawPredict" | "streamRawPredict" if before.contains(&"anthropic") => (Surface::Anthropic, Kind::Words),
         "rawPredict" | "streamRawPredict" => (Surface::OpenAi, Kind::Words),
         // Somebody else's verb, as in `/cortex/inference:complete`: the reply must show.
-        _ => return Some(Route { surface: None, retrieval: false, model: None, kind: Kind::Words, id: None }),
+        _ => return Some(Route { surface: None, retrieval: false, model: None, kind: Kind::Words, id: None, is_ticket: false }),
     };
     // Behind Google's login the path names a version, and the request the model.
     let model = Some(model).filter(|model| !model.is_empty() && !model.starts_with("v1internal"));
-    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind, id: None })
+    Some(Route { surface: Some(surface), retrieval: false, model: model.map(str::to_owned), kind, id: None, is_ticket: false })
 }
 
 /// What a document of a reply shows itself to be.
@@ -288,6 +297,8 @@ mod tests {
         assert_eq!(check("GET", "/download/v1beta/files/f1:download?alt=media"), Some((Some(Surface::GeminiBatch), true)));
         assert_eq!(check("GET", "/v1/threads/t/runs/run_1"), Some((Some(Surface::OpenAi), true)));
         assert_eq!(check("GET", "/v1beta/interactions/v1_x?stream=true"), Some((Some(Surface::Gemini), true)));
+        assert_eq!(check("GET", "/v1/chat/deferred-completion/r1"), Some((Some(Surface::OpenAi), true)));
+        assert_eq!(check("GET", "/async/chat/completions/a1"), Some((Some(Surface::OpenAi), true)));
         assert_eq!(route("GET", "/v1/videos/v1").and_then(|route| route.id).as_deref(), Some("v1"));
     }
 
@@ -302,6 +313,8 @@ mod tests {
             assert_eq!(check("GET", path), None, "{path}");
         }
         assert_eq!(check("POST", "/v1/threads/t/messages"), None);
+        assert_eq!(check("POST", "/v1/chat/completions/chatcmpl-1"), None, "its metadata are changed");
+        assert_eq!(check("GET", "/v1/chat/completions/chatcmpl-1"), None);
         assert_eq!(check("GET", "/v1beta/files/f"), None);
         assert_eq!(socket_route("/v1/chat/completions"), None);
         assert_eq!(check("DELETE", "/v1/responses/resp_1"), None);

@@ -5,9 +5,11 @@ use super::*;
 use events::Usd;
 use proptest::prelude::*;
 
+mod batches;
 mod bedrock;
 mod conversations;
 mod elsewhere;
+mod pieces;
 mod placeholders;
 mod variants;
 

@@ -1,6 +1,6 @@
 //! Arithmetic on the rates and bands of rows. Here every band holds all rates; rows are written with those that differ.
 
-use events::{Band, RATE_MAX, Rate, Rates, Row};
+use events::{Band, FEE_RATE_MAX, RATE_MAX, Rate, Rates, Row};
 use std::collections::BTreeSet;
 
 /// Rates and bands without the rest of a row.
@@ -53,7 +53,7 @@ impl Card {
     pub(super) fn absurd(&self) -> Option<(&'static str, Rate)> {
         let all = std::iter::once(&self.rates).chain(self.bands.iter().map(|band| &band.rates)).flat_map(Rates::iter);
         let mut named = all.filter_map(|(class, rate)| Some((class, rate?)));
-        named.find(|(class, rate)| *class != "web_search" && !(Rate::default()..=RATE_MAX).contains(rate))
+        named.find(|(class, rate)| !(Rate::default()..=if Rates::is_fee(class) { FEE_RATE_MAX } else { RATE_MAX }).contains(rate))
     }
 
     /// Whether it says nothing, or that everything is free.

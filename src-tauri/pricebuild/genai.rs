@@ -198,6 +198,9 @@ fn card(prices: &Once<Box<RawValue>>) -> Result<Option<Card>, serde_json::Error>
             "output_audio_mtok" => ("output_audio", 1),
             "output_image_mtok" => ("output_image", 1),
             "web_searches_kcount" => ("web_search", 1_000),
+            "storage_searches_kcount" => ("file_search", 1_000),
+            "input_document_kpages" => ("page", 1_000),
+            "input_mchars" => ("character", 1),
             "requests_kcount" | "output_reasoning_mtok" | "output_citation_mtok" => return Ok(None),
             _ => continue,
         };

@@ -86,6 +86,25 @@ const CLASSES: [(&str, &str); 11] = [
     ("output_image", "output_cost_per_image_token"),
 ];
 
+/// Our classes of fees and their keys.
+const FEES: [(&str, &str); 6] = [
+    ("maps_search", "google_maps_grounding_cost_per_query"),
+    ("rerank_search", "input_cost_per_query"),
+    ("page", "ocr_cost_per_page"),
+    ("second", "input_cost_per_second"),
+    ("character", "input_cost_per_character"),
+    ("image", "output_cost_per_image"),
+];
+
+/// Fees by the size of the search context.
+const BY_CONTEXT: &str = "search_context_cost_per_query";
+/// Those of requests, and the sizes.
+const REQUESTS: [(&str, &str); 3] = [
+    ("request_low", "search_context_size_low"),
+    ("request_medium", "search_context_size_medium"),
+    ("request_high", "search_context_size_high"),
+];
+
 /// Prices of a tier are multiples of standard ones by a simple fraction; anything else is a slip.
 const DENOMINATOR_MAX: i128 = 20;
 
@@ -148,7 +167,11 @@ impl Entry<'_> {
     /// The rates with the suffix of a tier, and their bands.
     fn card(&self, key: &Key, suffix: &str) -> Option<Card> {
         let mut card = Card { rates: self.rates(suffix), bands: Vec::new() };
-        card.rates.input?;
+        self.take_fees(key, &mut card.rates);
+        let has_fee = card.rates.iter().any(|(class, rate)| Rates::is_fee(class) && rate.is_some());
+        if card.rates.input.is_none() && !(suffix.is_empty() && has_fee) {
+            return None;
+        }
         for above in self.thresholds() {
             let rates = self.rates(&format!("_above_{above}k_tokens{suffix}"));
             if rates == Rates::default() {
@@ -162,6 +185,20 @@ impl Entry<'_> {
             card.bands.extend(whole.bands);
         }
         Some(card).filter(|card| !card.is_nothing())
+    }
+
+    /// What is billed by the piece, whatever the tier.
+    fn take_fees(&self, key: &Key, rates: &mut Rates) {
+        for (class, name) in FEES {
+            let rate = self.rate(name).filter(|rate| *rate != Rate::default());
+            *rates.get_mut(class).expect("a class of ours") = rate;
+        }
+        let by_context: BTreeMap<String, Box<RawValue>> =
+            self.0.get(BY_CONTEXT).and_then(|raw| serde_json::from_str(raw.get()).ok()).unwrap_or_default();
+        for (class, size) in REQUESTS.into_iter().filter(|_| key.ours == "perplexity") {
+            let rate = by_context.get(size).and_then(|raw| serde_json::from_str::<PerUnit>(raw.get()).ok());
+            *rates.get_mut(class).expect("a class of ours") = rate.map(|price| price.0).filter(|rate| *rate != Rate::default());
+        }
     }
 
     fn rates(&self, suffix: &str) -> Rates {
@@ -210,7 +247,7 @@ impl Entry<'_> {
         let (input, output) = (ratio("input")?, ratio("output")?);
         (input == output).then(|| {
             Card::combined([standard], |class, [rate]| match class {
-                "web_search" => rate,
+                fee if Rates::is_fee(fee) => rate,
                 "cache_write_1h" | "cache_write_30m" | "cache_write_12h" => None,
                 // Caches keep the standard price, unless the table has one of the tier's.
                 "cache_read" | "cache_read_audio" => ratio("cache_read").map_or(rate, |(by, of)| scaled(rate?, by, of)),

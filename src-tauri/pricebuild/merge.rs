@@ -9,7 +9,7 @@ use super::{
     sets::Set,
     steps::{close, cut, joined, row, step_rows, tier_rows},
 };
-use events::{Basis, Certainty, Cost, Factor, Hours, PriceBook, Rate, Row, Schedule, Tier, Timestamp, Unpriced, Usage};
+use events::{Basis, Certainty, Cost, Factor, Hours, PriceBook, Rate, Rates, Row, Schedule, Tier, Timestamp, Unpriced, Usage};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// Who asks for others' models what their makers ask: the maker's dated list is better than today's copy of it.
@@ -184,9 +184,12 @@ impl Merge {
             let model = self.model(ours, id);
             if model.rows.iter().all(|row| row.tier != tier) {
                 // This set tells no fees; those do not depend on the tier.
-                let web_search = model.rows.iter().rev().find(|row| row.tier == Tier::Standard).and_then(|row| row.rates.web_search);
+                let standard = model.rows.iter().rev().find(|row| row.tier == Tier::Standard).map(|row| row.rates.clone());
                 let with_fees = |mut row: Row| {
-                    row.rates.web_search = web_search;
+                    let listed = standard.iter().flat_map(Rates::iter);
+                    for (class, rate) in listed.filter(|(class, _)| Rates::is_fee(class)) {
+                        *row.rates.get_mut(class).expect("a class that was just listed") = rate;
+                    }
                     row
                 };
                 model.rows.extend(step_rows(ours, id, tier, &steps).into_iter().map(with_fees));
@@ -246,7 +249,9 @@ impl Merge {
     pub(super) fn fill(&mut self, ours: &str, name: &str, known: &PriceBook, listed: &Listed<'_>) {
         let Listed { cards, at, set, source } = *listed;
         let Some(today) = cards.iter().find(|(tier, _)| *tier == Tier::Standard).map(|(_, card)| card.clone()) else { return };
-        if today.rates.input.is_none() || is_billed_by_the_call(ours, name) || self.known_as(ours, name).is_some() {
+        let has_fee = today.rates.iter().any(|(class, rate)| Rates::is_fee(class) && rate.is_some());
+        let lacks_request_fee = is_billed_by_the_call(ours, name) && today.rates.request_low.is_none() || name.contains("deep-research");
+        if today.rates.input.is_none() && !has_fee || lacks_request_fee || self.known_as(ours, name).is_some() {
             return;
         }
         if self.is_version(ours, name, at, &today) {

@@ -3,8 +3,23 @@
 use super::exact::scaled;
 use events::{Rate, Rates, Row};
 
-/// $5 per thousand searches (provider-usage 10).
-const XAI_SEARCH: Rate = Rate::from_atto(5_000 * 1_000_000_000_000);
+/// Cents for a thousand pieces.
+const fn cents_per_thousand(cents: i128) -> Rate {
+    Rate::from_atto(cents * 10 * 1_000_000_000_000)
+}
+
+/// $5 per thousand searches or runs of code (provider-usage 10).
+const XAI_TOOL: Rate = cents_per_thousand(500);
+/// $10 per thousand web searches (provider-usage 2.8 and 3).
+const WEB_SEARCH: Rate = cents_per_thousand(1_000);
+/// $2.50 per thousand searches of files (provider-usage 2.8; docs.x.ai for collections).
+const FILE_SEARCH: Rate = cents_per_thousand(250);
+/// $0.03 for each container (platform.openai.com/docs/pricing, "Built-in tools").
+const CONTAINER: Rate = cents_per_thousand(3_000);
+/// $14 per thousand queries on Gemini 3 and later, $35 per thousand grounded prompts before (provider-usage 4).
+const GROUNDING: [Rate; 2] = [cents_per_thousand(1_400), cents_per_thousand(3_500)];
+/// The same by maps: $14 and $25 (ai.google.dev/gemini-api/docs/pricing).
+const MAPS: [Rate; 2] = [cents_per_thousand(1_400), cents_per_thousand(2_500)];
 
 /// Words in the names of models that bill sound and pictures in ways of their own.
 const MULTIMODAL: [&str; 9] = ["image", "live", "tts", "audio", "realtime", "transcribe", "omni", "embedding", "robotics"];
@@ -29,6 +44,11 @@ pub(super) fn complete(row: &mut Row) {
     row.inferred = inferred;
 }
 
+/// 1 for models before Gemini 3.
+fn old_gemini(row: &Row) -> usize {
+    usize::from(["gemini-1", "gemini-2"].iter().any(|old| row.model.starts_with(old)))
+}
+
 fn rule(row: &Row, rates: &Rates, class: &str) -> Option<Rate> {
     let provider = row.provider.as_str();
     let claude = provider == "anthropic" || row.model.contains("claude");
@@ -51,7 +71,17 @@ fn rule(row: &Row, rates: &Rates, class: &str) -> Option<Rate> {
         // Who sells pictures or speech lists their price as that of the output, where it lists one only.
         "output_image" if row.model.contains("image") && !claude => rates.output,
         "output_audio" if row.model.contains("tts") && !claude => rates.output,
-        "web_search" if provider == "xai" => Some(XAI_SEARCH),
+        "web_search" | "x_search" | "code_execution" if provider == "xai" => Some(XAI_TOOL),
+        "file_search" if provider == "xai" => Some(FILE_SEARCH),
+        "web_search" if (["openai", "azure"].contains(&provider) && plain && !claude) || (provider == "anthropic" && claude) => {
+            Some(WEB_SEARCH)
+        }
+        "file_search" if ["openai", "azure"].contains(&provider) && plain && !claude => Some(FILE_SEARCH),
+        "code_execution" if ["openai", "azure"].contains(&provider) && plain && !claude => Some(CONTAINER),
+        "web_search" if provider == "google" && row.model.starts_with("gemini-") && rates.output.is_some() => {
+            Some(GROUNDING[old_gemini(row)])
+        }
+        "maps_search" if provider == "google" && row.model.starts_with("gemini-") && rates.output.is_some() => Some(MAPS[old_gemini(row)]),
         _ => None,
     }
 }

@@ -90,7 +90,7 @@ impl Journal {
 /// As a meter would leave it that counts what was cached twice and searches thrice, and takes what is asked for as the tier.
 fn wrong(seen: &Sighting) -> Sighting {
     let tokens = Tokens { input: seen.usage.tokens.input + seen.usage.tokens.cache_read, ..seen.usage.tokens };
-    let fees = Fees { web_search: seen.usage.fees.web_search * 3 };
+    let fees = Fees::of_searches(seen.usage.fees.web_search * 3);
     let usage = Usage { tokens, fees, tier: seen.usage.tier.as_ref().map(|tier| format!("{tier}?")), ..Usage::clone(&seen.usage) };
     Sighting { usage: usage.into(), said: seen.said.clone() }
 }

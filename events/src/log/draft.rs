@@ -65,7 +65,9 @@ impl Line {
     pub(super) fn into_fact(self) -> Fact {
         let Entry { key, event, .. } = Arc::unwrap_or_clone(self.entry);
         match (event, key, self.said) {
-            (Event::Restated { after, .. }, Some(key), Some(said)) if self.remetered => Fact::Remetered { key, after, said },
+            (Event::Restated { before, after }, Some(key), Some(said)) if self.remetered => {
+                Fact::Remetered { key, before: Some(before), after, said }
+            }
             (Event::Used { usage } | Event::Restated { after: usage, .. }, _, said) => Fact::Seen(Box::new(Sighting { usage, said })),
             (Event::Matched { call, by, .. }, Some(key), _) => Fact::Matched { key, call, by },
             (
@@ -157,9 +159,11 @@ impl Batch<'_> {
                     self.push_matched(key, event, said)?;
                 }
             }
-            Fact::Remetered { key, after, said } => match self.known(held.key) {
+            Fact::Remetered { key, before: expected, after, said } => match self.known(held.key) {
                 // What was matched is counted as the call is.
-                Some((found, Known::As(before))) if found == key && before != after => {
+                Some((found, Known::As(before)))
+                    if found == key && before != after && expected.is_none_or(|expected| expected == before) =>
+                {
                     self.push(Some(key), Event::Restated { before, after }, Some(said), true);
                 }
                 Some((_, Known::As(_) | Known::Not | Known::Lost)) | None => {}

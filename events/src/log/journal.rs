@@ -6,6 +6,7 @@
 mod frame;
 mod line;
 mod lines;
+mod mend;
 mod said;
 mod scan;
 mod tail;
@@ -26,6 +27,7 @@ use std::{
 pub(crate) use frame::{Batch, Encoder};
 pub(crate) use line::{Line, LineRef};
 pub(crate) use lines::Lines;
+pub(super) use mend::{Gap, Mended};
 #[allow(unused_imports, reason = "the log begins to tidy with its next revision")]
 pub use tidy::{Tidied, Tidy};
 
@@ -130,6 +132,8 @@ pub(super) struct Journal {
     current: Option<Current>,
     closed_bytes: u64,
     last: Seq,
+    /// How many files were replaced by others with the same lines since it was opened.
+    swaps: u64,
 }
 
 impl Journal {
@@ -138,7 +142,7 @@ impl Journal {
         make_private_folder(folder)
             .map_err(|error| JournalError::Io { path: folder.to_owned(), source: io::Error::other(error.to_string()) })?;
         tidy::remove_left_over(folder)?;
-        let mut journal = Journal { folder: folder.to_owned(), current: None, closed_bytes: 0, last: Seq(0) };
+        let mut journal = Journal { folder: folder.to_owned(), current: None, closed_bytes: 0, last: Seq(0), swaps: 0 };
         let mut months = months(folder)?;
         while let Some(month) = months.pop() {
             let path = journal.path(&month);
@@ -167,8 +171,9 @@ impl Journal {
 
     /// Appends a batch and waits until the disk has it. On an error the file is as it was before.
     pub(super) fn append(&mut self, batch: &Batch, now: Timestamp) -> Result<(), JournalError> {
-        assert_eq!(batch.first, self.last.next(), "entries are numbered without gaps");
+        assert!(batch.first > self.last, "entries are numbered in order");
         self.turn_to(&now.month_name())?;
+        self.restore_removed()?;
         let path = self.current.as_ref().map_or_else(|| self.folder.clone(), |current| self.path(&current.month));
         let Some(Current { file, bytes, .. }) = &mut self.current else { return Ok(()) };
         let io = |source| JournalError::Io { path, source };
@@ -221,6 +226,31 @@ impl Journal {
         Ok(Lines::new(stretches, Seq(0), Seq(0)))
     }
 
+    /// Writes the month's file again if somebody removed it: it is open, so that nothing of it is lost yet.
+    fn restore_removed(&mut self) -> Result<(), JournalError> {
+        let Some(current) = &self.current else { return Ok(()) };
+        let path = self.path(&current.month);
+        let io = |source| JournalError::Io { path: path.clone(), source };
+        if !is_removed(&current.file).map_err(io)? {
+            return Ok(());
+        }
+        make_private_folder(&self.folder).map_err(|error| io(io::Error::other(error.to_string())))?;
+        let new_path = path.with_extension("zst.mend");
+        let write = || {
+            let mut new = private_options().read(true).write(true).create(true).truncate(true).open(&new_path)?;
+            io::copy(&mut io::Read::take(At::beginning(current.file.clone()), current.bytes), &mut new)?;
+            new.sync_all()?;
+            fs::rename(&new_path, &path)?;
+            private_options().append(true).read(true).open(&path)
+        };
+        let file = write().map_err(io)?;
+        if let Some(current) = &mut self.current {
+            current.file = Arc::new(file);
+        }
+        self.swaps += 1;
+        sync_folder(&self.folder)
+    }
+
     /// Makes the month's file the current one. A clock that was set back does not reopen an older month, so that files stay in order.
     fn turn_to(&mut self, month: &str) -> Result<(), JournalError> {
         if self.current.as_ref().is_some_and(|current| current.month.as_str() >= month) {
@@ -247,7 +277,7 @@ fn months(folder: &Path) -> Result<Vec<String>, JournalError> {
     let mut months = Vec::new();
     for file in fs::read_dir(folder).map_err(io)? {
         let name = file.map_err(io)?.file_name();
-        if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)) {
+        if let Some(month) = name.to_str().and_then(|name| name.strip_suffix(SUFFIX)).filter(|month| is_month(month)) {
             months.push(month.to_owned());
         }
     }
@@ -255,9 +285,35 @@ fn months(folder: &Path) -> Result<Vec<String>, JournalError> {
     Ok(months)
 }
 
+/// Whether a name is one that [`Timestamp::month_name`] gives. Whatever else lies in the folder is somebody's, and no part of the journal.
+fn is_month(name: &str) -> bool {
+    let is_number = |text: &str| !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
+    name.rsplit_once('-').is_some_and(|(year, month)| {
+        let year = year.strip_prefix(['+', '-']).unwrap_or(year);
+        is_number(year) && year.len() >= 4 && month.len() == 2 && is_number(month)
+    })
+}
+
+/// The files that hold a journal's lines, oldest first.
+pub(super) fn month_files(folder: &Path) -> Result<Vec<PathBuf>, JournalError> {
+    Ok(months(folder)?.into_iter().map(|month| folder.join(format!("{month}{SUFFIX}"))).collect())
+}
+
 /// A new name must outlast a power cut as well as the bytes behind it.
 fn sync_folder(folder: &Path) -> Result<(), JournalError> {
     File::open(folder).and_then(|open| open.sync_all()).map_err(|source| JournalError::Io { path: folder.to_owned(), source })
+}
+
+/// Whether a file that is open has no name any more.
+#[cfg(unix)]
+fn is_removed(file: &File) -> io::Result<bool> {
+    Ok(std::os::unix::fs::MetadataExt::nlink(&file.metadata()?) == 0)
+}
+
+/// Other systems do not remove a file that is open.
+#[cfg(not(unix))]
+fn is_removed(_file: &File) -> io::Result<bool> {
+    Ok(false)
 }
 
 /// The part of a whole file that holds the lines after `after`, and whether no older file holds any.

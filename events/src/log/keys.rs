@@ -15,8 +15,9 @@ use super::{make_private_folder, private_options};
 use crate::{RequestKey, Seq};
 use fresh::Fresh;
 use merge::{Source, merge};
-use print::Print;
+pub(crate) use print::Print;
 use run::{Header, Run};
+use rustc_hash::FxHashMap;
 use std::{
     cmp::Reverse,
     fs::{self, File},
@@ -116,6 +117,20 @@ impl KeyIndex {
         let print = Print::of(key);
         let filed = self.runs.iter().rev().flat_map(move |run| run.candidates(print));
         self.fresh.candidates(print).map(Ok).chain(filed)
+    }
+
+    /// What the index keeps of the keys of some entries that follow each other. Reads every run that may have one.
+    pub(crate) fn prints(&self, first: Seq, last: Seq) -> Result<FxHashMap<Seq, Print>, KeysError> {
+        let mut prints = FxHashMap::default();
+        let runs = self.runs.iter().filter(|run| run.header().first <= last && run.header().last >= first);
+        let fresh = self.fresh.sorted().into_iter().map(Ok);
+        for mark in runs.flat_map(|run| run.marks()).chain(fresh) {
+            let mark = mark?;
+            if (first..=last).contains(&mark.seq) {
+                prints.insert(mark.seq, mark.print);
+            }
+        }
+        Ok(prints)
     }
 
     /// Adds an entry, and writes a run where memory holds enough of them. After an error it is added all the same.

@@ -14,12 +14,12 @@ use super::{
     journal::{Encoder, Journal, JournalError, Line, LineRef},
 };
 use crate::{Entry, Event, PriceBook, RequestKey, Said, Seq, Tariff, Timestamp};
-use rustc_hash::FxHashMap;
+use rustc_hash::{FxHashMap, FxHashSet};
 use serde::{Deserialize, Serialize};
 use std::{path::PathBuf, sync::Arc};
 use sums::Sums;
 
-pub(super) use swap::finish;
+pub(super) use swap::{finish, is_unfinished};
 
 /// By how much the calls that are summed are older than those that are refused: sources of one call may disagree about its time, and one
 /// that is told again a little younger is known by its key.
@@ -141,16 +141,30 @@ impl Log {
         let mut fates = Fates { cutoff, restated: FxHashMap::default(), matched: FxHashMap::default(), prices: Vec::new() };
         // A match follows the entry by which the call has what the match takes away.
         let mut last_call = None;
+        let mut rescued = FxHashSet::default();
         self.each_line(|Line { entry, .. }| {
             match (entry.key, &entry.event) {
-                (Some(key), Event::Used { usage }) => last_call = Some((key, usage.at)),
+                (Some(key), Event::Used { usage }) => {
+                    if key == key.rescued() {
+                        rescued.insert(key);
+                    }
+                    last_call = Some((key, usage.at));
+                }
                 (Some(key), Event::Restated { after, .. }) => {
+                    // Its first entry may have been rescued without its key.
+                    if rescued.contains(&key.rescued()) {
+                        fates.restated.insert(key.rescued(), (entry.seq, after.at));
+                    }
                     fates.restated.insert(key, (entry.seq, after.at));
                     last_call = Some((key, after.at));
                 }
                 (Some(key), Event::Matched { call, .. }) => {
                     let at = last_call.filter(|(last, _)| last == call).map(|(_, at)| at);
-                    fates.matched.insert(key, (*call, at.unwrap_or(Timestamp::from_micros(i64::MAX))));
+                    let at = at.unwrap_or(Timestamp::from_micros(i64::MAX));
+                    if rescued.contains(&key.rescued()) {
+                        fates.matched.insert(key.rescued(), (*call, at));
+                    }
+                    fates.matched.insert(key, (*call, at));
                 }
                 (
                     _,
@@ -267,7 +281,8 @@ impl Writing {
     }
 
     fn write(&mut self) -> Result<(), LogError> {
-        let lines: Vec<LineRef<'_>> = self.lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref() }).collect();
+        let lines: Vec<LineRef<'_>> =
+            self.lines.iter().map(|(entry, said)| LineRef { entry, said: said.as_ref(), rescued: false }).collect();
         if let Some(batch) = self.encoder.encode(&lines)? {
             self.journal.append(&batch, self.month)?;
         }

@@ -10,6 +10,7 @@
 //!       at                                                sessions, session of each row
 //!       token classes that occur: a column each           call_id, request_id: shared with the one before, rest
 //!       web_search, latency_ms where they occur           carried, where it occurs
+//!       pieces by class, requests, where they occur
 //!       reported_cost, where it occurs
 //!       entries that speak of no single call (`wire`)
 //! ```
@@ -25,7 +26,7 @@ mod texts;
 mod tokens;
 mod whole;
 
-use crate::{Certainty, Entry, ProjectBy, Seq, Sources, Span, Tokens, Usd};
+use crate::{Certainty, Entry, Fees, Pieces, ProjectBy, Seq, Sources, Span, Tokens, Usd};
 use std::io;
 
 pub(in crate::log) use encode::Encoder;
@@ -123,10 +124,26 @@ pub(crate) struct Columns<'a> {
     pub(crate) at: Vec<i64>,
     pub(crate) tokens: Vec<Tokens>,
     pub(crate) web_search: Vec<u32>,
+    /// What else is billed by the piece; empty where nothing is.
+    pub(crate) pieces: Vec<Pieces>,
+    /// How many requests a row sums; empty where all rows are single requests.
+    pub(crate) requests: Vec<Option<u32>>,
     pub(crate) latency_ms: Vec<Option<u32>>,
     pub(crate) reported_cost: Vec<Option<Usd>>,
     /// The entries that speak of no single call, in order.
     pub(crate) others: Vec<Entry>,
+}
+
+impl Columns<'_> {
+    /// The fees of a row.
+    pub(crate) fn fees(&self, row: usize) -> Fees {
+        Fees { web_search: self.web_search[row], pieces: self.pieces.get(row).copied().unwrap_or_default() }
+    }
+
+    /// How many requests a row sums, where it is not one.
+    pub(crate) fn requests(&self, row: usize) -> Option<u32> {
+        self.requests.get(row).copied().flatten()
+    }
 }
 
 /// What an entry is, as a byte.

@@ -5,19 +5,20 @@
 
 use super::{
     LogError,
+    digest::DIGEST_BYTES,
     draft::Known,
     journal::{Journal, JournalError, Line, Lines},
     keys::KeyIndex,
-    segment::Columns,
+    segment::{Columns, Encoder, Unpacker},
     store::{SEGMENT_ENTRIES, StoreError, Stored},
 };
 use crate::{Entry, Event, Projections, RequestKey, Seq, Span, Tariff, Timestamp, Tokens, Usage};
 use std::{
-    collections::VecDeque,
+    collections::{BTreeMap, VecDeque},
     fs::File,
     iter::Peekable,
     path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError, Weak},
+    sync::{Arc, Mutex, OnceLock, PoisonError, Weak},
 };
 
 /// Fewer segments are folded before a second thread is up.
@@ -41,6 +42,8 @@ pub struct Snapshot {
     pub(super) mended: Arc<Vec<String>>,
     /// Tells the store from those that were made in its place.
     pub(super) stores: u32,
+    /// What later entries tell of lost ones, once it was looked for.
+    pub(super) implied: Arc<OnceLock<BTreeMap<Seq, Entry>>>,
     /// Held by who waits for what is read. Without one, somebody always does.
     pub(super) asker: Option<Weak<()>>,
     pub(super) _lock: Arc<File>,
@@ -90,6 +93,12 @@ impl Snapshot {
         &self.mended
     }
 
+    /// The same, read from the journal alone: for a store that turns out to be damaged.
+    #[must_use]
+    pub fn without_store(self) -> Snapshot {
+        Snapshot { store: self.store.without_segments(), opened: Arc::default(), ..self }
+    }
+
     /// Reads all of the store once. Whether all of it can be read.
     pub fn is_readable(&self) -> bool {
         self.store.is_readable()
@@ -101,7 +110,7 @@ impl Snapshot {
         Snapshot { asker, ..self }
     }
 
-    fn is_wanted(&self) -> Result<(), LogError> {
+    pub(super) fn is_wanted(&self) -> Result<(), LogError> {
         let is_gone = self.asker.as_ref().is_some_and(|asker| asker.strong_count() == 0);
         if is_gone { Err(LogError::Unwanted) } else { Ok(()) }
     }
@@ -126,13 +135,18 @@ impl Snapshot {
         entries.chain(error)
     }
 
-    /// What the store has whole of the entries that damage took from the journal, and whether that is all of them.
+    /// What is left of the entries that damage took from the journal, and whether that is all of them.
     pub(super) fn kept(&self, damage: &JournalError) -> (Vec<Entry>, bool) {
         let JournalError::Damaged { after, next, .. } = damage else { return (Vec::new(), false) };
         let until = next.unwrap_or(self.last.next());
-        let found = self.store.entries_after(*after).map_while(Result::ok);
-        let kept: Vec<Entry> = found.take_while(|entry| entry.seq < until).collect();
-        let is_all = until.0.checked_sub(after.0 + 1) == Some(kept.len() as u64);
+        let mut kept = Vec::new();
+        let mut reached = *after;
+        while reached.next() < until {
+            let (shown, end) = self.shown(reached, until);
+            kept.extend(shown);
+            reached = Seq(end.0 - 1);
+        }
+        let is_all = until.0.saturating_sub(after.0 + 1) == kept.len() as u64;
         (kept, is_all)
     }
 
@@ -143,10 +157,54 @@ impl Snapshot {
 
     /// One of several parts of that: `(part, parts)`.
     pub(crate) fn fold_share(&self, span: Span, share: (u64, usize), visit: &mut dyn FnMut(&Columns<'_>)) -> Result<(), LogError> {
-        self.store.columns(span, Seq(0), share, &mut |columns| {
-            visit(columns);
+        self.columns(span, Seq(0), share, &mut |columns| visit(columns))
+    }
+
+    /// The columns of all entries after one: of segments from the store, of those that it lacks from the journal, of the newest from memory.
+    pub(super) fn columns(
+        &self,
+        span: Span,
+        after: Seq,
+        share: (u64, usize),
+        visit: &mut dyn FnMut(&mut Columns<'_>),
+    ) -> Result<(), LogError> {
+        let mut reached = after;
+        if self.store.works() {
+            self.store.columns(span, after, share, &mut |columns| {
+                visit(columns);
+                self.is_wanted()
+            })?;
+            reached = reached.max(self.store.sealed());
+        }
+        if share.0 > 0 || reached >= self.last {
+            return Ok(());
+        }
+        let (mut encoder, mut unpacker, mut body) = (Encoder::new(), Unpacker::new(), Vec::new());
+        let mut show = |entries: &[&Entry]| -> Result<(), LogError> {
+            let segment = encoder.encode(entries).map_err(StoreError::from)?;
+            unpacker.unpack_hot(&segment.hot, &mut body).map_err(StoreError::from)?;
+            visit(&mut Columns::read(&body).map_err(StoreError::from)?);
             self.is_wanted()
-        })
+        };
+        let mut entries: Vec<Entry> = Vec::new();
+        if reached.next() < self.store.first_fresh(self.last) {
+            for entry in self.journaled(reached)? {
+                let entry = entry?;
+                if self.store.fresh(entry.seq).is_some() {
+                    break;
+                }
+                entries.push(entry);
+                if entries.len() == SEGMENT_ENTRIES {
+                    show(&entries.iter().collect::<Vec<_>>())?;
+                    entries.clear();
+                }
+            }
+            if !entries.is_empty() {
+                show(&entries.iter().collect::<Vec<_>>())?;
+            }
+        }
+        let tail: Vec<&Entry> = self.store.tail().iter().map(|entry| &**entry).filter(|entry| entry.seq > reached).collect();
+        tail.chunks(SEGMENT_ENTRIES).try_for_each(show)
     }
 
     /// Both parts of some work on two threads where there is enough of it; else all of it.
@@ -211,8 +269,10 @@ impl Snapshot {
         if let Some(entry) = self.store.fresh(seq) {
             return Ok(Some(Entry::clone(entry)));
         }
-        let Some(number) = self.store.segment_of(seq) else { return Ok(None) };
-        let entries = self.segment(number)?;
+        if seq == Seq(0) || seq > self.last {
+            return Ok(None);
+        }
+        let entries = self.segment((seq.0 - 1) / SEGMENT_ENTRIES as u64)?;
         Ok(entries.binary_search_by_key(&seq, |entry| entry.seq).ok().map(|place| entries[place].clone()))
     }
 
@@ -222,11 +282,16 @@ impl Snapshot {
         if let Some((_, entries)) = opened.segments.iter().find(|(found, _)| *found == number) {
             return Ok(entries.clone());
         }
-        let entries = match self.store.segment(number)? {
-            Some(entries) => entries,
-            None => self.journaled_segment(number, &mut opened.reading)?,
+        let entries = match self.store.segment(number) {
+            Ok(Some(entries)) => entries,
+            // What the store cannot give, the journal has.
+            Ok(None) | Err(_) => self.journaled_segment(number, &mut opened.reading)?,
         };
         let entries = Arc::new(entries);
+        if (number + 1) * SEGMENT_ENTRIES as u64 > self.last.0 {
+            // It is still being written.
+            return Ok(entries);
+        }
         opened.segments.truncate(OPENED_SEGMENTS_MAX - 1);
         opened.segments.push_front((number, entries.clone()));
         Ok(entries)
@@ -235,22 +300,30 @@ impl Snapshot {
     /// Reads on where the segment before was read: what is told again comes in the order in which it came first.
     fn journaled_segment(&self, number: u64, reading: &mut Option<(u64, Peekable<Lines>)>) -> Result<Vec<Entry>, LogError> {
         let first = number * SEGMENT_ENTRIES as u64 + 1;
-        let mut lines = match reading.take() {
-            Some((next, lines)) if next == number => lines,
-            Some(_) | None => self.journal.lines_after(Seq(first - 1))?.peekable(),
-        };
-        let mut entries = Vec::with_capacity(SEGMENT_ENTRIES);
         let is_behind =
             |line: &Result<Line, JournalError>| line.as_ref().is_ok_and(|line| line.entry.seq.0 >= first + SEGMENT_ENTRIES as u64);
-        while let Some(line) = lines.next_if(|line| !is_behind(line)) {
-            match line {
-                Ok(line) => entries.push(line.entry),
-                Err(JournalError::Damaged { .. }) => {}
-                Err(error) => return Err(error.into()),
+        let mut kept = reading.take().filter(|(next, _)| *next == number).map(|(_, lines)| lines);
+        loop {
+            let is_kept = kept.is_some();
+            let mut lines = match kept.take() {
+                Some(lines) => lines,
+                None => self.journal.lines_after(Seq(first - 1))?.peekable(),
+            };
+            let mut entries = Vec::with_capacity(SEGMENT_ENTRIES);
+            while let Some(line) = lines.next_if(|line| !is_behind(line)) {
+                match line {
+                    Ok(line) => entries.push(line.entry),
+                    Err(JournalError::Damaged { .. }) => {}
+                    Err(error) => return Err(error.into()),
+                }
             }
+            if is_kept && lines.peek().is_none() && entries.len() < SEGMENT_ENTRIES {
+                // It ends where the journal ended when it was begun.
+                continue;
+            }
+            *reading = Some((number + 1, lines));
+            return Ok(entries);
         }
-        *reading = Some((number + 1, lines));
-        Ok(entries)
     }
 
     /// What the newest entry about a call says of it.
@@ -292,6 +365,8 @@ impl Snapshot {
                 // Two calls whose keys begin alike are rarer than a lost line, and counting one twice is worse than missing one.
                 None => return Ok(Some((seq, None))),
                 Some(Entry { key: Some(found), event, .. }) if found == *key => return Ok(Some((seq, Some(event)))),
+                // Its counts were rescued without its ids: it is in every sum, and nothing can be added to it.
+                Some(Entry { key: Some(found), .. }) if found == key.rescued() => return Ok(Some((seq, None))),
                 Some(_) => {}
             }
         }
@@ -304,10 +379,9 @@ impl Snapshot {
             let mut projections = Projections::under(tariff.clone());
             // Budgets are set and given up in an order that a share does not have.
             let mut others = Vec::new();
-            self.store.columns(Span::ALWAYS, Seq(0), part, &mut |columns| {
+            self.columns(Span::ALWAYS, Seq(0), part, &mut |columns| {
                 others.append(&mut columns.others);
                 projections.apply_columns(columns);
-                Ok::<_, StoreError>(())
             })?;
             Ok((projections, others))
         };
@@ -321,6 +395,21 @@ impl Snapshot {
         others.iter().for_each(|entry| projections.apply(entry));
         projections.folded_up_to(self.last);
         Ok(projections)
+    }
+
+    /// The digest of every entry up to one: what a checkpoint of them bears.
+    pub(super) fn digest(&self, up_to: Seq) -> Result<[u8; DIGEST_BYTES], LogError> {
+        let whole = (up_to.0 / SEGMENT_ENTRIES as u64).min(self.store.segments());
+        let digest = self.store.digest(whole)?;
+        let first = Seq(whole * SEGMENT_ENTRIES as u64 + 1);
+        if up_to < first {
+            return Ok(digest.0);
+        }
+        if let Some(entries) = (first.0..=up_to.0).map(|seq| self.store.fresh(Seq(seq))).collect::<Option<Vec<_>>>() {
+            return Ok(digest.and_entries(entries.into_iter().map(|entry| &**entry)).0);
+        }
+        let entries = self.segment(whole)?;
+        Ok(digest.and_entries(entries.iter().take_while(|entry| entry.seq <= up_to)).0)
     }
 
     /// What the log holds under a key, and the key of the call that it leads to.

@@ -1,12 +1,15 @@
 //! The store: the copy of the log that is read. The only file that names sled.
 //!
 //! One tree, so that a batch is atomic. Every [`SEGMENT_ENTRIES`] entries are sealed into a segment of two values (`h` + number of the
-//! segment -> its columns, `c` -> its ids). The newest ones, which fill none yet, are single values (`e` + number -> entry) from the next
+//! segment -> its columns, `c` -> its ids) and a digest of all entries up to its end (`d`). The newest ones, which fill none yet, are single values (`e` + number -> entry) from the next
 //! flush on: most are in a segment before.
 //! Only the newest [`WHOLE_SEGMENTS`] keep their ids: of older calls folds ask counts, and whoever asks for ids reads the journal.
 //! It may be lost at any time: the journal holds everything that is here.
 
-use super::segment::{Bounds, Columns, Encoder, Segment, SegmentError, Unpacker, Whole};
+use super::{
+    digest::LogDigest,
+    segment::{Bounds, Columns, Encoder, Segment, SegmentError, Unpacker, Whole},
+};
 use crate::{Entry, Seq, Span, wire};
 use std::{
     cell::Cell,
@@ -20,6 +23,7 @@ use std::{
 const ENTRY: u8 = b'e';
 const HOT: u8 = b'h';
 const COLD: u8 = b'c';
+const DIGEST: u8 = b'd';
 const LAYOUT_KEY: &[u8] = b"v";
 /// Grows when keys or values are laid out otherwise; another one is rebuilt from the journal, never migrated.
 const LAYOUT: &[u8] = b"segments 1";
@@ -27,6 +31,11 @@ const LAYOUT: &[u8] = b"segments 1";
 pub(super) const SEGMENT_ENTRIES: usize = 1024;
 /// sled takes a gigabyte if not told otherwise.
 const CACHE_BYTES: u64 = 4 << 20;
+/// How many of the newest entries are kept in memory while sled does not take them. Older ones are read from the journal until the store is
+/// made anew.
+const TAIL_ENTRIES_MAX: usize = if cfg!(test) { 4 * SEGMENT_ENTRIES } else { 65_536 };
+/// sled makes files of its own when it flushes.
+const FREE_FILES_MIN: u64 = 64;
 /// How many entries may wait in sled's memory. They are safe in the journal; this bounds what an opening has to catch up on.
 const UNFLUSHED_ENTRIES_MAX: usize = 65_536;
 /// sled never recovers from a full disk, so it is not written to while less than this is free. The journal is.
@@ -101,6 +110,8 @@ pub(super) struct Stored {
     tail: Arc<VecDeque<Arc<Entry>>>,
     /// How many segments there are.
     segments: u64,
+    /// The digest of all that is in segments.
+    digest: LogDigest,
 }
 
 pub(super) struct Store {
@@ -139,14 +150,57 @@ impl Store {
         };
         let mut store = Store {
             folder: folder.to_owned(),
-            now: Stored { tree: Some(tree), tail: Arc::default(), segments },
+            now: Stored { tree: Some(tree), tail: Arc::default(), segments, digest: LogDigest::default() },
             stored: 0,
             ready: VecDeque::new(),
             unflushed_entries: 0,
             encoder: Encoder::new(),
         };
+        store.complete_digests()?;
         store.read_tail()?;
         Ok(store)
+    }
+
+    /// A store that takes and gives nothing, in the place of one that cannot be opened now.
+    pub(super) fn closed(folder: &Path) -> Store {
+        Store {
+            folder: folder.to_owned(),
+            now: Stored { tree: None, tail: Arc::default(), segments: 0, digest: LogDigest::default() },
+            stored: 0,
+            ready: VecDeque::new(),
+            unflushed_entries: 0,
+            encoder: Encoder::new(),
+        }
+    }
+
+    /// The same, with what another one has in memory.
+    pub(super) fn closed_with(folder: &Path, now: Stored) -> Store {
+        let mut store = Store::closed(folder);
+        store.now = now.without_segments();
+        store
+    }
+
+    /// Computes the digests of the newest segments that lack one: those that an earlier program made.
+    fn complete_digests(&mut self) -> Result<(), StoreError> {
+        let Stored { tree: Some(tree), segments, digest, .. } = &mut self.now else { return Ok(()) };
+        let mut digested = match guarded(|| tree.scan_prefix([DIGEST]).next_back().transpose())? {
+            None => 0,
+            Some((key, value)) => match (number(&key), LogDigest::read(&value)) {
+                (Some(number), Some(found)) if number < *segments => {
+                    *digest = found;
+                    number + 1
+                }
+                // One of a segment that is not there: the store lost a part of itself.
+                (_, _) => 0,
+            },
+        };
+        while digested < *segments {
+            let hot = guarded(|| tree.get(key(HOT, digested)))?.ok_or(StoreError::Missing(first_of(digested)))?;
+            *digest = digest.and_segment(&hot);
+            guarded(|| tree.insert(key(DIGEST, digested), &digest.0))?;
+            digested += 1;
+        }
+        Ok(())
     }
 
     /// Reads the single entries up to the first that is missing; what comes after it is in the journal.
@@ -178,7 +232,13 @@ impl Store {
 
     /// Whether the disk has room for sled to go on.
     pub(super) fn has_room(&self) -> bool {
-        free_bytes(&self.folder).is_none_or(|free| free >= FREE_BYTES_MIN)
+        has_room(&self.folder)
+    }
+
+    /// Whether it must be made anew: it failed, or took nothing for so long that it lacks entries between those that it has and those in
+    /// memory. `last` is the newest entry of the log.
+    pub(super) fn is_lacking(&self, last: Seq) -> bool {
+        !self.works() || self.now.first_fresh(last) > self.now.sealed().next()
     }
 
     /// Lets go of sled without asking it anything: after a failed write it waits for ever in `flush` and in `drop`.
@@ -192,7 +252,7 @@ impl Store {
 
     /// Makes the segments that [`Store::put`] will write once these entries are in the journal.
     pub(super) fn make_ready<'e>(&'e mut self, entries: impl Iterator<Item = &'e Entry>) {
-        if !self.works() {
+        if !self.works() || self.now.tail.front().is_some_and(|first| first.seq != self.now.sealed().next()) {
             return;
         }
         let all: Vec<&Entry> = self.now.tail.iter().map(|entry| &**entry).chain(entries).collect();
@@ -214,12 +274,24 @@ impl Store {
         if tail.len() >= SEGMENT_ENTRIES && self.works() && self.has_room() && self.seal().is_err() {
             self.abandon();
         }
+        let tail = Arc::make_mut(&mut self.now.tail);
+        if tail.len() > TAIL_ENTRIES_MAX {
+            // The rest begins where a segment does.
+            let first = tail.front().map_or(1, |entry| entry.seq.0);
+            let kept_from = (first + TAIL_ENTRIES_MAX as u64 / 2).next_multiple_of(SEGMENT_ENTRIES as u64) + 1;
+            tail.drain(..(kept_from - first) as usize);
+            self.stored = 0;
+            self.ready.clear();
+        }
     }
 
-    /// Seals what fills segments.
+    /// Seals what fills segments. Nothing where entries are missing before those in memory.
     fn seal(&mut self) -> Result<(), StoreError> {
+        if self.now.tail.front().is_some_and(|first| first.seq != self.now.sealed().next()) {
+            return Ok(());
+        }
         let tree = self.now.tree()?.clone();
-        let Stored { tail, segments, .. } = &mut self.now;
+        let Stored { tail, segments, digest, .. } = &mut self.now;
         let tail = Arc::make_mut(tail);
         while tail.len() >= SEGMENT_ENTRIES {
             let mut batch = sled::Batch::default();
@@ -228,6 +300,8 @@ impl Store {
                 Some(ready) => ready,
                 None => self.encoder.encode(sealed)?,
             };
+            let next_digest = digest.and_segment(&hot);
+            batch.insert(&key(DIGEST, *segments), &next_digest.0);
             batch.insert(&key(HOT, *segments), hot);
             batch.insert(&key(COLD, *segments), cold);
             if let Some(old) = segments.checked_sub(WHOLE_SEGMENTS) {
@@ -239,6 +313,7 @@ impl Store {
             tail.drain(..SEGMENT_ENTRIES);
             self.stored -= singles;
             *segments += 1;
+            *digest = next_digest;
         }
         if self.unflushed_entries >= UNFLUSHED_ENTRIES_MAX {
             self.flush()?;
@@ -248,16 +323,21 @@ impl Store {
 
     /// Writes out what sled lacks of the tail and what it holds in memory, if there is room for it.
     pub(super) fn flush(&mut self) -> Result<(), StoreError> {
-        if self.unflushed_entries == 0 || !self.has_room() {
+        let is_behind = self.now.tail.front().is_some_and(|first| first.seq != self.now.sealed().next());
+        if self.unflushed_entries == 0 || is_behind || !self.works() || !self.has_room() {
             return Ok(());
         }
-        let tree = self.now.tree()?;
+        let tree = self.now.tree()?.clone();
         let mut batch = sled::Batch::default();
         for entry in self.now.tail.iter().skip(self.stored) {
             batch.insert(&key(ENTRY, entry.seq.0), wire::encode(entry));
         }
-        guarded(|| tree.apply_batch(batch))?;
-        guarded(|| tree.flush())?;
+        let taken = guarded(|| tree.apply_batch(batch)).and_then(|()| guarded(|| tree.flush()));
+        if let Err(error) = taken {
+            // After an error it would wait for ever the next time it is asked.
+            self.abandon();
+            return Err(error);
+        }
         self.stored = self.now.tail.len();
         self.unflushed_entries = 0;
         Ok(())
@@ -279,14 +359,43 @@ impl Stored {
         self.tail.back().map_or(self.sealed(), |entry| entry.seq)
     }
 
+    /// The digest of the first `segments` segments.
+    pub(super) fn digest(&self, segments: u64) -> Result<LogDigest, StoreError> {
+        match segments.checked_sub(1) {
+            None => Ok(LogDigest::default()),
+            Some(_) if segments == self.segments => Ok(self.digest),
+            Some(last) => LogDigest::read(&self.value(DIGEST, last)?).ok_or(StoreError::Missing(first_of(last))),
+        }
+    }
+
     /// How many segments there are, each of [`SEGMENT_ENTRIES`].
     pub(super) fn segments(&self) -> u64 {
         self.segments
     }
 
-    /// Calls `visit` with the columns of all entries after one whose calls may lie in the span; those of others may be among them.
+    /// Whether segments can be read.
+    pub(super) fn works(&self) -> bool {
+        self.tree.is_some()
+    }
+
+    /// The same without sled: nothing is read of it any more.
+    pub(super) fn without_segments(self) -> Stored {
+        Stored { tree: None, ..self }
+    }
+
+    /// The first entry that is in memory, or the one after `last`.
+    pub(super) fn first_fresh(&self, last: Seq) -> Seq {
+        self.tail.front().map_or(last.next(), |entry| entry.seq)
+    }
+
+    /// The entries in memory.
+    pub(super) fn tail(&self) -> &VecDeque<Arc<Entry>> {
+        &self.tail
+    }
+
+    /// Calls `visit` with the columns of all sealed entries after one whose calls may lie in the span; those of others may be among them.
     ///
-    /// `part` of `parts`: every thread that folds takes its own share of the segments; the first also takes the newest entries.
+    /// `part` of `parts`: every thread that folds takes its own share of the segments.
     pub(super) fn columns<E: From<StoreError>>(
         &self,
         span: Span,
@@ -311,12 +420,6 @@ impl Stored {
                 show(&hot)?;
             }
         }
-        if part == 0 && self.last() > after {
-            let tail: Vec<&Entry> = self.tail.iter().map(|entry| &**entry).filter(|entry| entry.seq > after).collect();
-            for entries in tail.chunks(SEGMENT_ENTRIES) {
-                show(&Encoder::new().encode(entries).map_err(StoreError::from)?.hot)?;
-            }
-        }
         Ok(())
     }
 
@@ -330,7 +433,10 @@ impl Stored {
             };
             entries.into_iter().map(Ok).chain(error)
         });
-        let all = sealed.chain(self.tail.iter().map(|entry| Ok(Entry::clone(entry))));
+        // Between what is sealed and what is in memory nothing may be missing.
+        let behind = self.first_fresh(self.last()) > self.sealed().next() || (self.tree.is_none() && after < self.sealed());
+        let missing = behind.then(|| Err(StoreError::Missing(self.sealed().next())));
+        let all = sealed.chain(missing).chain(self.tail.iter().map(|entry| Ok(Entry::clone(entry))));
         all.filter(move |entry| entry.as_ref().map_or(true, |entry| entry.seq > after))
     }
 
@@ -351,9 +457,17 @@ impl Stored {
         }
     }
 
+    /// The entries of a segment as far as its columns tell of them: calls without ids and without keys.
+    pub(super) fn segment_without_ids(&self, number: u64) -> Result<Vec<Entry>, StoreError> {
+        let whole = Whole::read_without_ids(&mut Unpacker::new(), &self.value(HOT, number)?)?;
+        let entries: Vec<Entry> = (0..whole.len()).map_while(|place| whole.entry(place)).collect();
+        let is_right = entries.first().is_some_and(|entry| entry.seq == first_of(number));
+        if is_right { Ok(entries) } else { Err(StoreError::Missing(first_of(number))) }
+    }
+
     /// An entry that is not sealed yet.
     pub(super) fn fresh(&self, seq: Seq) -> Option<&Arc<Entry>> {
-        let place = seq.0.checked_sub(self.sealed().0 + 1)?;
+        let place = seq.0.checked_sub(self.tail.front()?.seq.0)?;
         self.tail.get(usize::try_from(place).ok()?)
     }
 
@@ -367,7 +481,7 @@ impl Stored {
         Ok(Columns::read(&body)?.others.into_iter().next().filter(|entry| entry.seq == first_of(0)))
     }
 
-    /// Which of some entries it holds otherwise. They follow each other, in one segment or in none. Of those whose ids are gone, counts and
+    /// Which of some entries it holds otherwise. They are in order, in one segment or in none. Of those whose ids are gone, counts and
     /// names are compared.
     pub(super) fn differing(&self, entries: &[Entry]) -> Result<Vec<Seq>, StoreError> {
         let Some(first) = entries.first() else { return Ok(Vec::new()) };
@@ -380,14 +494,21 @@ impl Stored {
         }
         let (mut body, mut anew) = (Vec::new(), Vec::new());
         Unpacker::new().unpack_hot(&self.value(HOT, number)?, &mut body)?;
-        Unpacker::new().unpack_hot(&Encoder::new().encode(entries)?.hot, &mut anew)?;
-        let (held, said) = (Columns::read(&body)?, Columns::read(&anew)?);
-        Ok(differing(&|entry| held.told_of(entry.seq) == said.told_of(entry.seq)))
+        let held = Columns::read(&body)?;
+        let mut all = Vec::new();
+        // Where the journal lost some, the others do not follow each other.
+        for entries in entries.chunk_by(|one, next| one.seq.next() == next.seq) {
+            Unpacker::new().unpack_hot(&Encoder::new().encode(entries)?.hot, &mut anew)?;
+            let said = Columns::read(&anew)?;
+            all.extend(entries.iter().map(|entry| entry.seq).filter(|seq| held.told_of(*seq) != said.told_of(*seq)));
+        }
+        Ok(all)
     }
 
     /// Reads every value once. Whether all of it can be read.
     pub(super) fn is_readable(&self) -> bool {
-        self.columns(Span::ALWAYS, Seq(0), (0, 1), &mut |_| Ok::<_, StoreError>(())).is_ok()
+        self.works()
+            && self.columns(Span::ALWAYS, Seq(0), (0, 1), &mut |_| Ok::<_, StoreError>(())).is_ok()
             && self.entries_after(Seq(0)).all(|entry| entry.is_ok())
     }
 
@@ -419,12 +540,23 @@ fn number(key: &[u8]) -> Option<u64> {
     Some(u64::from_be_bytes(key.get(1..)?.try_into().ok()?))
 }
 
-/// What is free on the disk for us; `None` where the system does not say.
-fn free_bytes(folder: &Path) -> Option<u64> {
+/// Whether the disk has room for sled to go on: in bytes and in files. Where the system does not say, there is.
+fn has_room(folder: &Path) -> bool {
     #[cfg(unix)]
-    return rustix::fs::statvfs(folder).ok().map(|disk| disk.f_bavail.saturating_mul(disk.f_frsize));
+    {
+        // The folder may be gone; the disk is that of the folder around it.
+        let disk = folder.ancestors().find_map(|folder| rustix::fs::statvfs(folder).ok());
+        // A file system without a fixed number of files says that it has none at all.
+        disk.is_none_or(|disk| {
+            let has_files = disk.f_files == 0 || disk.f_favail >= FREE_FILES_MIN;
+            has_files && disk.f_bavail.saturating_mul(disk.f_frsize) >= FREE_BYTES_MIN
+        })
+    }
     #[cfg(not(unix))]
-    return None.filter(|_: &u64| folder.exists());
+    {
+        let _ = (folder, FREE_BYTES_MIN, FREE_FILES_MIN);
+        true
+    }
 }
 
 /// A snapshot that was being written when the process died makes the next opening fail (sled#1527); the one before it is intact.

@@ -2,6 +2,8 @@ use super::*;
 use crate::{Certainty, PriceBook, Projections, Source, Sources, Tokens};
 use std::fs;
 
+mod states;
+
 const DEVICE: &str = "d0";
 
 pub(super) fn at(second: i64) -> Timestamp {

@@ -2,14 +2,13 @@
 
 use super::{
     LogError, Snapshot, checkpoint_path,
-    folder::{bytes_below, make_private_folder, sync_folder, take_lock},
-    journal::{Journal, JournalError, Line, Lines},
+    folder::{bytes_below, make_private_folder, take_lock},
+    journal::{Journal, JournalError, Line, Lines, month_files},
 };
-use crate::{Entry, Said, Seq};
+use crate::{Entry, Event, Said, Seq};
 use serde::{Deserialize, Serialize};
 use std::{
-    fs::{self, File},
-    io, mem,
+    fs, io, mem,
     path::{Path, PathBuf},
 };
 
@@ -68,13 +67,10 @@ impl Snapshot {
                 Ok(Line { entry, .. }) if entry.seq > until => break,
                 Ok(Line { entry, .. }) => entry,
                 Err(error) => {
-                    verified.find(error.to_string());
+                    verified.find(format!("{error}{}", self.way_out(&error)));
                     continue;
                 }
             };
-            if entry.seq != reached.next() {
-                verified.find(format!("the journal skips from entry {} to {}", reached.0, entry.seq.0));
-            }
             reached = entry.seq;
             if let Some(key) = entry.key {
                 match self.keys.candidates(&key).find(|seq| seq.as_ref().map_or(true, |seq| *seq == reached)) {
@@ -89,10 +85,29 @@ impl Snapshot {
             segment.push(entry);
         }
         self.verify_store(&segment, &mut verified);
-        if reached < until {
+        if reached < until && verified.findings.is_empty() {
             verified.find(format!("the journal lacks the entries {} to {}", reached.0 + 1, until.0));
         }
         verified
+    }
+
+    /// What can be done about damage in the journal.
+    fn way_out(&self, damage: &JournalError) -> String {
+        let JournalError::Damaged { after, next, .. } = damage else { return String::new() };
+        let gone = next.unwrap_or(self.last.next()).0.saturating_sub(after.0 + 1);
+        let (mut known, mut reached) = (0, *after);
+        while reached.0 < after.0 + gone {
+            let (rescued, end) = self.rescue(reached, Seq(after.0 + gone + 1));
+            known += rescued.iter().filter(|entry| entry.event != Event::Lost).count() as u64;
+            reached = Seq(end.0 - 1);
+        }
+        if known == gone {
+            "; `tollbar ledger rebuild` mends it: nothing is lost".to_owned()
+        } else if known > 0 {
+            format!("; the store has {known} of {gone}, which `tollbar ledger rebuild` writes back; the others are lost")
+        } else {
+            "; no other copy is here: `tollbar ledger merge` of a backup or `tollbar import` brings them back".to_owned()
+        }
     }
 
     fn verify_store(&self, entries: &[Entry], verified: &mut Verified) {
@@ -115,31 +130,6 @@ impl Snapshot {
             checkpoint_bytes: fs::metadata(checkpoint_path(&self.folder)).map_or(0, |file| file.len()),
         }
     }
-}
-
-/// Copies the journals of a log into a new or empty folder, from which a log can be opened again. Returns the bytes.
-///
-/// The log may be in use: frames are only ever added, and half a frame at the end is cut off when the copy is opened.
-pub fn backup(log_folder: &Path, into: &Path) -> Result<u64, LogError> {
-    fn io(path: &Path) -> impl Fn(io::Error) -> LogError {
-        move |source| LogError::Io { path: path.to_owned(), source }
-    }
-    if fs::read_dir(into).is_ok_and(|mut files| files.next().is_some()) {
-        return Err(io(into)(io::Error::new(io::ErrorKind::AlreadyExists, "it is not empty")));
-    }
-    let mut bytes = 0;
-    for (device, folder) in devices(log_folder).map_err(io(log_folder))? {
-        let copies = into.join("journal").join(device);
-        make_private_folder(&copies)?;
-        for file in fs::read_dir(&folder).map_err(io(&folder))? {
-            let file = file.map_err(io(&folder))?;
-            let copy = copies.join(file.file_name());
-            bytes += fs::copy(file.path(), &copy).map_err(io(&copy))?;
-            File::open(&copy).and_then(|copy| copy.sync_all()).map_err(io(&copy))?;
-        }
-        sync_folder(&copies).map_err(io(&copies))?;
-    }
-    Ok(bytes)
 }
 
 /// Moves a whole log to another place, so that a new one can begin where it was. Refused while a process has it open.
@@ -199,4 +189,23 @@ pub fn devices(log_folder: &Path) -> io::Result<Vec<(String, PathBuf)>> {
     }
     devices.sort();
     Ok(devices)
+}
+
+/// The devices whose journal in the folder of a log has lines, the one that was written last first.
+pub fn journals(log_folder: &Path) -> io::Result<Vec<String>> {
+    let all = match devices(log_folder) {
+        Ok(all) => all,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(error) => return Err(error),
+    };
+    let mut journals = Vec::new();
+    for (device, folder) in all {
+        let files = month_files(&folder).map_err(io::Error::other)?;
+        let written = files.iter().filter_map(|file| fs::metadata(file).ok()).filter(|file| file.len() > 0);
+        if let Some(last) = written.map(|file| file.modified().ok()).max() {
+            journals.push((last, device));
+        }
+    }
+    journals.sort_by(|one, other| other.cmp(one));
+    Ok(journals.into_iter().map(|(_, device)| device).collect())
 }

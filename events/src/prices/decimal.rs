@@ -114,7 +114,7 @@ proptest! {
                 model: Some("m".into()),
                 geo: in_us.then(|| "us".into()),
                 tokens,
-                fees: Fees { web_search: *web_search },
+                fees: Fees::of_searches(*web_search),
                 certainty: Certainty::Reported,
                 ..Usage::default()
             };

@@ -41,6 +41,108 @@ const VENDORS: [(&str, &str); 24] = [
 /// Bedrock's inference profiles (provider-usage 5).
 const REGIONS: [&str; 8] = ["us.", "eu.", "apac.", "global.", "us-gov.", "au.", "jp.", "ca."];
 
+/// What stands before a model's name where a program says by whose API it called it, and not whose it is.
+const ROUTES: [&str; 12] = [
+    "openrouter/",
+    "bedrock/converse/",
+    "bedrock/",
+    "azure_ai/",
+    "azure/",
+    "vertex/",
+    "litellm_proxy/",
+    "litellm/",
+    "github_copilot/",
+    "copilot/",
+    "vercel/",
+    "opencode/",
+];
+
+/// Behind a model's name: how a reseller serves it at the same price (openrouter.ai/docs, model variants), how much it may think, and
+/// other names of clients for that.
+const VARIANTS: [&str; 14] = [
+    ":thinking",
+    ":nitro",
+    ":floor",
+    ":beta",
+    ":exacto",
+    ":extended",
+    ":online",
+    "-thinking",
+    "-xhigh",
+    "-high",
+    "-medium",
+    "-low",
+    "-minimal",
+    "-none",
+];
+
+/// How the names of a maker's models begin, behind all that may stand before them.
+const FAMILIES: [(&str, &str); 27] = [
+    ("claude", "anthropic"),
+    ("gpt-oss", ""),
+    ("gpt-", "openai"),
+    ("chatgpt-", "openai"),
+    ("codex-", "openai"),
+    ("o1", "openai"),
+    ("o3", "openai"),
+    ("o4", "openai"),
+    ("gemini-", "google"),
+    ("grok-", "xai"),
+    ("command-", "cohere"),
+    ("deepseek-", "deepseek"),
+    ("kimi-", "moonshot"),
+    ("moonshot-", "moonshot"),
+    ("glm-", "zai"),
+    ("minimax-", "minimax"),
+    ("mistral-", "mistral"),
+    ("ministral-", "mistral"),
+    ("magistral-", "mistral"),
+    ("codestral-", "mistral"),
+    ("devstral-", "mistral"),
+    ("pixtral-", "mistral"),
+    ("voxtral-", "mistral"),
+    ("qwen", "alibaba"),
+    ("qwq", "alibaba"),
+    ("sonar", "perplexity"),
+    ("coder-model", "alibaba"),
+];
+
+/// The families of Claude's models, whose names clients write in two orders.
+const CLAUDES: [&str; 6] = ["opus", "sonnet", "haiku", "fable", "mythos", "instant"];
+
+/// Who makes a model, by its name; `None` for names that are nobody's own.
+pub fn maker(model: &str) -> Option<&'static str> {
+    let bare = model.rsplit('/').next().unwrap_or(model);
+    let bare = REGIONS.iter().find_map(|region| bare.strip_prefix(region)).unwrap_or(bare);
+    let bare = bare.strip_prefix("anthropic.").or_else(|| bare.strip_prefix("openai.")).unwrap_or(bare);
+    let begins = |family: &str| bare.get(..family.len()).is_some_and(|start| start.eq_ignore_ascii_case(family));
+    let (_, maker) = FAMILIES.iter().find(|(family, _)| begins(family))?;
+    Some(*maker).filter(|maker| !maker.is_empty())
+}
+
+/// Other spellings of a model's name: in small letters, and Claude's with the family and the version in either order.
+pub(super) fn respelled(model: &str) -> Vec<String> {
+    let lower = model.to_ascii_lowercase().replace(' ', "-");
+    let mut names = Vec::new();
+    if lower != model {
+        names.push(lower.clone());
+    }
+    if let Some(at) = lower.find("claude-") {
+        let bare = stems(&lower[at..]).last().unwrap_or_default();
+        let parts: Vec<&str> = bare.split(['-', '.']).skip(1).collect();
+        let version = |part: &&str| part.len() <= 2 && !part.is_empty() && part.bytes().all(|byte| byte.is_ascii_digit());
+        let (versions, words): (Vec<&str>, Vec<&str>) = parts.into_iter().partition(version);
+        if let ([family], false) = (&words[..], versions.is_empty())
+            && CLAUDES.contains(family)
+        {
+            let version = versions.join("-");
+            names.extend([format!("claude-{family}-{version}"), format!("claude-{version}-{family}")]);
+        }
+    }
+    names.retain(|name| name != model);
+    names
+}
+
 /// What the book calls the provider behind an upstream.
 pub(crate) fn seller(upstream: &str) -> &str {
     match upstream {
@@ -72,10 +174,17 @@ pub(super) fn sellers<'a>(upstream: &'a str, family: &'a str, model: &str, known
         "gemini" => Some("google"),
         _ => None,
     };
-    iter::once(own).chain(vendor).chain(others.iter().copied()).chain(home.filter(|_| custom))
+    // Whoever sells only models of their own was guessed by the client where the model is another's. Models that only their makers sell
+    // cost the same everywhere; a seller with a list of its own sells what is on it.
+    let is_listed = known(own);
+    let guessed = move |maker: &&str| CLOSED.contains(&own) || own == "unknown" || CLOSED.contains(maker) && !is_listed;
+    let maker = maker(model).filter(|maker| vendor.is_none() && *maker != own && !others.contains(maker)).filter(guessed);
+    let home = home.filter(|home| custom && maker != Some(home));
+    iter::once(own).chain(vendor).chain(others.iter().copied()).chain(maker).chain(home)
 }
 
 fn vendor(model: &str) -> Option<&'static str> {
+    let model = ROUTES.iter().find_map(|route| model.strip_prefix(route)).unwrap_or(model);
     let bare = REGIONS.iter().find_map(|region| model.strip_prefix(region)).unwrap_or(model);
     VENDORS.iter().find(|(prefix, _)| bare.starts_with(prefix)).map(|(_, vendor)| *vendor)
 }
@@ -92,6 +201,8 @@ fn undecorated(model: &str) -> Option<&str> {
         .or_else(|| without_revision(model))
         .or_else(|| without_date(model))
         .or_else(|| model.strip_suffix("-latest"))
+        .or_else(|| VARIANTS.iter().find_map(|variant| model.strip_suffix(variant)))
+        .or_else(|| ROUTES.iter().find_map(|route| model.strip_prefix(route)))
         // Last, because a region may have a price of its own (Bedrock's `global.`).
         .or_else(|| REGIONS.iter().find_map(|region| model.strip_prefix(region)))
         .or_else(|| VENDORS.iter().find_map(|(prefix, _)| model.strip_prefix(prefix)))

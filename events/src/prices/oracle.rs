@@ -138,7 +138,7 @@ fn used(exchange: &Exchange, at: Timestamp) -> Usage {
             output: expected.output,
             ..Tokens::default()
         },
-        fees: Fees { web_search: extras.web_search_requests.unwrap_or(searches) },
+        fees: Fees::of_searches(extras.web_search_requests.unwrap_or(searches)),
         certainty: Certainty::Reported,
         ..Usage::default()
     }

@@ -3,10 +3,10 @@
 //! [`Rated::cost_of`] is [`Tariff::cost_of`](crate::Tariff::cost_of) without the reasons, for every usage there is.
 
 use super::{
-    AsOf, Factor, PriceBook, Row, Schedule, credible, is_free, is_local, rounded,
-    row::{CLASSES, Rates, classes},
+    AsOf, CLASSES, FEES, Factor, PriceBook, Row, Schedule, classes, credible, fee_counts, is_free, is_local, lacking_request_fee, rounded,
+    row::Rates,
 };
-use crate::{Certainty, Rate, Span, Summary, Timestamp, Tokens, Usage, Usd, log::segment::Profile};
+use crate::{Certainty, Fees, Pieces, Rate, Span, Summary, Timestamp, Tokens, Usage, Usd, log::segment::Profile, sameness::estimates_cost};
 
 /// What decides which rows price a call.
 #[derive(Clone, Copy, Debug)]
@@ -18,6 +18,8 @@ pub(crate) struct Terms<'a> {
     pub(crate) tier: Option<&'a str>,
     pub(crate) geo: Option<&'a str>,
     pub(crate) certainty: Certainty,
+    /// Whether a cost that was reported is the client's own estimate.
+    pub(crate) estimates_cost: bool,
 }
 
 /// What one call adds to its terms.
@@ -25,7 +27,7 @@ pub(crate) struct Terms<'a> {
 pub(crate) struct Consumed<'a> {
     pub(crate) at: Timestamp,
     pub(crate) tokens: &'a Tokens,
-    pub(crate) web_search: u32,
+    pub(crate) fees: Fees,
     pub(crate) latency_ms: Option<u32>,
     pub(crate) reported_cost: Option<Usd>,
     /// The prompt that decides the band, where it is not that of these tokens.
@@ -43,10 +45,10 @@ impl<'a> Consumed<'a> {
         Consumed {
             at: usage.at,
             tokens: &usage.tokens,
-            web_search: usage.fees.web_search,
+            fees: usage.fees,
             latency_ms: usage.latency_ms,
             reported_cost: usage.reported_cost,
-            prompt: None,
+            prompt: usage.requests.map(|_| usage.band_prompt()),
         }
     }
 }
@@ -57,6 +59,8 @@ pub(crate) struct Rated {
     free: bool,
     /// Whether anything is known of the calls' tokens.
     counted: bool,
+    /// Whether a reported cost is the client's estimate, which a price goes before.
+    estimates_cost: bool,
     /// Whether a reported cost speaks of something else than what is asked.
     swapped: Swapped,
     /// Whether it runs on the user's own machine, and costs nothing where no row says otherwise.
@@ -107,7 +111,9 @@ struct DatedRates {
 #[derive(Debug)]
 struct ClassRates {
     tokens: [Option<u64>; CLASSES],
-    web_search: Option<u64>,
+    fees: [Option<u64>; FEES],
+    /// Whether every request has a fee of its own.
+    by_request: bool,
 }
 
 impl<'a> Terms<'a> {
@@ -121,6 +127,7 @@ impl<'a> Terms<'a> {
             tier: profile.tier,
             geo: profile.geo,
             certainty: profile.certainty,
+            estimates_cost: estimates_cost(profile.client, profile.provider, profile.sources),
         }
     }
 
@@ -134,6 +141,7 @@ impl<'a> Terms<'a> {
             tier: usage.tier.as_deref(),
             geo: usage.geo.as_deref(),
             certainty: usage.certainty,
+            estimates_cost: usage.estimates_cost(),
         }
     }
 }
@@ -143,7 +151,7 @@ impl Rated {
     pub(crate) fn new(terms: &Terms<'_>, swapped: Swapped, held: &[Held<'_>]) -> Rated {
         let counted = terms.certainty != Certainty::Unknown;
         let rows = if counted { held.iter().map(|held| DatedRates::of(held, terms.geo)).collect() } else { Box::default() };
-        Rated { free: is_free(terms.model), counted, swapped, local: is_local(terms), rows }
+        Rated { free: is_free(terms.model), estimates_cost: terms.estimates_cost, counted, swapped, local: is_local(terms), rows }
     }
 }
 
@@ -157,8 +165,9 @@ impl DatedRates {
             None => (&row.rates, row.bands.iter().map(|band| &band.rates).collect()),
         };
         let in_band = |band| {
-            let (tokens, web_search) = below.in_band(band);
-            ClassRates { tokens: tokens.map(|rate| rate.map(atto)), web_search: web_search.map(atto) }
+            let (tokens, fees) = below.in_band(band);
+            let by_request = lacking_request_fee(&fees, &Pieces::NONE).is_some();
+            ClassRates { tokens: tokens.map(|rate| rate.map(atto)), fees: fees.map(|rate| rate.map(atto)), by_request }
         };
         DatedRates {
             span: *span,
@@ -184,10 +193,11 @@ impl Rated {
             Swapped::All => false,
         };
         let reported = call.reported_cost.filter(|_| speaks).and_then(|_| {
-            let idle = self.counted && call.tokens.total() == 0 && call.web_search == 0;
+            let idle = self.counted && call.tokens.total() == 0 && call.fees.is_none();
             credible(call.reported_cost, self.free, idle)
         });
         match as_of {
+            AsOf::Call if self.estimates_cost && call.tokens.total() > 0 => self.cost(call, call.at).or(reported),
             AsOf::Call => reported.or_else(|| self.cost(call, call.at)),
             AsOf::Instant(at) => self.cost(call, at).or(reported),
         }
@@ -208,10 +218,18 @@ impl DatedRates {
                 tokens = tokens.saturating_add(i128::from((*rate)?) * i128::from(count));
             }
         }
-        let fees = match call.web_search {
-            0 => 0,
-            count => i128::from(rates.web_search?) * i128::from(count),
-        };
+        let mut fees = 0i128;
+        if rates.by_request || !call.fees.is_none() {
+            let counts = fee_counts(&call.fees);
+            if rates.by_request && counts[FEES - 3..].iter().all(|count| *count == 0) {
+                return None;
+            }
+            for (count, rate) in counts.into_iter().zip(&rates.fees) {
+                if count > 0 {
+                    fees = fees.saturating_add(i128::from((*rate)?) * i128::from(count));
+                }
+            }
+        }
         let hours = self.hours.as_ref().map_or(Factor::ONE, |(factor, schedules)| {
             // The hour of completion decides (provider-usage 9).
             let done = at.plus_micros(i64::from(call.latency_ms.unwrap_or(0)) * 1_000);

@@ -15,8 +15,8 @@ pub(crate) const BOOK_BYTES_MAX: usize = 16 << 20;
 const ROWS_MAX: usize = 100_000;
 /// $1,000 per million tokens: above all that was ever published, below what a slip of the point makes (prices.md 5.4).
 pub const RATE_MAX: Rate = Rate::from_atto(1_000 * 1_000_000_000_000);
-/// $1 per web search.
-const SEARCH_RATE_MAX: Rate = Rate::from_atto(1_000_000 * 1_000_000_000_000);
+/// $1 per search, page, second or picture.
+pub const FEE_RATE_MAX: Rate = Rate::from_atto(1_000_000 * 1_000_000_000_000);
 
 /// Why bytes are no price book.
 #[derive(Debug, thiserror::Error)]
@@ -184,7 +184,7 @@ fn check(row: &Row, next: Option<&Row>, schedules: &[Schedule]) -> Result<(), Ro
 }
 
 fn check_rates(rates: &Rates) -> Result<(), RowFault> {
-    let sane = |class, rate: Rate| rate >= Rate::default() && rate <= if class == "web_search" { SEARCH_RATE_MAX } else { RATE_MAX };
+    let sane = |class, rate: Rate| rate >= Rate::default() && rate <= if Rates::is_fee(class) { FEE_RATE_MAX } else { RATE_MAX };
     match rates.iter().find_map(|(class, rate)| rate.filter(|rate| !sane(class, *rate)).map(|rate| (class, rate))) {
         Some((class, rate)) => Err(RowFault::Rate { class, rate }),
         None => Ok(()),

@@ -1,7 +1,7 @@
 //! One dated price: who, which model, how served, from when to when, at which rates, and who says so.
 
 use super::schedule::Hours;
-use crate::{Rate, Span, Timestamp, Tokens};
+use crate::{Fees, Pieces, Rate, Span, Timestamp, Tokens};
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 use std::{collections::BTreeMap, fmt};
 
@@ -60,14 +60,14 @@ impl Row {
         Span { from: self.from.unwrap_or(Span::ALWAYS.from), until: self.until.unwrap_or(Span::ALWAYS.until) }
     }
 
-    /// What tokens and searches of calls with such a prompt cost at this row's rates, in atto-dollars (1e-18 USD) before regional and
+    /// What tokens and fees of calls with such a prompt cost at this row's rates, in atto-dollars (1e-18 USD) before regional and
     /// hourly factors: `(tokens, fees)`.
     ///
     /// The error names a class that was consumed and has no rate.
-    pub(super) fn cost_atto(&self, prompt: u64, tokens: &Tokens, web_searches: u32) -> Result<(i128, i128), &'static str> {
+    pub(super) fn cost_atto(&self, prompt: u64, tokens: &Tokens, fees: &Fees) -> Result<(i128, i128), &'static str> {
         let band = self.bands.iter().rev().find(|band| prompt > band.above).map(|band| &band.rates);
         let rates = &self.rates;
-        rates.cost_atto(band.unwrap_or(rates), tokens, web_searches)
+        rates.cost_atto(band.unwrap_or(rates), tokens, fees)
     }
 }
 
@@ -213,61 +213,87 @@ impl<'de> Deserialize<'de> for Factor {
 }
 
 macro_rules! rates {
-    ($($class:ident),+ $(,)?) => {
-        /// A rate for each class of [`Tokens`], and for fees. As JSON decimal strings in dollars per million tokens (per million searches).
+    ([$($class:ident),+ $(,)?], [$($fee:ident),+ $(,)?]) => {
+        /// A rate for each class of [`Tokens`], and for each class of [`Fees`]. As JSON decimal strings in dollars per million tokens (per
+        /// million searches, pages, seconds, ...).
         ///
-        /// A class without a rate is not free: it cannot be priced.
+        /// A class without a rate is not free: it cannot be priced. Only what is written to a cache costs as input where no write has a
+        /// rate, see [`Rates::in_band`].
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         #[cfg_attr(test, derive(ts_rs::TS))]
         pub struct Rates {
             $(#[doc = concat!("For `", stringify!($class), "`.")] #[serde(skip_serializing_if = "Option::is_none")] pub $class: Option<Rate>,)+
-            /// For each web search that the provider ran.
-            #[serde(skip_serializing_if = "Option::is_none")]
-            pub web_search: Option<Rate>,
+            $(#[doc = concat!("For each `", stringify!($fee), "`.")] #[serde(skip_serializing_if = "Option::is_none")] pub $fee: Option<Rate>,)+
         }
 
         impl Rates {
-            /// Every class by name, in the order in which it is written.
+            /// Every class by name, in the order in which it is written: tokens, then fees.
             pub fn iter(&self) -> impl Iterator<Item = (&'static str, Option<Rate>)> {
-                [$((stringify!($class), self.$class),)+ ("web_search", self.web_search)].into_iter()
+                [$((stringify!($class), self.$class),)+ $((stringify!($fee), self.$fee),)+].into_iter()
+            }
+
+            /// Whether a class is one of fees.
+            pub fn is_fee(class: &str) -> bool {
+                FEE_NAMES.contains(&class)
             }
 
             /// The rate of the class of this name; `None` where no class is called so.
             pub fn get_mut(&mut self, class: &str) -> Option<&mut Option<Rate>> {
                 match class {
                     $(stringify!($class) => Some(&mut self.$class),)+
-                    "web_search" => Some(&mut self.web_search),
+                    $(stringify!($fee) => Some(&mut self.$fee),)+
                     _ => None,
                 }
             }
 
             /// These rates, and another's for the classes that have none here.
             pub(crate) fn or(&self, other: &Rates) -> Rates {
-                Rates { $($class: self.$class.or(other.$class),)+ web_search: self.web_search.or(other.web_search) }
+                Rates { $($class: self.$class.or(other.$class),)+ $($fee: self.$fee.or(other.$fee),)+ }
             }
 
-            /// The rates that hold in a band, where it names some of its own, in the order of [`classes`]; then that of web searches.
-            pub(crate) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], Option<Rate>) {
-                ([$(band.$class.or(self.$class)),+], band.web_search.or(self.web_search))
+            /// The rates by which calls in a band are priced, where it names some of its own: in the order of [`classes`], then in that of
+            /// [`fee_counts`].
+            ///
+            /// What is written to a cache costs what input costs, where the model has no price of writes (before GPT-5.6 OpenAI has none:
+            /// platform.openai.com/docs/guides/prompt-caching). Writes of minutes, whose lifetime not everybody names, stand in for each
+            /// other.
+            pub(crate) fn in_band(&self, band: &Rates) -> ([Option<Rate>; CLASSES], [Option<Rate>; FEES]) {
+                let mut rates = band.or(self);
+                let of_minutes = rates.cache_write_5m.or(rates.cache_write_30m);
+                let of_hours = rates.cache_write_1h.or(rates.cache_write_12h);
+                let free_of_surcharge = if of_minutes.or(of_hours).is_none() { rates.input } else { None };
+                let stands_in = of_minutes.or(free_of_surcharge);
+                rates.cache_write_5m = rates.cache_write_5m.or(stands_in);
+                rates.cache_write_30m = rates.cache_write_30m.or(stands_in);
+                rates.cache_write_1h = rates.cache_write_1h.or(free_of_surcharge);
+                rates.cache_write_12h = rates.cache_write_12h.or(free_of_surcharge);
+                ([$(rates.$class),+], [$(rates.$fee),+])
             }
 
-            fn cost_atto(&self, band: &Rates, tokens: &Tokens, web_searches: u32) -> Result<(i128, i128), &'static str> {
-                // Taken apart without `..`, so that a new class of tokens cannot go unpriced unnoticed.
-                let Tokens { $($class,)+ reasoning: _ } = *tokens;
-                let mut atto = 0i128;
-                $(if $class > 0 {
-                    let rate = band.$class.or(self.$class).ok_or(stringify!($class))?;
-                    atto = atto.saturating_add(rate.cost_atto($class));
-                })+
-                let fees = match (web_searches, band.web_search.or(self.web_search)) {
-                    (0, _) => 0,
-                    (count, Some(rate)) => rate.cost_atto(u64::from(count)),
-                    (_, None) => return Err("web_search"),
+            fn cost_atto(&self, band: &Rates, tokens: &Tokens, fees: &Fees) -> Result<(i128, i128), &'static str> {
+                let (of_tokens, of_fees) = self.in_band(band);
+                let sum = |counts: &[u64], rates: &[Option<Rate>], names: &[&'static str]| -> Result<i128, &'static str> {
+                    let mut atto = 0i128;
+                    for ((count, rate), name) in counts.iter().zip(rates).zip(names) {
+                        if *count > 0 {
+                            atto = atto.saturating_add(rate.ok_or(*name)?.cost_atto(*count));
+                        }
+                    }
+                    Ok(atto)
                 };
-                Ok((atto, fees))
+                if let Some(fee) = lacking_request_fee(&of_fees, &fees.pieces) {
+                    return Err(fee);
+                }
+                Ok((sum(&classes(tokens), &of_tokens, &CLASS_NAMES)?, sum(&fee_counts(fees), &of_fees, &FEE_NAMES)?))
             }
         }
+
+        /// The names of the classes of tokens that have a rate.
+        pub(crate) const CLASS_NAMES: [&str; CLASSES] = [$(stringify!($class)),+];
+
+        /// The names of the classes of fees, web searches first.
+        pub(crate) const FEE_NAMES: [&str; FEES] = [$(stringify!($fee)),+];
 
         /// How many classes of tokens have a rate.
         pub(crate) const CLASSES: usize = [$(stringify!($class)),+].len();
@@ -281,17 +307,55 @@ macro_rules! rates {
     };
 }
 
+/// How many classes of fees there are.
+pub(crate) const FEES: usize = 1 + Pieces::CLASSES;
+
+/// The counts of every class of fees, web searches first.
+pub(crate) fn fee_counts(fees: &Fees) -> [u64; FEES] {
+    let mut counts = [0; FEES];
+    counts[0] = u64::from(fees.web_search);
+    for (count, pieces) in counts[1..].iter_mut().zip(fees.pieces.counts()) {
+        *count = u64::from(pieces);
+    }
+    counts
+}
+
+/// The fee without which calls at these rates cannot be priced: every request of a model with a request fee has one, and where the size of
+/// its search context is not known, the tokens alone would be too little.
+pub(crate) fn lacking_request_fee(rates: &[Option<Rate>; FEES], pieces: &Pieces) -> Option<&'static str> {
+    let is_billed = rates[FEES - 3..].iter().any(Option::is_some);
+    let is_counted = pieces.request_low > 0 || pieces.request_medium > 0 || pieces.request_high > 0;
+    (is_billed && !is_counted).then_some(FEE_NAMES[FEES - 3])
+}
+
 rates!(
-    input,
-    cache_read,
-    cache_write_5m,
-    cache_write_30m,
-    cache_write_1h,
-    cache_write_12h,
-    output,
-    input_audio,
-    cache_read_audio,
-    input_image,
-    output_audio,
-    output_image,
+    [
+        input,
+        cache_read,
+        cache_write_5m,
+        cache_write_30m,
+        cache_write_1h,
+        cache_write_12h,
+        output,
+        input_audio,
+        cache_read_audio,
+        input_image,
+        output_audio,
+        output_image,
+    ],
+    [
+        web_search,
+        file_search,
+        code_execution,
+        maps_search,
+        x_search,
+        rerank_search,
+        page,
+        second,
+        character,
+        image,
+        request_low,
+        request_medium,
+        request_high,
+    ]
 );

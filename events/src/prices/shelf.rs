@@ -103,6 +103,15 @@ impl Models {
                 }
             }
         }
+        // A name in other letters means the same, where it is not another model's.
+        let lower: Vec<(String, Range<usize>)> = names
+            .iter()
+            .filter(|(name, _)| name.bytes().any(|byte| byte.is_ascii_uppercase()))
+            .map(|(name, range)| (name.to_ascii_lowercase(), range.clone()))
+            .collect();
+        for (name, range) in lower {
+            names.entry(name).or_insert(range);
+        }
         Ok(Models { rows, names })
     }
 }

@@ -6,6 +6,7 @@ use super::{
 };
 use crate::{
     AsOf, Certainty, Event, Seq, Summary, Tariff, Timestamp, Usage,
+    event::band_prompt,
     log::segment::{Columns, Profile, Side, put_profile},
     prices::{Consumed, Rated, Terms},
     tariff::Swap,
@@ -92,13 +93,13 @@ pub(crate) struct RatedTerms {
 }
 
 /// The names of [`Terms`], owned.
-type TermsKey = ([Option<String>; 6], Certainty);
+type TermsKey = ([Option<String>; 6], Certainty, bool);
 
 impl RatedTerms {
     /// What the tariff says of a profile's calls.
     pub(crate) fn of(&mut self, terms: &Terms<'_>, tariff: &Tariff) -> Arc<Rated> {
         let names = [Some(terms.provider), Some(terms.family), terms.model, terms.request_model, terms.tier, terms.geo];
-        let key = (names.map(|name| name.map(str::to_owned)), terms.certainty);
+        let key = (names.map(|name| name.map(str::to_owned)), terms.certainty, terms.estimates_cost);
         self.rated.entry(key).or_insert_with(|| Arc::new(tariff.rated(terms, &Swap::default()))).clone()
     }
 }
@@ -144,21 +145,36 @@ pub(crate) fn apart<'a>(columns: &'a Columns<'_>) -> impl Iterator<Item = Apart<
 
 /// The usages of a segment, one by one.
 pub(crate) fn rows<'a>(columns: &'a Columns<'_>) -> impl Iterator<Item = ColumnRow<'a>> {
-    let Columns { first, entries: _, profiles: _, profile, entry, side, at, tokens, web_search, latency_ms, reported_cost, others: _ } =
-        columns;
+    // Taken apart without `..`, so that a new column cannot be left out unnoticed.
+    let Columns {
+        first,
+        entries: _,
+        profiles: _,
+        profile,
+        entry,
+        side,
+        at,
+        tokens,
+        web_search: _,
+        pieces: _,
+        requests: _,
+        latency_ms,
+        reported_cost,
+        others: _,
+    } = columns;
     let places = profile.iter().zip(entry).zip(side).zip(at);
-    let numbers = tokens.iter().zip(web_search).zip(latency_ms).zip(reported_cost);
-    places.zip(numbers).map(|((((profile, entry), side), at), (((tokens, web_search), latency_ms), reported_cost))| ColumnRow {
+    let numbers = tokens.iter().zip(latency_ms).zip(reported_cost);
+    places.zip(numbers).enumerate().map(|(row, ((((profile, entry), side), at), ((tokens, latency_ms), reported_cost)))| ColumnRow {
         profile: *profile as usize,
         seq: Seq(first.0 + u64::from(*entry)),
         side: *side,
         call: Consumed {
             at: Timestamp::from_micros(*at),
             tokens,
-            web_search: *web_search,
+            fees: columns.fees(row),
             latency_ms: *latency_ms,
             reported_cost: *reported_cost,
-            prompt: None,
+            prompt: columns.requests(row).map(|requests| band_prompt(tokens, Some(requests))),
         },
     })
 }

@@ -60,7 +60,7 @@ prop_compose! {
             branch,
             project: project.map(|name| Project { by: ProjectBy::Folder, name }),
             tokens: Tokens { input, cache_read, output, ..Tokens::default() },
-            fees: crate::Fees { web_search },
+            fees: crate::Fees::of_searches(web_search),
             certainty: [Certainty::Reported, Certainty::Unknown, Certainty::Estimated, Certainty::Partial][usize::from(certainty)],
             reported_cost: reported.map(Usd::from_pico),
             latency_ms,

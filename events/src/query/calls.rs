@@ -2,7 +2,7 @@
 
 use super::{Fault, Filter, Query, View, spend_by, storage_fault};
 use crate::{
-    AsOf, By, Certainty, Cost, Day, Event, RequestKey, Source, Span, Summary, Tariff, Timestamp, Usage, Usd,
+    AsOf, By, Certainty, Cost, Day, Event, Pieces, RequestKey, Source, Span, Summary, Tariff, Timestamp, Usage, Usd,
     log::Snapshot,
     projections::{Names, ProjectNames, Scope},
 };
@@ -53,6 +53,10 @@ pub struct CallRow {
     pub media: u64,
     /// Web searches that the provider ran.
     pub web_search: u32,
+    /// What else is billed by the piece: the classes that occur, and their counts.
+    pub pieces: Pieces,
+    /// How many requests the row sums, where it is not one; 0 where nobody counted them.
+    pub requests: Option<u32>,
     /// Whether the tokens are our estimate.
     pub estimated: bool,
     /// How far the tokens can be trusted.
@@ -84,7 +88,7 @@ pub struct CallRow {
 #[serde(rename_all = "lowercase")]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub enum CostBasis {
-    /// The provider or client reported it.
+    /// The provider reported it, or the client estimated it and there is no price.
     Reported,
     /// A price that the user agreed with the provider.
     Agreed,
@@ -153,11 +157,17 @@ impl Found {
         for entry in log.replay() {
             let entry = entry.map_err(|error| storage_fault(&error))?;
             match (entry.key, entry.event) {
-                (Some(key), Event::Used { usage } | Event::Restated { after: usage, .. }) => {
-                    found.calls.insert(key, *usage);
+                (Some(key), Event::Used { usage }) => drop(found.calls.insert(key, *usage)),
+                (Some(key), Event::Restated { after, .. }) => {
+                    // Its first entry may have been rescued without its key.
+                    found.calls.remove(&key.rescued());
+                    found.calls.insert(key, *after);
                 }
                 (_, Event::Summarised { summary }) => found.summaries.push(*summary),
-                (Some(key), Event::Matched { .. }) => drop(found.calls.remove(&key)),
+                (Some(key), Event::Matched { .. }) => {
+                    found.calls.remove(&key.rescued());
+                    found.calls.remove(&key);
+                }
                 (None, Event::Used { .. } | Event::Restated { .. } | Event::Matched { .. })
                 | (
                     _,
@@ -185,6 +195,7 @@ impl Found {
 fn told(by: By<'_>) -> (CostBasis, String) {
     match by {
         By::Reported => (CostBasis::Reported, "reported by the provider".to_owned()),
+        By::Client => (CostBasis::Reported, "estimated by the client".to_owned()),
         By::Agreed { row } => (CostBasis::Agreed, format!("{} ({})", row.model, row.source)),
         By::Local => (CostBasis::Book, "runs on this machine".to_owned()),
         By::Row { row, exact: true } => (CostBasis::Book, format!("{} ({})", row.model, row.source)),
@@ -221,6 +232,15 @@ impl CallRow {
             Cost::Unpriced { reason } => (CostBasis::Unpriced, reason.to_string()),
         };
         let cost_usd = cost.usd();
+        let cost_note = match (cost, usage.reported_cost) {
+            (Cost::Priced { by: By::Local, .. }, _) if usage.model.as_deref().is_some_and(|model| model.ends_with(":free")) => {
+                "a model that is given away".to_owned()
+            }
+            (Cost::Priced { by: By::Row { .. } | By::Agreed { .. }, .. }, Some(estimate)) if usage.estimates_cost() => {
+                format!("{cost_note}; the client estimated {estimate}")
+            }
+            _ => cost_note,
+        };
         let usage = usage.clone();
         CallRow {
             key,
@@ -234,6 +254,8 @@ impl CallRow {
             reasoning: tokens.reasoning,
             media: tokens.input_audio + tokens.cache_read_audio + tokens.input_image + tokens.output_audio + tokens.output_image,
             web_search: usage.fees.web_search,
+            pieces: usage.fees.pieces,
+            requests: usage.requests,
             estimated: usage.certainty == Certainty::Estimated,
             certainty: usage.certainty,
             priced: cost_usd.is_some(),

@@ -92,9 +92,9 @@ pub enum Matched {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct CostLine {
-    /// The class of tokens, or `web_search`.
+    /// The class of tokens, or of fees (`web_search`, `file_search`, `page`, ...).
     pub class: String,
-    /// How many tokens or searches.
+    /// How many tokens, searches, pages, ...
     pub units: u64,
     /// In dollars per million; `null` where the price says nothing of the class.
     pub rate: Option<Rate>,
@@ -140,7 +140,7 @@ impl Query for Explain {
         let (key, usage) = self.find(view.log)?;
         let tariff = view.projections.tariff();
         let call = CallRow::new(key, &usage, tariff, view.log.device());
-        let priced = tariff.listed(&usage, usage.tokens.prompt(), usage.at);
+        let priced = tariff.listed(&usage, usage.band_prompt(), usage.at);
         let entries = view.log.entries_about(&key).map_err(|error| storage_fault(&error))?;
         let (listed_usd, candidate) = match &priced {
             Ok((usd, candidate)) => (Some(*usd), candidate.as_ref()),
@@ -148,7 +148,7 @@ impl Query for Explain {
         };
         let bill = candidate.map(|candidate| Bill::of(candidate, &usage));
         Ok(ExplainAnswer {
-            reason: reason(&call, &priced),
+            reason: reason(&call, &usage, &priced),
             call,
             request_model: usage.request_model.clone(),
             geo: usage.geo.clone(),
@@ -203,12 +203,20 @@ impl Explain {
 }
 
 /// Whose word decides.
-fn reason(call: &CallRow, priced: &Result<(Usd, Option<Candidate<'_>>), Unpriced>) -> String {
+fn reason(call: &CallRow, usage: &Usage, priced: &Result<(Usd, Option<Candidate<'_>>), Unpriced>) -> String {
     match (call.cost_basis, priced) {
+        (CostBasis::Reported, _) if usage.estimates_cost() => "the client's own estimate: no price is known for these tokens".to_owned(),
         (CostBasis::Reported, _) => "the provider or client reported the cost, which goes before every price".to_owned(),
         (CostBasis::Agreed, _) => "a price of yours goes before every book".to_owned(),
-        (CostBasis::Book, Ok((_, None))) => "it ran on this machine, which costs nothing".to_owned(),
-        (CostBasis::Book, _) => "the price book in force at the time of the call".to_owned(),
+        (CostBasis::Book, Ok((_, None))) => format!("{}: it costs nothing", call.cost_note),
+        (CostBasis::Book, Ok((usd, Some(_)))) => match usage.reported_cost.filter(|_| usage.estimates_cost()) {
+            None => "the price book in force at the time of the call".to_owned(),
+            Some(estimate) => format!(
+                "the price book in force at the time of the call; the client's own estimate of {estimate} is {} from it",
+                estimate - *usd
+            ),
+        },
+        (CostBasis::Book, Err(_)) => "the price book in force at the time of the call".to_owned(),
         (CostBasis::Unpriced, Err(reason)) => format!("no price: {reason}"),
         (CostBasis::Unpriced, Ok(_)) => "no price".to_owned(),
     }
@@ -233,7 +241,7 @@ fn price(candidate: &Candidate<'_>, usage: &Usage, tariff: &Tariff) -> PriceFact
         Matched::Inexact => format!("{called} of {} priced as {whose} {}", usage.provider, row.model),
     };
     let edition = edition.and_then(|edition| tariff.editions().get(edition));
-    let prompt = usage.tokens.prompt();
+    let prompt = usage.band_prompt();
     PriceFacts {
         custom: edition.is_none(),
         matched,

@@ -3,7 +3,7 @@
 use super::Tariff;
 use crate::{
     Schedule, Timestamp, Usage, Usd,
-    prices::{CLASSES, classes},
+    prices::{CLASSES, FEES, classes, fee_counts},
 };
 use std::cmp::Ordering;
 
@@ -18,7 +18,10 @@ pub(crate) struct Bracket {
     scheduled: Vec<bool>,
     /// Which classes of tokens occur: a book may lack the rate of one.
     classes: [bool; CLASSES],
-    web_search: bool,
+    /// Which classes of fees occur.
+    fees: [bool; FEES],
+    /// Whether it is the sum of several requests, and whether somebody counted them.
+    sums: Option<bool>,
     /// Whether a cost was reported, and whether it is below zero, zero or above: zero may say nothing.
     reported: Option<Ordering>,
 }
@@ -34,13 +37,14 @@ pub(crate) struct Brackets<'t> {
 impl Brackets<'_> {
     /// Where a call lies.
     pub(crate) fn of(&self, usage: &Usage) -> Bracket {
-        let (prompt, done) = (usage.tokens.prompt(), usage.done_if_begun(usage.at));
+        let (prompt, done) = (usage.band_prompt(), usage.done_if_begun(usage.at));
         Bracket {
             prompt: self.prompts.partition_point(|above| prompt > *above),
             dated: self.instants.partition_point(|instant| usage.at >= *instant),
             scheduled: self.schedules.iter().map(|schedule| schedule.contains(done)).collect(),
             classes: classes(&usage.tokens).map(|count| count > 0),
-            web_search: usage.fees.web_search > 0,
+            fees: fee_counts(&usage.fees).map(|count| count > 0),
+            sums: usage.requests.map(|requests| requests > 0),
             reported: usage.reported_cost.map(|cost| cost.cmp(&Usd::ZERO)),
         }
     }

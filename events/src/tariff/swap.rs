@@ -98,6 +98,7 @@ impl Tariff {
                         tier: None,
                         geo: None,
                         certainty: Certainty::Reported,
+                        estimates_cost: false,
                     };
                     self.found(&terms).is_some()
                 }

@@ -78,7 +78,7 @@ impl Fold {
             return Err(refused);
         }
         if let Some(archive) = &archive
-            && let Err(error) = backup(&home.log(), archive)
+            && let Err(error) = backup(&home.log(), archive, &|| {})
         {
             to_fold.discard()?;
             return Err(storage_fault(&error));

@@ -135,5 +135,5 @@ pub(super) fn geo<'a>(counted: &UsageObject<'a>) -> Option<Cow<'a, str>> {
 
 pub(super) fn fees(counted: &UsageObject<'_>) -> Fees {
     let searches = count_in(counted.server_tool_use, "web_search_requests").unwrap_or(0);
-    Fees { web_search: u32::try_from(searches).unwrap_or(u32::MAX) }
+    Fees::of_searches(u32::try_from(searches).unwrap_or(u32::MAX))
 }

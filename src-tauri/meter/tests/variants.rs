@@ -89,7 +89,7 @@ fn a_cost_is_kept_in_whatever_unit_and_place_it_is_told() {
     let ranked = r#"{"object":"list","data":[{"index":0}],"model":"rerank-2-lite","usage":{"total_tokens":43}}"#;
     assert_eq!(post("/v1/rerank").told(ranked), ["- rerank-2-lite Reported input=43"]);
     let ranked = r#"{"id":"c1","results":[],"meta":{"billed_units":{"search_units":1}}}"#;
-    assert_eq!(post("/v2/rerank").told(ranked), ["c1 ? Unknown"], "searches have no class: not known, rather than nothing");
+    assert_eq!(post("/v2/rerank").told(ranked), ["c1 ? Reported"], "by searches");
     let beside = r#"data: {"type":"message_delta","usage":{"input_tokens":3,"output_tokens":4},"copilot_usage":{"total_nano_aiu":7}}"#;
     let copilot = Wire { provider: "copilot", ..MESSAGES };
     assert_eq!(copilot.told(&format!("{beside}\n\n{STOP}")), ["- ? Reported input=3 output=4 cost=0.000000000070"]);
@@ -103,7 +103,7 @@ fn models_that_make_pictures_count_them_though_the_reply_does_not_name_the_model
     let expected = "gpt-image-1.5 Reported input=43 input_image=388 output=308 output_image=1056";
     assert_eq!(images.told(&format!(r#"{{"created":1,"data":[],"usage":{usage}}}"#)), [format!("- {expected}")]);
     assert_eq!(images.told(&format!("data: {{\"type\":\"image_generation.completed\",\"usage\":{usage}}}\n\n")), [format!("- {expected}")]);
-    assert_eq!(images.told(r#"{"created":1,"data":[{"url":"x"}]}"#), ["- gpt-image-1.5 Unknown"], "billed by the piece");
+    assert_eq!(images.told(r#"{"created":1,"data":[{"url":"x"}]}"#), ["- gpt-image-1.5 Reported"], "billed by the piece");
     let form = b"--b\r\nContent-Disposition: form-data; name=\"model\"\r\n\r\ngpt-image-1.5\r\n--b--";
     let edits = Wire { request: form, ..post("/v1/images/edits") };
     assert_eq!(edits.told(&format!(r#"{{"data":[],"usage":{usage}}}"#)), [format!("- {expected}")]);
@@ -246,7 +246,7 @@ fn vectors_and_sound_that_nobody_counts_are_estimated() {
         ["- gpt-4o-transcribe Estimated input_audio=50 output=4"]
     );
     let seconds = br#"{"text":"Hello","usage":{"type":"duration","seconds":4}}"#;
-    assert_eq!(told(&transcript, seconds), ["- gpt-4o-transcribe Unknown"], "what is billed by the second has no tokens");
+    assert_eq!(told(&transcript, seconds), ["- gpt-4o-transcribe Reported"], "what is billed by the second has no tokens");
     let deltas = b"data: {\"type\":\"transcript.text.delta\",\"delta\":\"Hello, \"}\n\ndata: {\"type\":\"transcript.text.delta\",\"delta\":\"world!\"}\n\ndata: {\"type\":\"transcript.text.done\",\"text\":\"Hello, world!\"}\n\n";
     assert_eq!(told(&transcript, deltas), ["- gpt-4o-transcribe Estimated input_audio=40 output=4"]);
 }

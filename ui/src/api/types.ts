@@ -323,6 +323,14 @@ media: number,
  */
 web_search: number, 
 /**
+ * What else is billed by the piece: the classes that occur, and their counts.
+ */
+pieces: Pieces, 
+/**
+ * How many requests the row sums, where it is not one; 0 where nobody counted them.
+ */
+requests: number | null, 
+/**
  * Whether the tokens are our estimate.
  */
 estimated: boolean, 
@@ -511,11 +519,11 @@ factor: Factor, };
  */
 export type CostLine = { 
 /**
- * The class of tokens, or `web_search`.
+ * The class of tokens, or of fees (`web_search`, `file_search`, `page`, ...).
  */
 class: string, 
 /**
- * How many tokens or searches.
+ * How many tokens, searches, pages, ...
  */
 units: number, 
 /**
@@ -766,7 +774,11 @@ export type Fees = {
 /**
  * Web searches that the provider ran.
  */
-web_search: number, };
+web_search: number, 
+/**
+ * Everything else that is billed so.
+ */
+pieces: Pieces, };
 
 /**
  * Which calls count: those that match all that is named.
@@ -1235,6 +1247,59 @@ model: string, };
 export type Period = "day" | "week" | "month";
 
 /**
+ * How many pieces of each class one call consumed. As JSON a map of the classes that occur.
+ */
+export type Pieces = { 
+/**
+ * Searches of the user's own files (OpenAI's `file_search`).
+ */
+file_search: number, 
+/**
+ * Sessions in which code was run.
+ */
+code_execution: number, 
+/**
+ * Prompts that were grounded by a map.
+ */
+maps_search: number, 
+/**
+ * Searches of posts (xAI's `x_search`).
+ */
+x_search: number, 
+/**
+ * Searches of a ranking.
+ */
+rerank_search: number, 
+/**
+ * Pages of documents that were read.
+ */
+page: number, 
+/**
+ * Seconds of sound.
+ */
+second: number, 
+/**
+ * Characters that were spoken.
+ */
+character: number, 
+/**
+ * Pictures that were made.
+ */
+image: number, 
+/**
+ * Requests with a small search context (Perplexity's request fee).
+ */
+request_low: number, 
+/**
+ * Requests with a medium search context.
+ */
+request_medium: number, 
+/**
+ * Requests with a large search context.
+ */
+request_high: number, };
+
+/**
  * A subscription, as the configuration has it.
  */
 export type Plan = { 
@@ -1461,9 +1526,11 @@ upstreams: Array<string>, };
 export type Rate = string;
 
 /**
- * A rate for each class of [`Tokens`], and for fees. As JSON decimal strings in dollars per million tokens (per million searches).
+ * A rate for each class of [`Tokens`], and for each class of [`Fees`]. As JSON decimal strings in dollars per million tokens (per
+ * million searches, pages, seconds, ...).
  *
- * A class without a rate is not free: it cannot be priced.
+ * A class without a rate is not free: it cannot be priced. Only what is written to a cache costs as input where no write has a
+ * rate, see [`Rates::in_band`].
  */
 export type Rates = { 
 /**
@@ -1515,9 +1582,57 @@ output_audio: Rate | null,
  */
 output_image: Rate | null, 
 /**
- * For each web search that the provider ran.
+ *For each `web_search`.
  */
-web_search: Rate | null, };
+web_search: Rate | null, 
+/**
+ *For each `file_search`.
+ */
+file_search: Rate | null, 
+/**
+ *For each `code_execution`.
+ */
+code_execution: Rate | null, 
+/**
+ *For each `maps_search`.
+ */
+maps_search: Rate | null, 
+/**
+ *For each `x_search`.
+ */
+x_search: Rate | null, 
+/**
+ *For each `rerank_search`.
+ */
+rerank_search: Rate | null, 
+/**
+ *For each `page`.
+ */
+page: Rate | null, 
+/**
+ *For each `second`.
+ */
+second: Rate | null, 
+/**
+ *For each `character`.
+ */
+character: Rate | null, 
+/**
+ *For each `image`.
+ */
+image: Rate | null, 
+/**
+ *For each `request_low`.
+ */
+request_low: Rate | null, 
+/**
+ *For each `request_medium`.
+ */
+request_medium: Rate | null, 
+/**
+ *For each `request_high`.
+ */
+request_high: Rate | null, };
 
 /**
  * Which were the last calls?
@@ -1549,6 +1664,10 @@ export type Remetered = {
  * The call.
  */
 key: RequestKey, 
+/**
+ * As what it was known when it was metered again. A call that is known otherwise by now stays as it is.
+ */
+before?: Usage, 
 /**
  * What is right.
  */
@@ -2160,6 +2279,10 @@ fees: Fees,
  * How far `tokens` can be trusted.
  */
 certainty: Certainty, 
+/**
+ * How many requests this is the sum of, where it is not one; 0 where they were several and nobody counted them.
+ */
+requests: number | null, 
 /**
  * The cost that the provider or client itself reported.
  */

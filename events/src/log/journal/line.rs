@@ -19,6 +19,8 @@ pub(super) const LINE_BYTES_MAX: usize = 1 << 20;
 pub(crate) struct LineRef<'a> {
     pub(crate) entry: &'a Entry,
     pub(crate) said: Option<&'a Said>,
+    /// Whether the entry was lost here, and is written back from the store. Readers pass the mark over; it is for people.
+    pub(crate) rescued: bool,
 }
 
 /// What was read: an entry, and what was said, which is made into text only when it is asked for.
@@ -86,7 +88,7 @@ fn usage(event: &Event) -> Option<&Usage> {
 
 /// Writes the line and its end.
 pub(super) fn write_line(line: &LineRef<'_>, text: &mut Vec<u8>) {
-    let LineRef { entry, said } = line;
+    let LineRef { entry, said, rescued } = line;
     let usage = usage(&entry.event);
     text.extend_from_slice(b"{\"seq\":");
     write_count(entry.seq.0, text);
@@ -105,6 +107,9 @@ pub(super) fn write_line(line: &LineRef<'_>, text: &mut Vec<u8>) {
             // Between the words of JSON a line's end is a space like any other, and within them it is never bare.
             text.extend(said.text().bytes().map(|byte| if matches!(byte, b'\n' | b'\r') { b' ' } else { byte }));
         }
+    }
+    if *rescued {
+        text.extend_from_slice(b",\"rescued\":true");
     }
     text.extend_from_slice(b",\"event\":");
     write_event(&entry.event, text);
@@ -125,6 +130,16 @@ pub(super) fn read_line(text: &str) -> Result<Line, LineFault> {
         (None, None) => None,
     };
     Ok(Line { entry: Entry { seq: line.seq, recorded_at: line.recorded_at, key, event: line.event }, kept })
+}
+
+/// The first and the last entry of a frame.
+pub(super) fn ends(text: &str) -> Option<(Seq, Seq)> {
+    let seq = |line: &str| match read_line(line) {
+        Ok(line) => Some(line.entry.seq),
+        Err(LineFault::Later { seq, .. }) => Some(seq),
+        Err(LineFault::Damaged(_)) => None,
+    };
+    Some((seq(text.lines().next()?)?, seq(text.lines().next_back()?)?))
 }
 
 /// A frame that decodes has a right checksum, so a line in it that is JSON is as some tollbar wrote it: not damage, but a later program.
@@ -213,6 +228,7 @@ fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
         geo,
         tokens,
         fees,
+        requests,
         certainty,
         reported_cost,
         latency_ms,
@@ -249,6 +265,7 @@ fn write_usage(usage: &Usage, out: &mut Vec<u8>) {
     write_some(b",\"fees\":", Some(fees).filter(|fees| !fees.is_none()), out);
     out.extend_from_slice(b",\"tokens\":");
     write_tokens(tokens, out);
+    write_some(b",\"requests\":", requests.as_ref(), out);
     write_some(b",\"reported_cost\":", reported_cost.as_ref(), out);
     write_some(b",\"latency_ms\":", latency_ms.as_ref(), out);
     write_some(b",\"carried\":", carried.as_ref(), out);

@@ -3,7 +3,7 @@
 use super::{
     JournalError,
     frame::{Decoder, NOTE_BYTES, NOTE_MAGIC, Note},
-    line::{LineFault, read_line},
+    line::ends,
     scan::{Piece, Scan},
 };
 use crate::{Seq, log::private_options};
@@ -152,16 +152,6 @@ fn frames_end(file: &mut File, from: u64, until: u64, stop: At) -> io::Result<Fo
         }
     }
     Ok(found)
-}
-
-/// The first and the last entry of a frame.
-fn ends(text: &str) -> Option<(Seq, Seq)> {
-    let seq = |line: &str| match read_line(line) {
-        Ok(line) => Some(line.entry.seq),
-        Err(LineFault::Later { seq, .. }) => Some(seq),
-        Err(LineFault::Damaged(_)) => None,
-    };
-    Some((seq(text.lines().next()?)?, seq(text.lines().next_back()?)?))
 }
 
 fn torn_path(path: &Path) -> PathBuf {

@@ -25,7 +25,7 @@ fn entry(seq: u64) -> Entry {
 fn batch(first: u64, count: u64) -> Batch {
     let said = Said::from(&serde_json::json!({"input_tokens": 3, "speed": "standard"}));
     let entries: Vec<_> = (first..first + count).map(entry).collect();
-    let lines: Vec<_> = entries.iter().map(|entry| LineRef { entry, said: Some(&said) }).collect();
+    let lines: Vec<_> = entries.iter().map(|entry| LineRef { entry, said: Some(&said), rescued: false }).collect();
     Encoder::default().encode(&lines).expect("encodes").expect("lines")
 }
 
@@ -88,7 +88,7 @@ fn what_was_said_is_read_to_the_letter() {
     let entries = [entry(1), entry(2), entry(3)];
     let said = [r#"{"a":[3,12,"x\"3"],"b":12}"#, r#"{"a":"=input"}"#, "{\"a\":\n3}"];
     let said = said.map(|text| Said::from(serde_json::value::RawValue::from_string(text.into()).expect("JSON")));
-    let lines: Vec<_> = entries.iter().zip(&said).map(|(entry, said)| LineRef { entry, said: Some(said) }).collect();
+    let lines: Vec<_> = entries.iter().zip(&said).map(|(entry, said)| LineRef { entry, said: Some(said), rescued: false }).collect();
     journal.append(&Encoder::default().encode(&lines).expect("encodes").expect("lines"), at(0)).expect("appends");
     let read: Vec<_> =
         journal.lines_after(Seq(0)).expect("reads").map(|line| line.expect("a line").said().expect("said").expect("some")).collect();
@@ -101,7 +101,7 @@ fn a_key_that_is_not_the_usages_own_is_kept() {
     let folder = tempfile::tempdir().expect("a folder");
     let (mut journal, _) = open(folder.path());
     let entry = Entry { key: Some(RequestKey([7; 16])), ..entry(1) };
-    let batch = Encoder::default().encode(&[LineRef { entry: &entry, said: None }]).expect("encodes").expect("lines");
+    let batch = Encoder::default().encode(&[LineRef { entry: &entry, said: None, rescued: false }]).expect("encodes").expect("lines");
     journal.append(&batch, at(0)).expect("appends");
     let read: Vec<_> = journal.lines_after(Seq(0)).expect("reads").map(|line| line.expect("a line").entry).collect();
     assert_eq!(read, [entry]);
@@ -315,7 +315,7 @@ fn a_line_that_could_not_be_read_back_is_not_written() {
     if let Event::Used { usage } = &mut long.event {
         usage.session = Some("s".repeat(line::LINE_BYTES_MAX));
     }
-    let error = Encoder::default().encode(&[LineRef { entry: &long, said: None }]).expect_err("too long");
+    let error = Encoder::default().encode(&[LineRef { entry: &long, said: None, rescued: false }]).expect_err("too long");
     assert!(matches!(error, JournalError::TooLong { seq: Seq(1), .. }), "{error}");
 }
 

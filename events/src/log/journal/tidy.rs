@@ -7,7 +7,7 @@ use super::{
     Current, Journal, JournalError, SUFFIX,
     frame::{Decoder, Frame, NOTE_BYTES, Note, compressor},
     line::{LineFault, read_line},
-    months,
+    mend, months,
     scan::{Piece, Scan},
     sync_folder,
 };
@@ -33,18 +33,32 @@ const LEFT_OVER: &str = ".tidy";
 pub struct Tidy {
     path: PathBuf,
     until: u64,
+    /// How many files were replaced in the journal before.
+    swaps: u64,
 }
 
 /// The file that stands ready to take the old one's place.
 #[derive(Debug)]
 pub struct Tidied {
     path: PathBuf,
+    new_path: PathBuf,
+    swaps: u64,
     /// The part of the old file that it stands for.
     until: u64,
     bytes: u64,
 }
 
 impl Tidied {
+    /// A file that was written anew in another way.
+    pub(super) fn of(path: PathBuf, new_path: PathBuf, until: u64, bytes: u64) -> Tidied {
+        Tidied { path, new_path, swaps: 0, until, bytes }
+    }
+
+    /// Removes the new file; what stays is removed at the next opening.
+    pub(super) fn discard(&self) {
+        let _ = fs::remove_file(&self.new_path);
+    }
+
     /// The bytes that it takes where the old file took `.1`.
     pub fn bytes(&self) -> (u64, u64) {
         (self.bytes, self.until)
@@ -59,7 +73,7 @@ impl Tidy {
             let path = journal.path(&month);
             if let Some(current) = current.filter(|current| current.month == month) {
                 let is_worth_it = current.bytes - current.tidy_bytes > LOOSE_BYTES.max(current.tidy_bytes / 2);
-                return Ok(is_worth_it.then_some(Tidy { path, until: current.bytes }));
+                return Ok(is_worth_it.then_some(Tidy { path, until: current.bytes, swaps: journal.swaps }));
             }
             let is_tidy = |file: &mut File| {
                 let until = file.metadata()?.len();
@@ -69,7 +83,7 @@ impl Tidy {
                 .and_then(|mut file| is_tidy(&mut file))
                 .map_err(|source| JournalError::Io { path: path.clone(), source })?;
             if !is_tidy && until > 0 {
-                return Ok(Some(Tidy { path, until }));
+                return Ok(Some(Tidy { path, until, swaps: journal.swaps }));
             }
         }
         Ok(None)
@@ -78,12 +92,12 @@ impl Tidy {
     /// Any part of any file.
     #[cfg(test)]
     pub(super) fn of_test(path: PathBuf, until: u64) -> Tidy {
-        Tidy { path, until }
+        Tidy { path, until, swaps: 0 }
     }
 
     /// Writes the new file and reads it back. A file with damage is left as it is: nothing is made of it that looks whole.
     pub fn run(self) -> Result<Tidied, JournalError> {
-        let Tidy { path, until } = self;
+        let Tidy { path, until, swaps } = self;
         let new_path = left_over(&path);
         let io = |source| JournalError::Io { path: new_path.clone(), source };
         let old = File::open(&path).map_err(|source| JournalError::Io { path: path.clone(), source })?;
@@ -94,15 +108,23 @@ impl Tidy {
         if old_digest != new_digest {
             return Err(io(io::Error::other("it does not read back as it was written")));
         }
-        Ok(Tidied { path, until, bytes })
+        Ok(Tidied { path, new_path, swaps, until, bytes })
     }
 }
 
 impl Journal {
-    /// Puts a tidied file in its place, with what was appended meanwhile behind it.
+    /// Puts a tidied file in its place, with what was appended meanwhile behind it. One that was made before another file was replaced is
+    /// thrown away.
     pub(in crate::log) fn finish(&mut self, tidied: Tidied) -> Result<(), JournalError> {
-        let Tidied { path, until, bytes } = tidied;
-        let new_path = left_over(&path);
+        if tidied.swaps != self.swaps {
+            tidied.discard();
+            return Ok(());
+        }
+        self.swap(tidied)
+    }
+
+    pub(super) fn swap(&mut self, tidied: Tidied) -> Result<(), JournalError> {
+        let Tidied { path, new_path, until, bytes, swaps: _ } = tidied;
         let io = |source| JournalError::Io { path: new_path.clone(), source };
         let swap = || {
             let mut old = File::open(&path)?;
@@ -115,6 +137,7 @@ impl Journal {
             Ok((old_bytes, new.metadata()?.len(), new))
         };
         let (old_bytes, new_bytes, file) = swap().map_err(io)?;
+        self.swaps += 1;
         let is_current = |current: &&mut Current| path.file_name().is_some_and(|name| *name == *format!("{}{SUFFIX}", current.month));
         match self.current.as_mut().filter(is_current) {
             Some(current) => (current.file, current.bytes, current.tidy_bytes) = (Arc::new(file), new_bytes, bytes),
@@ -124,12 +147,12 @@ impl Journal {
     }
 }
 
-/// Removes what a tidying that was broken off has left.
+/// Removes what a tidying or mending that was broken off has left.
 pub(super) fn remove_left_over(folder: &Path) -> Result<(), JournalError> {
     let io = |source| JournalError::Io { path: folder.to_owned(), source };
     for file in fs::read_dir(folder).map_err(io)? {
         let path = file.map_err(io)?.path();
-        if path.to_str().is_some_and(|path| path.ends_with(&format!("{SUFFIX}{LEFT_OVER}"))) {
+        if mend::is_left_over(&path) || path.to_str().is_some_and(|path| path.ends_with(&format!("{SUFFIX}{LEFT_OVER}"))) {
             fs::remove_file(&path).map_err(io)?;
         }
     }

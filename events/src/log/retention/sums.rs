@@ -1,7 +1,7 @@
 //! Calls added up to summaries: together go those that no sum over days, names or machines and no price of the book can tell apart.
 
 use crate::{
-    AsOf, Fees, Summary, Tariff, Usage, Usd,
+    AsOf, Summary, Tariff, Usage, Usd,
     projections::quarter,
     tariff::{Bracket, Brackets},
 };
@@ -75,9 +75,13 @@ impl<'t> Sums<'t> {
 
 impl Sum {
     fn of(common: Usage, usage: &Usage, cost: Option<Usd>) -> Sum {
-        let Usage { at, tokens, fees, reported_cost, latency_ms, .. } = *usage;
+        let Usage { at, tokens, fees, requests, reported_cost, latency_ms, .. } = *usage;
         Sum {
-            summary: Summary { usage: Usage { at, tokens, fees, reported_cost, latency_ms, ..common }, calls: 1, rounding: Usd::ZERO },
+            summary: Summary {
+                usage: Usage { at, tokens, fees, requests, reported_cost, latency_ms, ..common },
+                calls: 1,
+                rounding: Usd::ZERO,
+            },
             cost,
         }
     }
@@ -85,19 +89,29 @@ impl Sum {
     /// Adds one more call, unless a number would be more than can be counted, so that nothing is ever cut off. Whether it did.
     fn add(&mut self, call: &Usage, cost: Option<Usd>) -> bool {
         let Summary { usage, calls, rounding: _ } = &mut self.summary;
-        let (Some(tokens), Some(web_search), Some(reported_cost), Some(cost)) = (
+        let (Some(tokens), Some(fees), Some(requests), Some(reported_cost), Some(cost)) = (
             usage.tokens.checked_add(&call.tokens),
-            usage.fees.web_search.checked_add(call.fees.web_search),
+            usage.fees.checked_add(call.fees),
+            summed_requests(usage.requests, call.requests),
             both(usage.reported_cost, call.reported_cost),
             both(self.cost, cost),
         ) else {
             return false;
         };
         (usage.at, usage.latency_ms) = (usage.at, usage.latency_ms).min((call.at, call.latency_ms));
-        (usage.tokens, usage.fees, usage.reported_cost) = (tokens, Fees { web_search }, reported_cost);
+        (usage.tokens, usage.fees, usage.requests, usage.reported_cost) = (tokens, fees, requests, reported_cost);
         *calls += 1;
         self.cost = cost;
         true
+    }
+}
+
+/// The requests of two calls of one bracket, of which both are sums or none is, and both are counted or none is.
+fn summed_requests(one: Option<u32>, other: Option<u32>) -> Option<Option<u32>> {
+    match (one, other) {
+        (Some(one), Some(other)) => one.checked_add(other).map(Some),
+        (None, None) => Some(None),
+        (Some(_), None) | (None, Some(_)) => None,
     }
 }
 
@@ -131,6 +145,7 @@ fn common(usage: &Usage) -> Usage {
         geo,
         tokens: _,
         fees: _,
+        requests: _,
         certainty,
         reported_cost: _,
         latency_ms: _,

@@ -43,6 +43,11 @@ pub(in crate::log) fn finish(folder: &Path) -> Result<bool, LogError> {
     Ok(any)
 }
 
+/// Whether a folded log is taking the place of the old one at this instant, or was stopped while it did.
+pub(in crate::log) fn is_unfinished(folder: &Path) -> bool {
+    [READY, OLD].into_iter().any(|name| folder.join(name).exists())
+}
+
 /// What is to be done next, as the folder of the log stands.
 pub(super) fn next_step(folder: &Path) -> Result<Option<Step>, LogError> {
     let [unfinished, ready, old] = [UNFINISHED, READY, OLD].map(|name| folder.join(name));

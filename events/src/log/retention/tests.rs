@@ -138,7 +138,7 @@ prop_compose! {
             geo: geo.map(str::to_owned),
             project: project.map(|name| Project { by: ProjectBy::Folder, name }),
             tokens: Tokens { input, cache_read, output, output_audio: audio, ..Tokens::default() },
-            fees: Fees { web_search },
+            fees: Fees::of_searches(web_search),
             certainty: [Certainty::Reported, Certainty::Unknown, Certainty::Estimated, Certainty::Partial][usize::from(certainty)],
             reported_cost: reported.map(|cost| Usd::from_pico(cost * 7_000_001)),
             latency_ms,
@@ -351,7 +351,7 @@ fn an_archived_log_is_told_to_a_folded_one_in_vain() {
     let usages: Vec<Usage> = (-20..20).map(|number| call(&number.to_string(), day(number))).collect();
     let (folder, log) = log_of(&usages);
     let kept = tempfile::tempdir().expect("a folder");
-    super::super::backup(folder.path(), kept.path()).expect("copied");
+    super::super::backup(folder.path(), kept.path(), &|| {}).expect("copied");
     fold_away(log, day(0));
     let (mut log, _) = open(folder.path());
     let again = super::super::JournalReader::open(&kept.path().join("journal").join(DEVICE)).expect("opens");

@@ -8,11 +8,13 @@ use super::{
 };
 #[cfg(test)]
 use crate::Entry;
-use crate::{Seq, Usd, wire};
+use crate::{Pieces, Seq, Usd, wire};
 
 /// Which of the columns that a segment may lack it has.
 pub(super) const HAS_WEB_SEARCH: u8 = 1;
 pub(super) const HAS_LATENCY: u8 = 2;
+pub(super) const HAS_PIECES: u8 = 4;
+pub(super) const HAS_REQUESTS: u8 = 8;
 
 impl Unpacker {
     /// The body of a hot value, in place of what was in `body`: what [`Columns::read`] reads.
@@ -44,8 +46,8 @@ impl<'a> Columns<'a> {
         let begin = |seq: Seq| self.entry.partition_point(|entry| self.first.0 + u64::from(*entry) < seq.0);
         let row = |row: usize| {
             let profile = self.profiles[self.profile[row] as usize];
-            let numbers = (self.at[row], self.tokens[row], self.web_search[row], self.latency_ms[row], self.reported_cost[row]);
-            (profile, self.side[row], numbers)
+            let numbers = (self.at[row], self.tokens[row], self.fees(row), self.latency_ms[row], self.reported_cost[row]);
+            (profile, self.side[row], numbers, self.requests(row))
         };
         let rows: Vec<_> = (begin(seq)..begin(seq.next())).map(row).collect();
         (rows, self.others.iter().find(|entry| entry.seq == seq))
@@ -58,6 +60,12 @@ impl<'a> Columns<'a> {
         self.at.drain(rows.clone());
         self.tokens.drain(rows.clone());
         self.web_search.drain(rows.clone());
+        if !self.pieces.is_empty() {
+            self.pieces.drain(rows.clone());
+        }
+        if !self.requests.is_empty() {
+            self.requests.drain(rows.clone());
+        }
         self.latency_ms.drain(rows.clone());
         self.reported_cost.drain(rows);
     }
@@ -121,7 +129,7 @@ impl<'a> Columns<'a> {
     fn read_rare(&mut self, reader: &mut Reader<'a>) -> Result<(), SegmentError> {
         let rows = self.entry.len();
         let present = reader.byte()?;
-        if present & !(HAS_WEB_SEARCH | HAS_LATENCY) != 0 {
+        if present & !(HAS_WEB_SEARCH | HAS_LATENCY | HAS_PIECES | HAS_REQUESTS) != 0 {
             return Err(SegmentError::Damaged("it has a column that this program does not know"));
         }
         self.web_search = vec![0; rows];
@@ -137,6 +145,21 @@ impl<'a> Columns<'a> {
                     0 => None,
                     more => Some(u32::try_from(more - 1).map_err(|_| SegmentError::Damaged("a number is too large"))?),
                 };
+            }
+        }
+        if present & HAS_PIECES != 0 {
+            self.pieces = vec![Pieces::default(); rows];
+            for _ in 0..reader.count(Pieces::CLASSES)? {
+                let class = str::from_utf8(reader.counted_bytes()?).map_err(|_| UNKNOWN_PIECES)?;
+                for row in read_places(reader, rows)? {
+                    *self.pieces[row].get_mut(class).ok_or(UNKNOWN_PIECES)? = reader.small()?;
+                }
+            }
+        }
+        if present & HAS_REQUESTS != 0 {
+            self.requests = vec![None; rows];
+            for row in read_places(reader, rows)? {
+                self.requests[row] = Some(reader.small()?);
             }
         }
         self.reported_cost = vec![None; rows];
@@ -158,6 +181,8 @@ impl<'a> Columns<'a> {
         Ok(())
     }
 }
+
+const UNKNOWN_PIECES: SegmentError = SegmentError::Damaged("it has a class of pieces that this program does not know");
 
 const USED: u8 = Kind::Used as u8;
 const RESTATED: u8 = Kind::Restated as u8;

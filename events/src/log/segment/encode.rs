@@ -3,13 +3,13 @@
 use super::{
     Bounds, Kind, Segment, SegmentError,
     bytes::{put_bytes, put_instants, put_varint, put_wide, zigzag_wide},
-    columns::{HAS_LATENCY, HAS_WEB_SEARCH},
+    columns::{HAS_LATENCY, HAS_PIECES, HAS_REQUESTS, HAS_WEB_SEARCH},
     frame::{Body, ENTRIES_MAX, Packer, Part},
     profile::put_profile,
     texts::put_texts,
     tokens::put_tokens,
 };
-use crate::{Entry, Event, Span, Timestamp, Tokens, Usage, wire};
+use crate::{Entry, Event, Pieces, Span, Timestamp, Tokens, Usage, wire};
 use rustc_hash::FxHashMap;
 use std::borrow::Borrow;
 
@@ -134,17 +134,38 @@ fn put_hot(body: &mut Body, sorted: &Sorted<'_>) {
     let has = |flag, is: bool| if is { flag } else { 0 };
     let web_search = has(HAS_WEB_SEARCH, rows.iter().any(|usage| usage.fees.web_search > 0));
     let latency = has(HAS_LATENCY, rows.iter().any(|usage| usage.latency_ms.is_some()));
-    body.bytes.push(web_search | latency);
+    let pieces = has(HAS_PIECES, rows.iter().any(|usage| !usage.fees.pieces.is_none()));
+    let requests = has(HAS_REQUESTS, rows.iter().any(|usage| usage.requests.is_some()));
+    body.bytes.push(web_search | latency | pieces | requests);
     if web_search > 0 {
         rows.iter().for_each(|usage| put_varint(&mut body.bytes, usage.fees.web_search.into()));
     }
     if latency > 0 {
         rows.iter().for_each(|usage| put_varint(&mut body.bytes, usage.latency_ms.map_or(0, |latency_ms| 1 + u64::from(latency_ms))));
     }
+    if pieces > 0 {
+        put_pieces(&mut body.bytes, rows);
+    }
+    if requests > 0 {
+        let requests = put_places(&mut body.bytes, rows.iter().map(|usage| usage.requests));
+        requests.iter().for_each(|requests| put_varint(&mut body.bytes, u64::from(*requests)));
+    }
     let costs = put_places(&mut body.bytes, rows.iter().map(|usage| usage.reported_cost));
     costs.iter().for_each(|cost| put_wide(&mut body.bytes, zigzag_wide(cost.pico())));
     body.cut();
     sorted.others.iter().for_each(|entry| put_bytes(&mut body.bytes, &wire::encode(entry)));
+}
+
+/// Writes the classes of pieces that occur, each by name, with the rows that have some of it and how many.
+fn put_pieces(out: &mut Vec<u8>, rows: &[&Usage]) {
+    let counts = |place: usize| rows.iter().map(move |usage| Some(usage.fees.pieces.counts()[place]).filter(|count| *count > 0));
+    let names: Vec<&str> = Pieces::default().iter().map(|(class, _)| class).collect();
+    let occurring: Vec<usize> = (0..names.len()).filter(|place| counts(*place).any(|count| count.is_some())).collect();
+    put_varint(out, occurring.len() as u64);
+    for place in occurring {
+        put_bytes(out, names[place].as_bytes());
+        put_places(out, counts(place)).iter().for_each(|count| put_varint(out, u64::from(*count)));
+    }
 }
 
 /// Writes each profile once, and which one each row has; returns these, and how many there are.

@@ -19,7 +19,8 @@ pub(in crate::log) struct Whole {
     profile: Vec<u32>,
     at: Vec<i64>,
     tokens: Vec<Tokens>,
-    web_search: Vec<u32>,
+    fees: Vec<Fees>,
+    requests: Vec<Option<u32>>,
     latency_ms: Vec<Option<u32>>,
     reported_cost: Vec<Option<Usd>>,
     others: Vec<Entry>,
@@ -71,19 +72,50 @@ impl Whole {
             return Err(SegmentError::Damaged("its two values are not of one segment"));
         }
         let cold = Cold::read(&cold_body, calls, columns.entry.len())?;
-        Ok(Whole {
+        Ok(Whole::of(columns, places, cold))
+    }
+
+    /// Reads a hot value whose cold one is gone: entries without ids, sessions and keys, recorded when their calls were made.
+    pub(in crate::log) fn read_without_ids(unpacker: &mut Unpacker, hot: &[u8]) -> Result<Whole, SegmentError> {
+        let mut body = Vec::new();
+        unpacker.unpack(Part::Hot, hot, &mut body)?;
+        let columns = Columns::read(&body)?;
+        let places = places(&columns);
+        let recorded_at = places.iter().filter_map(|place| match *place {
+            Place::Used { row, .. } | Place::Restated { row, .. } => Some(columns.at[row as usize]),
+            Place::Other { .. } => None,
+        });
+        let recorded_at: Vec<i64> = recorded_at.collect();
+        let cold = Cold {
+            keys: (0..recorded_at.len()).map(|call| (call, None)).collect(),
+            recorded_at,
+            sessions: Vec::new(),
+            session: vec![0; columns.entry.len()],
+            call_id: Texts::default(),
+            request_id: Texts::default(),
+            carried: Vec::new(),
+        };
+        Ok(Whole::of(columns, places, cold))
+    }
+
+    fn of(columns: Columns<'_>, places: Vec<Place>, cold: Cold) -> Whole {
+        let rows = columns.entry.len();
+        let fees = (0..rows).map(|row| columns.fees(row)).collect();
+        let requests = (0..rows).map(|row| columns.requests(row)).collect();
+        Whole {
             first: columns.first,
             places,
             profiles: columns.profiles.iter().map(|profile| profile.usage()).collect(),
             profile: columns.profile,
             at: columns.at,
             tokens: columns.tokens,
-            web_search: columns.web_search,
+            fees,
+            requests,
             latency_ms: columns.latency_ms,
             reported_cost: columns.reported_cost,
             others: columns.others,
             cold,
-        })
+        }
     }
 
     /// How many entries there are.
@@ -122,7 +154,8 @@ impl Whole {
             carried: found(&cold.carried, row),
             session,
             tokens: self.tokens[row],
-            fees: Fees { web_search: self.web_search[row] },
+            fees: self.fees[row],
+            requests: self.requests[row],
             reported_cost: self.reported_cost[row],
             latency_ms: self.latency_ms[row],
             ..self.profiles[self.profile[row] as usize].clone()

@@ -2,8 +2,8 @@
 
 use super::{CostFactor, CostLine};
 use crate::{
-    Factor, Rates, Usage,
-    prices::{Held, classes},
+    Factor, Rate, Rates, Usage,
+    prices::{Held, classes, fee_counts},
     tariff::Candidate,
 };
 
@@ -24,7 +24,7 @@ pub(super) fn consumed(usage: &Usage) -> Vec<CostLine> {
 fn units(usage: &Usage) -> impl Iterator<Item = (&'static str, u64, bool)> {
     let names = Rates::default();
     let names: Vec<&'static str> = names.iter().map(|(class, _)| class).collect();
-    let counts = classes(&usage.tokens).into_iter().map(|count| (count, true)).chain([(u64::from(usage.fees.web_search), false)]);
+    let counts = classes(&usage.tokens).into_iter().map(|count| (count, true)).chain(fee_counts(&usage.fees).map(|count| (count, false)));
     let units = names.into_iter().zip(counts.collect::<Vec<_>>()).map(|(class, (count, scaled))| (class, count, scaled));
     units.filter(|(_, count, _)| *count > 0)
 }
@@ -42,15 +42,19 @@ pub(super) struct Bill {
 impl Bill {
     pub(super) fn of(candidate: &Candidate<'_>, usage: &Usage) -> Bill {
         let Held { book, row, multiplier, .. } = &candidate.held;
-        let prompt = usage.tokens.prompt();
-        let band = row.bands.iter().rev().find(|band| prompt > band.above).map(|band| &band.rates);
-        let rates = band.map_or_else(|| row.rates.clone(), |band| band.or(&row.rates));
+        let prompt = usage.band_prompt();
+        let band = row.bands.iter().rev().find(|band| prompt > band.above).map_or(&row.rates, |band| &band.rates);
+        let (of_tokens, of_fees) = row.rates.in_band(band);
+        let rates: Vec<Option<Rate>> = of_tokens.into_iter().chain(of_fees).collect();
+        let listed = band.or(&row.rates);
         let mut bill = Bill { lines: Vec::new(), factors: Vec::new(), tokens_atto: 0, fees_atto: 0, scales: [Factor::ONE; 3] };
         for (class, units, scaled) in units(usage) {
-            let rate = rates.iter().find(|(name, _)| *name == class).and_then(|(_, rate)| rate);
+            let named = listed.iter().zip(&rates).find(|((name, _), _)| *name == class);
+            let rate = named.and_then(|(_, rate)| *rate);
+            let is_listed = named.is_some_and(|((_, rate), _)| rate.is_some());
             let atto = rate.map(|rate| rate.cost_atto(units));
             *(if scaled { &mut bill.tokens_atto } else { &mut bill.fees_atto }) += atto.unwrap_or(0);
-            let inferred = row.inferred.iter().any(|known| known == class);
+            let inferred = rate.is_some() && !is_listed || row.inferred.iter().any(|known| known == class);
             bill.lines.push(CostLine { class: class.to_owned(), units, rate, amount: atto.map(exact), inferred, scaled });
         }
         let geo = usage.geo.as_deref().and_then(|geo| Some((geo, *row.geo.get(geo)?)));

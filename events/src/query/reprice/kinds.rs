@@ -15,6 +15,7 @@ pub(super) struct Kind {
     tier: Option<String>,
     geo: Option<String>,
     certainty: Certainty,
+    estimates_cost: bool,
 }
 
 impl Kind {
@@ -39,6 +40,7 @@ impl Kind {
             tier: own(terms.tier),
             geo: own(terms.geo),
             certainty: terms.certainty,
+            estimates_cost: terms.estimates_cost,
         }
     }
 
@@ -61,6 +63,7 @@ impl Kind {
             tier: self.tier.as_deref(),
             geo: self.geo.as_deref(),
             certainty: self.certainty,
+            estimates_cost: self.estimates_cost,
         }
     }
 }
