@@ -6,7 +6,7 @@
 mod house;
 
 use house::{House, Upstream, eventually, replies};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::{
     fs,
     os::unix::fs::symlink,
@@ -92,4 +92,98 @@ fn special_files_among_logs_hold_up_nothing() {
     house.rows_when(1);
     warned("late.jsonl");
     stops_in_time(&mut house);
+}
+
+/// Text that clears a screen, sets a title, turns text around and hides in it, as one could stand in a log or a header.
+const HOSTILE: &str = "x\u{1b}[2J\u{1b}]0;owned\u{7}\u{9b}31m\u{202e}gpj\u{2066}\u{200b}\u{e0041}\r\n=cmd|' /C calc'!A0";
+
+fn tell(house: &House, sightings: &Value) {
+    let bearer = format!("Bearer {}", house.token());
+    let body = json!({"command": "log_usage", "sightings": sightings}).to_string();
+    let reply = house.control("POST", "/tell", &[("authorization", &bearer), ("x-tollbar-protocol", "1")], &body);
+    assert_eq!(reply.status, 200, "{}", reply.text());
+}
+
+fn has_controls(text: &str) -> bool {
+    text.chars().any(|letter| letter != '\n' && letter != '\t' && events::names::is_hidden(letter))
+}
+
+#[test]
+fn hostile_names_control_no_output() {
+    let upstream = Upstream::saying(replies::json(completion("chatcmpl-1")));
+    let house = House::before(&upstream);
+    let usage = |id: &str, name: &str| {
+        json!({"usage": {"at": "2026-11-30T10:00:00Z", "provider": name, "family": "openai", "model": name, "call_id": id, "client": name,
+            "session": name, "branch": name, "project": {"by": "folder", "name": name}, "tokens": {"input": 5, "output": 7},
+            "certainty": "reported", "sources": ["log"]}})
+    };
+    tell(&house, &json!([usage("a", HOSTILE), usage("b", "=1+1"), usage(HOSTILE, "plain")]));
+    assert_eq!(house.rows_when(3).len(), 3);
+    let all = [
+        &["summary", "--by", "model,project,client"][..],
+        &["summary", "--json"],
+        &["export"],
+        &["export", "--format", "json"],
+        &["export", "--format", "csv"],
+        &["today"],
+        &["status"],
+        &["status", "--json"],
+        &["coverage"],
+        &["project", "list"],
+        &["prices", "missing"],
+    ];
+    for arguments in all {
+        let out = house.out(arguments);
+        assert!(!has_controls(&out), "{arguments:?}: {out:?}");
+    }
+    let refused = house.run(&["budget", "remove", HOSTILE]);
+    assert!(refused.status != 0 && !has_controls(&refused.err), "{refused:?}");
+    let csv = house.out(&["export", "--format", "csv"]);
+    assert!(csv.contains("\"'=1+1\"") && !csv.contains(",=") && !csv.contains("\"="), "{csv}");
+}
+
+#[test]
+fn every_answer_of_the_dashboard_has_its_headers() {
+    let upstream = Upstream::saying(replies::json("{}"));
+    let house = House::before(&upstream);
+    for (path, headers, status) in [
+        ("/", &[][..], 200),
+        ("/no-such-page", &[], 404),
+        ("/hello", &[], 401),
+        ("/", &[("host", "evil.example")], 403),
+        ("/", &[("origin", "http://evil.example")], 403),
+    ] {
+        let reply = house.control("GET", path, headers, "");
+        assert_eq!(reply.status, status, "{path}");
+        let header = |name: &str| reply.header(name).unwrap_or_else(|| panic!("{path} has no {name}")).to_owned();
+        let policy = header("content-security-policy");
+        for part in ["connect-src 'self'", "object-src 'none'", "form-action 'none'", "frame-ancestors 'none'", "base-uri 'none'"] {
+            assert!(policy.contains(part), "{path}: {policy}");
+        }
+        assert_eq!(header("cache-control"), "no-store");
+        assert_eq!(header("x-content-type-options"), "nosniff");
+        assert_eq!(header("referrer-policy"), "no-referrer");
+        assert_eq!(header("x-frame-options"), "DENY");
+        assert_eq!(header("cross-origin-opener-policy"), "same-origin");
+        assert_eq!(header("cross-origin-resource-policy"), "same-origin");
+    }
+}
+
+#[test]
+fn web_page_of_another_site_neither_calls_nor_is_recorded() {
+    let upstream = Upstream::saying(replies::json(completion("chatcmpl-1")));
+    let house = House::before(&upstream);
+    let body = br#"{"model":"gpt-4o"}"#;
+    for headers in [
+        &[("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("content-type", "text/plain")][..],
+        &[("origin", "null")],
+        &[("sec-fetch-site", "cross-site")],
+    ] {
+        let reply = house.client().post("/openai/v1/chat/completions", headers, body);
+        assert_eq!(reply.status, 403, "{headers:?}: {}", reply.text());
+    }
+    assert!(upstream.heard().is_empty(), "nothing has reached the upstream");
+    let own = [("origin", "http://localhost:3000"), ("sec-fetch-site", "cross-site")];
+    assert_eq!(house.client().post("/openai/v1/chat/completions", &own, body).status, 200);
+    assert_eq!(house.rows_when(1).len(), 1);
 }

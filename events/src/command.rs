@@ -6,13 +6,14 @@ use crate::{
     AgreedName, AgreedPrice, Budget, BudgetScope, Event, MatchedBy, Multiplier, Projections, RequestKey, Said, Sighting, Timestamp, Usage,
     Usd,
     log::{BATCH_FACTS_MAX, Fact},
+    names,
     query::{Fault, FaultCode},
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 
 /// The longest name of a budget, project or model that a command may give, in bytes.
-const NAME_BYTES_MAX: usize = 200;
+const NAME_BYTES_MAX: usize = names::NAME_BYTES_MAX;
 /// The highest threshold of a budget, in percent of its limit.
 const ALERT_PERCENT_MAX: u32 = 1000;
 /// The most projects that are renamed at once.
@@ -135,7 +136,7 @@ pub fn decide(command: Command, projections: &Projections, now: Timestamp) -> Re
     match command {
         Command::LogUsage { sightings } => {
             check_batch(sightings.len())?;
-            sightings.into_iter().map(log_usage).collect()
+            sightings.into_iter().map(|sighting| log_usage(sighting, projections)).collect()
         }
         Command::Remeter { calls } => {
             check_batch(calls.len())?;
@@ -231,7 +232,9 @@ fn rename_projects(names: &[String], name: &str, projections: &Projections) -> R
     Ok(facts)
 }
 
-fn log_usage(sighting: Sighting) -> Result<Fact, Fault> {
+/// One call. Its names are cleaned rather than refused: an importer sends many at once, and one hostile name would hold up all of them.
+fn log_usage(mut sighting: Sighting, projections: &Projections) -> Result<Fact, Fault> {
+    names::clean(&mut sighting.usage, projections);
     let usage = &sighting.usage;
     if !usage.has_key() {
         return Err(Fault::refused("a call without an id cannot be recorded", "name its call id"));
@@ -260,8 +263,8 @@ fn check_name(what: &str, name: &str) -> Result<(), Fault> {
     if (1..=NAME_BYTES_MAX).contains(&name.len()) && name.bytes().fold(true, |is, byte| is & byte.is_ascii_graphic()) {
         return Ok(());
     }
-    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(char::is_control) {
-        let shown: String = name.chars().filter(|c| !c.is_control()).take(40).collect();
+    if name.trim().is_empty() || name.len() > NAME_BYTES_MAX || name.chars().any(names::is_hidden) {
+        let shown: String = name.chars().filter(|c| !names::is_hidden(*c)).take(40).collect();
         return Err(Fault::refused(
             format!("{shown:?} is no name for a {what}"),
             format!("give it 1 to {NAME_BYTES_MAX} bytes of visible text"),

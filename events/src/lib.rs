@@ -13,6 +13,7 @@ mod time;
 mod tokens;
 
 mod event;
+pub mod names;
 mod pieces;
 mod sameness;
 mod wire;

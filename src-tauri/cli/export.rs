@@ -2,7 +2,10 @@
 
 use super::{Which, ledger, print};
 use clap::{Args, ValueEnum};
-use events::query::{CallRow, Calls, Fault};
+use events::{
+    names,
+    query::{CallRow, Calls, Fault},
+};
 use serde_json::Value;
 
 #[derive(Debug, Args)]
@@ -25,7 +28,10 @@ impl Export {
     pub(super) fn run(self) -> Result<(), Fault> {
         let question = Calls { first: self.which.since, last: self.which.until, filter: self.which.filter() };
         let calls = ledger()?.ask(question)?.calls;
-        let line = |call: &CallRow| serde_json::to_string(call).expect("a row holds only what JSON can hold");
+        let line = |call: &CallRow| {
+            let json = serde_json::to_string(call).expect("a row holds only what JSON can hold");
+            names::shown_json(&json).into_owned()
+        };
         let text = match self.format {
             Format::Jsonl => calls.iter().map(|call| line(call) + "\n").collect(),
             Format::Json => format!("[{}]\n", calls.iter().map(|call| format!("\n{}", line(call))).collect::<Vec<_>>().join(",")),
@@ -46,7 +52,7 @@ fn csv(calls: &[CallRow]) -> String {
         let cells = columns.iter().map(|column| match &call[column] {
             Value::Null => String::new(),
             Value::String(text) => quoted(text),
-            Value::Array(words) => words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" "),
+            Value::Array(words) => quoted(&words.iter().filter_map(|word| word.as_str()).collect::<Vec<_>>().join(" ")),
             number_or_bool @ (Value::Bool(_) | Value::Number(_) | Value::Object(_)) => number_or_bool.to_string(),
         });
         text += &cells.collect::<Vec<_>>().join(",");
@@ -55,11 +61,29 @@ fn csv(calls: &[CallRow]) -> String {
     text
 }
 
-/// A cell as RFC 4180 has it. A text that a spreadsheet would take for a formula gets an apostrophe in front.
+/// A cell of text as RFC 4180 has it, always quoted; an amount stands as it is.
+///
+/// A spreadsheet takes a cell for a formula that begins with one of a few signs, in full width too. One that splits at another sign than
+/// the comma may begin a cell in the middle of ours. An apostrophe in front makes it text.
 fn quoted(text: &str) -> String {
-    let formula = text.starts_with(['=', '+', '@', '\t', '\r']) || text.starts_with('-') && text.parse::<f64>().is_err();
-    let text = if formula { format!("'{text}") } else { text.to_owned() };
-    if text.contains([',', '"', '\n', '\r']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text }
+    let is_amount = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit() || matches!(byte, b'.' | b'-'));
+    if is_amount && text.parse::<f64>().is_ok() {
+        return text.to_owned();
+    }
+    let text = names::shown(text, true);
+    let (mut cell, mut begins) = (String::from("\""), true);
+    for letter in text.chars() {
+        if begins && matches!(letter, '=' | '+' | '-' | '@' | '＝' | '＋' | '－' | '＠' | '\t' | '\r') {
+            cell.push('\'');
+        }
+        begins = matches!(letter, ';' | '\t' | '\r' | '\n') || begins && (letter.is_whitespace() || letter == '"');
+        cell.push(letter);
+        if letter == '"' {
+            cell.push('"');
+        }
+    }
+    cell.push('"');
+    cell
 }
 
 #[cfg(test)]
@@ -68,9 +92,20 @@ mod tests {
 
     #[test]
     fn cells_are_quoted_and_no_formula() {
-        assert_eq!(quoted("plain"), "plain");
-        assert_eq!(quoted("a,\"b\""), "\"a,\"\"b\"\"\"");
-        assert_eq!(quoted("=SUM(A1)"), "'=SUM(A1)");
-        assert_eq!(quoted("-0.5"), "-0.5");
+        for (text, cell) in [
+            ("plain", "\"plain\""),
+            ("", "\"\""),
+            ("a,\"b\"", "\"a,\"\"b\"\"\""),
+            ("=SUM(A1)", "\"'=SUM(A1)\""),
+            (" @x", "\" '@x\""),
+            ("a;=1+1", "\"a;'=1+1\""),
+            ("a\t-1", "\"a\t'-1\""),
+            ("＝1", "\"'＝1\""),
+            ("a-b=c", "\"a-b=c\""),
+            ("-0.5", "-0.5"),
+            ("--", "\"'--\""),
+        ] {
+            assert_eq!(quoted(text), cell, "{text:?}");
+        }
     }
 }

@@ -2,7 +2,7 @@
 
 use super::colours_wanted;
 use crate::words;
-use events::query::Spend;
+use events::{names, query::Spend};
 use std::io::{self, IsTerminal as _};
 
 /// Rows of cells; the widest of each column sets its width.
@@ -18,7 +18,7 @@ impl Table {
     }
 
     pub(super) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        self.rows.push(cells.iter().map(|cell| one_line(cell)).collect());
     }
 
     /// The table as text, its head and what is marked `dim` quiet where the reader is a terminal.
@@ -37,6 +37,17 @@ impl Table {
             text.push('\n');
         }
         text
+    }
+}
+
+/// A cell without anything that moves a cursor or ends the line, but for one of our own styles around all of it.
+fn one_line(cell: &str) -> String {
+    const END: &str = "\x1b[0m";
+    let styles = ["\x1b[2m", "\x1b[31m", "\x1b[33m"];
+    let styled = styles.into_iter().find_map(|style| Some((style, cell.strip_prefix(style)?.strip_suffix(END)?)));
+    match styled {
+        Some((style, text)) => format!("{style}{}{END}", names::shown(text, false)),
+        None => names::shown(cell, false).into_owned(),
     }
 }
 

@@ -88,6 +88,12 @@ pub(super) fn router(control: Control) -> Router {
 
 /// Refuses requests that a web page could have caused: a name that resolves here (DNS rebinding), or a foreign origin.
 async fn demand_loopback(State(control): State<Control>, request: Request, next: Next) -> Response {
+    let mut response = answer_loopback(control, request, next).await;
+    guard(response.headers_mut());
+    response
+}
+
+async fn answer_loopback(control: Control, request: Request, next: Next) -> Response {
     let port = control.port;
     let ours = [format!("127.0.0.1:{port}"), format!("localhost:{port}"), format!("[::1]:{port}")];
     let host = text(request.headers(), header::HOST.as_str());
@@ -103,18 +109,30 @@ async fn demand_loopback(State(control): State<Control>, request: Request, next:
     {
         return refusal(StatusCode::FORBIDDEN, "the request comes from another origin", "open the dashboard with `tollbar dashboard`");
     }
-    let mut response = next.run(request).await;
-    let headers = response.headers_mut();
+    next.run(request).await
+}
+
+/// What a browser is told with every answer, refusals too: nothing is kept, framed, sent elsewhere or run from elsewhere.
+fn guard(headers: &mut HeaderMap) {
     headers.insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
     headers.insert(header::REFERRER_POLICY, HeaderValue::from_static("no-referrer"));
     headers.insert(header::X_FRAME_OPTIONS, HeaderValue::from_static("DENY"));
     headers.insert(
         header::CONTENT_SECURITY_POLICY,
         HeaderValue::from_static(
-            "default-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'",
+            "default-src 'self'; connect-src 'self'; style-src 'self' 'unsafe-inline'; img-src 'self' data:; object-src 'none'; \
+             form-action 'none'; frame-ancestors 'none'; base-uri 'none'",
         ),
     );
-    response
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    for (name, value) in [
+        ("cross-origin-opener-policy", "same-origin"),
+        ("cross-origin-resource-policy", "same-origin"),
+        ("cross-origin-embedder-policy", "require-corp"),
+        ("permissions-policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"),
+    ] {
+        headers.insert(header::HeaderName::from_static(name), HeaderValue::from_static(value));
+    }
 }
 
 async fn demand_token(State(control): State<Control>, request: Request, next: Next) -> Response {

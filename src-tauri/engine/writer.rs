@@ -12,6 +12,7 @@ use crate::{clock, memory, priority};
 use events::{
     Alert, Command, Event, Fact, Log, LogError, Projections, Seq, Sighting, Zone, decide,
     log::{BATCH_FACTS_MAX, KeysError, Snapshot, Tidied},
+    names,
     query::{EngineFacts, Fault, FaultCode, Health, HealthAnswer, Plan},
 };
 use serde::{Deserialize, Serialize};
@@ -284,7 +285,10 @@ impl Owner {
             let idle = message.is_err() && waiting.is_empty();
             let (mut asked, mut stop) = (None, false);
             match message {
-                Ok(Message::Seen(sightings)) => waiting.extend(sightings.into_iter().map(|sighting| Fact::Seen(Box::new(sighting)))),
+                Ok(Message::Seen(sightings)) => waiting.extend(sightings.into_iter().map(|mut sighting| {
+                    names::clean(&mut sighting.usage, &self.projections);
+                    Fact::Seen(Box::new(sighting))
+                })),
                 Ok(Message::Ask(job)) => asked = Some(job),
                 Ok(Message::Stop) | Err(RecvTimeoutError::Disconnected) => stop = true,
                 Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {}

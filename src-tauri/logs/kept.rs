@@ -4,7 +4,7 @@
 //! cleaned.
 
 use super::json::Json;
-use events::Said;
+use events::{Said, names};
 use memchr::memchr;
 use serde_json::{Map, Value};
 
@@ -82,7 +82,8 @@ fn plain_list<'t>(text: &'t [u8], end: u8, item: impl Fn(&'t [u8]) -> Option<&'t
 fn plain_word(text: &[u8]) -> Option<&[u8]> {
     let text = text.strip_prefix(b"\"")?;
     let length = memchr(b'"', text).filter(|length| *length <= TEXT_BYTES_MAX)?;
-    Some(&text[length + 1..])
+    let word = std::str::from_utf8(&text[..length]).ok()?;
+    names::is_word(word).then(|| &text[length + 1..])
 }
 
 /// Without an exponent: one that has digits before it can be out of range.
@@ -100,11 +101,11 @@ fn plain_number(text: &[u8]) -> Option<&[u8]> {
 /// Numbers and words only. A long text is not a word, and could be content; so could a long name.
 fn clean(value: Value, depth: usize) -> Value {
     match value {
-        Value::String(text) if text.len() > TEXT_BYTES_MAX => Value::Null,
+        Value::String(text) if text.len() > TEXT_BYTES_MAX || !names::is_word(&text) => Value::Null,
         Value::Array(_) | Value::Object(_) if depth > DEPTH_MAX => Value::Null,
         Value::Array(items) => items.into_iter().map(|item| clean(item, depth + 1)).collect(),
         Value::Object(fields) => {
-            let short = fields.into_iter().filter(|(name, _)| name.len() <= TEXT_BYTES_MAX);
+            let short = fields.into_iter().filter(|(name, _)| name.len() <= TEXT_BYTES_MAX && names::is_word(name));
             Value::Object(short.map(|(name, value)| (name, clean(value, depth + 1))).collect())
         }
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => value,
@@ -135,6 +136,10 @@ mod tests {
         assert!(is_plain(&format!(r#"{{"{word}":"{word}"}}"#), 1));
         assert_eq!(kept("{ \"a\" :\t\"\\u0062\" }").as_deref(), Some(r#"{"a":"b"}"#));
         assert_eq!(kept(&format!("[{}1]", "1,".repeat(BYTES_MAX))), None);
+        assert_eq!(
+            kept(r#"{"a":"free text","b":"sk-ant-1","my secret":1,"c":"standard"}"#).as_deref(),
+            Some(r#"{"a":null,"b":null,"c":"standard"}"#)
+        );
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! It stands beside the call in the journal. All that a meter concludes it concludes from this, so that a better meter can conclude again.
 
 use crate::percent;
-use events::{Fees, Tokens, Usd};
+use events::{Fees, Tokens, Usd, names};
 use serde_json::{Map, Value, value::RawValue};
 use std::{borrow::Cow, collections::BTreeMap};
 
@@ -136,7 +136,7 @@ fn kept(raw: &RawValue, depth: usize) -> Option<Value> {
     Some(match json.as_bytes().first()? {
         b'{' => {
             let fields: BTreeMap<Cow<'_, str>, &RawValue> = serde_json::from_str(json).ok()?;
-            let short = fields.into_iter().filter(|(name, _)| name.chars().count() <= NAME_CHARS_MAX);
+            let short = fields.into_iter().filter(|(name, _)| name.chars().count() <= NAME_CHARS_MAX && names::is_word(name));
             let kept = short.filter_map(|(name, raw)| Some((name.into_owned(), kept(raw, depth + 1)?)));
             Value::Object(kept.take(FIELDS_MAX).collect())
         }
@@ -144,7 +144,8 @@ fn kept(raw: &RawValue, depth: usize) -> Option<Value> {
             let elements: Vec<&RawValue> = serde_json::from_str(json).ok()?;
             Value::Array(elements.into_iter().filter_map(|raw| kept(raw, depth + 1)).take(ELEMENTS_MAX).collect())
         }
-        b'"' => Value::String(text(raw, NAME_CHARS_MAX)?),
+        // Free text may be content, and a key may stand anywhere.
+        b'"' => Value::String(text(raw, NAME_CHARS_MAX).filter(|text| names::is_word(text))?),
         b't' => Value::Bool(true),
         b'f' => Value::Bool(false),
         b'n' => return None,

@@ -45,6 +45,12 @@ impl Guard {
         if !self.loopback {
             return Ok(());
         }
+        if let Some(origin) = self.foreign_origin(request.headers()) {
+            let cause = format!(
+                "a web page ({origin}) has sent the request, and pages may not call through tollbar; to let one, add its host to `proxy.hosts` in the configuration"
+            );
+            return Err((StatusCode::FORBIDDEN, cause));
+        }
         let host = host.map(HeaderValue::as_bytes).unwrap_or_default();
         let target = request.uri().authority().map_or(&[][..], |target| target.as_str().as_bytes());
         for name in [host, target] {
@@ -57,6 +63,29 @@ impl Guard {
             }
         }
         Ok(())
+    }
+
+    /// The origin of the web page that sent a request, unless the page is of this machine or of a listed host.
+    ///
+    /// A page can have a browser send requests anywhere. It cannot read the answers, but it could spend at an upstream without keys and
+    /// fill the record. Programs that show pages of their own (`app://`, `vscode-webview://`) are no web pages.
+    fn foreign_origin(&self, headers: &HeaderMap) -> Option<String> {
+        let origins: Vec<&HeaderValue> = headers.get_all(header::ORIGIN).iter().collect();
+        for origin in &origins {
+            let text = String::from_utf8_lossy(origin.as_bytes());
+            let lower = text.to_ascii_lowercase();
+            let is_own = match lower.strip_prefix("http://").or_else(|| lower.strip_prefix("https://")) {
+                Some(host) => self.admits(host.as_bytes(), headers),
+                // A sandboxed frame, and a page of a `data:` address.
+                None => lower.contains("://") && lower != "null",
+            };
+            if !is_own {
+                return Some(text.escape_default().take(SHOWN_NAME_CHARS_MAX).collect());
+            }
+        }
+        // Images and links of a page name no origin.
+        let is_cross = headers.get_all("sec-fetch-site").iter().any(|site| site.as_bytes().eq_ignore_ascii_case(b"cross-site"));
+        (origins.is_empty() && is_cross).then(|| "of another site".to_owned())
     }
 
     /// Whether a name, perhaps with a port, is one that nobody else can make resolve to this machine. No name is none.
@@ -131,6 +160,31 @@ mod tests {
     fn a_name_without_a_dot_is_admitted_but_for_browsers() {
         assert!(admits("mybox:8655", "curl/8", &[]));
         assert!(!admits("mybox:8655", "Mozilla/5.0 (X11)", &[]));
+    }
+
+    #[test]
+    fn pages_of_other_sites_are_foreign() {
+        let guard = Guard::new(SocketAddr::from(([127, 0, 0, 1], 1)), vec!["app.example".to_owned()]);
+        let is_foreign = |headers: &[(&'static str, &str)]| {
+            let headers = headers.iter().map(|(name, value)| (header::HeaderName::from_static(name), value.parse().expect("a header")));
+            guard.foreign_origin(&HeaderMap::from_iter(headers)).is_some()
+        };
+        for origin in [
+            "https://evil.example",
+            "http://evil.example:8655",
+            "null",
+            "HTTPS://EVIL.example",
+            "",
+            "https://",
+            "http://127.0.0.1.evil.example",
+        ] {
+            assert!(is_foreign(&[("origin", origin)]) || origin == "https://", "{origin}");
+        }
+        for origin in ["http://localhost:3000", "http://127.0.0.1:5173", "http://[::1]:1", "https://app.example", "app://obsidian.md"] {
+            assert!(!is_foreign(&[("origin", origin), ("sec-fetch-site", "cross-site")]), "{origin}");
+        }
+        assert!(is_foreign(&[("sec-fetch-site", "cross-site")]) && is_foreign(&[("sec-fetch-site", "Cross-Site")]));
+        assert!(!is_foreign(&[("sec-fetch-site", "same-origin")]) && !is_foreign(&[("sec-fetch-site", "none")]) && !is_foreign(&[]));
     }
 
     #[test]

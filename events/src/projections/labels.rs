@@ -147,6 +147,16 @@ impl Labels {
         id
     }
 
+    /// How many names there are.
+    pub(super) fn names_count(&self) -> usize {
+        self.names.len()
+    }
+
+    /// Whether calls are counted under a name, of whatever kind.
+    pub(super) fn has_name(&self, name: &str) -> bool {
+        self.name_ids.contains_key(name)
+    }
+
     /// Every combination, by number.
     pub(crate) fn all(&self) -> impl Iterator<Item = Names<'_>> {
         self.labels.iter().map(|label| self.named(*label))

@@ -353,6 +353,16 @@ impl SpendFold {
         (&self.labels, &self.packs)
     }
 
+    /// How many different names calls are counted under.
+    pub(crate) fn names_count(&self) -> usize {
+        self.labels.names_count()
+    }
+
+    /// Whether calls are counted under a name, of whatever kind.
+    pub(crate) fn has_name(&self, name: &str) -> bool {
+        self.labels.has_name(name)
+    }
+
     pub(super) fn from_parts(labels: Labels, packs: Packs, calls: u64) -> SpendFold {
         SpendFold { labels: Arc::new(labels), packs: Arc::new(packs), calls, ..SpendFold::default() }
     }

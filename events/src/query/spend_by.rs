@@ -3,11 +3,15 @@
 use super::{Fault, Query, Spend, View, days::Days};
 use crate::{
     Day, Span, Timestamp,
+    names::OTHER,
     projections::{LabelId, Names},
 };
 use rustc_hash::FxHashMap;
 use serde::{Deserialize, Serialize};
-use std::{cmp::Ordering, collections::HashMap};
+use std::{
+    cmp::Ordering,
+    collections::{BTreeMap, HashMap},
+};
 
 /// What was spent from `first` to `last`, cut by each dimension in turn?
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
@@ -88,6 +92,8 @@ pub struct SpendRow {
 
 /// The most dimensions that a question may name.
 const DIMENSIONS_MAX: usize = 3;
+/// The most rows with names of an answer; what is cheaper is one row.
+const ROWS_MAX: usize = 20_000;
 
 impl Query for SpendBy {
     const NAME: &'static str = "spend_by";
@@ -102,9 +108,35 @@ impl Query for SpendBy {
             first,
             last,
             total: view.projections.spend.total(span, view.scope(&self.filter)),
-            rows: rows(view, span, &self.by, &self.filter),
+            rows: bounded(&self.by, rows(view, span, &self.by, &self.filter)),
         })
     }
+}
+
+/// The dearest rows, and one that has all others together, for each day where the days are told apart: names can be made up.
+fn bounded(by: &[Dimension], mut rows: Vec<SpendRow>) -> Vec<SpendRow> {
+    let are_named = by.iter().any(|dimension| *dimension != Dimension::Day);
+    if rows.len() <= ROWS_MAX || !are_named {
+        return rows;
+    }
+    rows.sort_by(|one, other| {
+        other.spend.usd.cmp(&one.spend.usd).then(other.spend.calls.cmp(&one.spend.calls)).then(one.names.cmp(&other.names))
+    });
+    let mut others: BTreeMap<Vec<Option<String>>, Spend> = BTreeMap::new();
+    for row in rows.split_off(ROWS_MAX) {
+        let name =
+            |(dimension, name): (&Dimension, Option<String>)| if *dimension == Dimension::Day { name } else { Some(OTHER.to_owned()) };
+        others.entry(by.iter().zip(row.names).map(name).collect()).or_default().add(&row.spend);
+    }
+    for row in &mut rows {
+        // A name that is called so, too.
+        if let Some(spend) = others.remove(&row.names) {
+            row.spend.add(&spend);
+        }
+    }
+    rows.extend(others.into_iter().map(|(names, spend)| SpendRow { names, spend }));
+    rows.sort_by(|one, other| day_order(by, &one.names, &other.names));
+    rows
 }
 
 /// Refuses what cannot be cut.
@@ -164,4 +196,32 @@ pub(super) fn names(by: &[Dimension], day: Option<Day>, names: &Names<'_>, home:
         }
     };
     by.iter().map(name).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Usd;
+
+    #[test]
+    fn rows_beyond_the_limit_are_one_row_with_all_their_spend() {
+        let row = |number: i128| {
+            let spend = Spend { usd: Usd::from_pico(number), calls: 1, ..Spend::default() };
+            SpendRow { names: vec![Some(format!("m{number}"))], spend }
+        };
+        let rows: Vec<SpendRow> = (1..=25_000).map(row).collect();
+        let bounded = bounded(&[Dimension::Model], rows.clone());
+        assert_eq!(bounded.len(), ROWS_MAX + 1);
+        assert_eq!(bounded.iter().map(|row| row.spend.calls).sum::<u64>(), 25_000);
+        let sum = |rows: &[SpendRow]| {
+            rows.iter()
+                .fold(Spend::default(), |mut sum, row| {
+                    sum.add(&row.spend);
+                    sum
+                })
+                .usd
+        };
+        assert_eq!(sum(&bounded), sum(&rows));
+        assert_eq!(bounded.last().map(|row| row.names[0].as_deref()), Some(Some(OTHER)));
+    }
 }
