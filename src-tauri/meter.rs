@@ -390,7 +390,7 @@ impl Meter {
         match self.kind {
             // Ollama does not count a prompt that was in its cache (provider-usage, section 12).
             Kind::Words if surface == Surface::Ollama => spoke && !produced,
-            Kind::Words => !read && (produced || spoke) || spoke && !produced,
+            Kind::Words => (spoke && !produced) || (produced && !read),
             // A ranking may be billed by searches, of which the provider names the cost.
             Kind::Vectors => tokens.total() == 0 && fees.is_none() && reported_cost.is_none(),
             Kind::Transcript | Kind::Speech => tokens.total() == 0 && fees.is_none() && (spoke || self.kind == Kind::Speech),

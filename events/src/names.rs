@@ -165,7 +165,7 @@ pub fn clean(usage: &mut Usage, known: &Projections) {
         usage.session = None;
     }
     let names = [&mut usage.branch, &mut usage.tier, &mut usage.geo, &mut usage.request_model, &mut usage.device];
-    names.into_iter().for_each(|name| replace_some(name));
+    names.into_iter().for_each(replace_some);
     replace(&mut usage.provider, visible);
     replace(&mut usage.family, visible);
     replace_some(&mut usage.model);

@@ -548,7 +548,7 @@ mod tests {
         let file = ("/h/.config/opencode/opencode.json", r#"{"provider":{"openai":{"options":{"baseURL":"https://gateway.example"}}}}"#);
         assert_eq!(with(&[("OPENAI_API_KEY", "k"), ("XAI_API_KEY", "k")], &[file]), (content("xai", "http://r/xai/v1"), 1));
         let own = (OPENCODE_CONTENT, r#"{"provider":{"openai":{"options":{"baseURL":"https://relay.example/api"}}}}"#);
-        assert_eq!(with(&[own], &[]), (content("openai", "http://r/relay"), 0).into());
+        assert_eq!(with(&[own], &[]), (content("openai", "http://r/relay"), 0));
         assert_eq!(with(&[(OPENCODE_CONTENT, "no JSON")], &[]), (String::new(), 1));
     }
 

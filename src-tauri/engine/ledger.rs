@@ -40,7 +40,7 @@ pub enum Ledger {
     /// Another process's.
     Remote(ControlClient),
     /// One that can be neither asked nor opened, but perhaps read.
-    Copied(Copied),
+    Copied(Box<Copied>),
 }
 
 /// A log that cannot be opened, why, and what is read of it once a question is asked.
@@ -70,7 +70,7 @@ impl Ledger {
         let found = match find(home) {
             Err(why) if matches!(why.code, FaultCode::Unreachable | FaultCode::Storage) => {
                 let (home, config) = (home.clone(), config.clone());
-                return Ok(Ledger::Copied(Copied { home, config, why, reading: Mutex::default() }));
+                return Ok(Ledger::Copied(Box::new(Copied { home, config, why, reading: Mutex::default() })));
             }
             found => found?,
         };

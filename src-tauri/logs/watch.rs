@@ -308,7 +308,10 @@ struct Inner {
 
 /// The missing folders of each client's loop, by the place of its inbox's mark.
 #[derive(Default)]
-struct Awaited(HashMap<usize, (Weak<AtomicBool>, SyncSender<Notice>, Vec<PathBuf>)>);
+struct Awaited(HashMap<usize, AwaitedFolders>);
+
+/// Whether the loop lives, the way to wake it, and the folders.
+type AwaitedFolders = (Weak<AtomicBool>, SyncSender<Notice>, Vec<PathBuf>);
 
 impl Awaited {
     /// Wakes the loops of those whose missing folder is this one, or lies in it.

@@ -44,7 +44,7 @@ pub(super) fn hear(document: &Document, frame: Frame, heard: &mut Heard) {
     // The older API counts nothing (docs.anthropic.com, Text Completions).
     completion.into_iter().for_each(|words| prose::piece(words, &mut heard.prose));
     // A message that is no stream.
-    if frame == Frame::Value && !heard.said.get("usage").is_some_and(|usage| said::produced(usage) > 0) {
+    if frame == Frame::Value && heard.said.get("usage").is_none_or(|usage| said::produced(usage) == 0) {
         let content = document.pick(["content", "result.message.content"]);
         content.into_iter().flatten().for_each(|content| heard.prose.push_spoken(content));
     }

@@ -100,8 +100,11 @@ fn open_at_rest(log_folder: &Path, pause: &dyn Fn()) -> Result<Vec<Source>, LogE
     }
 }
 
+/// A file of the journal, its length and time of creation where the system knows them.
+type Listed = (PathBuf, Option<u64>, Option<SystemTime>);
+
 /// What tells the files of one instant from those of another: a file that was replaced was created at another time.
-fn listing(log_folder: &Path) -> Result<Vec<(PathBuf, Option<u64>, Option<SystemTime>)>, LogError> {
+fn listing(log_folder: &Path) -> Result<Vec<Listed>, LogError> {
     let mut files = Vec::new();
     for (_, folder) in devices(log_folder).map_err(io_error(log_folder))? {
         for path in month_files(&folder)? {

@@ -89,7 +89,7 @@ impl Log {
         let now = self.now();
         let mut lines = now.journaled(self.store.now().last())?;
         let mut batch = Vec::with_capacity(BATCH_FACTS_MAX);
-        while let Some(entry) = lines.next() {
+        for entry in lines.by_ref() {
             batch.push(Arc::new(entry?));
             if batch.len() >= BATCH_FACTS_MAX {
                 self.store.put(batch.drain(..));

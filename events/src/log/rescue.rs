@@ -177,10 +177,10 @@ impl Snapshot {
 }
 
 /// What an entry says that its call was before.
-fn before(entry: &Entry) -> Option<&Box<Usage>> {
+fn before(entry: &Entry) -> Option<&Usage> {
     match &entry.event {
         Event::Restated { before, .. } => Some(before),
-        Event::Matched { before, .. } => before.as_ref(),
+        Event::Matched { before, .. } => before.as_deref(),
         Event::Used { .. }
         | Event::BudgetSet { .. }
         | Event::BudgetRemoved { .. }
