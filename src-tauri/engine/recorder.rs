@@ -23,7 +23,9 @@ const WAITING_SIGHTINGS_MAX: usize = 16_384;
 /// How many of them the writer gets at once.
 const SIGHTINGS_AT_ONCE: usize = 512;
 /// How long a question or command waits for a log that is being opened for the first time.
-const OPEN_WAIT: Duration = Duration::from_secs(2);
+const OPEN_WAIT: Duration = Duration::from_secs(10);
+/// The same for how everything is: that the log is not open is an answer, too.
+const HEALTH_OPEN_WAIT: Duration = Duration::from_secs(2);
 
 /// A way to the log, open or not; cheap to clone.
 #[derive(Clone)]
@@ -115,7 +117,11 @@ impl Recorder {
 
     /// The writer, or why there is none. Waits a moment for a log that is being opened for the first time.
     pub(super) fn writer(&self) -> Result<WriterHandle, Fault> {
-        match &*self.settled(OPEN_WAIT) {
+        self.writer_within(OPEN_WAIT)
+    }
+
+    fn writer_within(&self, wait: Duration) -> Result<WriterHandle, Fault> {
+        match &*self.settled(wait) {
             State::Open(writer) => Ok(writer.clone()),
             State::Closed { fault: Some(fault), .. } => Err(fault.clone()),
             State::Closed { fault: None, .. } => Err(opening()),
@@ -163,7 +169,7 @@ impl Recorder {
 
     /// Asks how everything is. Without a log, what the engine knows of itself is an answer, too.
     pub(super) fn health(&self, facts: EngineFacts) -> Result<HealthAnswer, Fault> {
-        match self.writer() {
+        match self.writer_within(HEALTH_OPEN_WAIT) {
             Ok(writer) => {
                 writer.set_engine_facts(facts);
                 writer.health()
