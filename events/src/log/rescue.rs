@@ -89,13 +89,13 @@ impl Snapshot {
             if let Some(usage) = before(&entry) {
                 let stood = stands.get(&key).map(|(seq, usage)| (*seq, usage.clone()));
                 // One that was rescued without its ids is there, and does not look the same.
-                let is_missing = !stands.contains_key(&key.rescued()) && stood.as_ref().is_none_or(|(_, stood)| *stood != *usage);
+                let is_missing = !stands.contains_key(&key.rescued()) && stood.as_ref().is_none_or(|(_, stood)| **stood != *usage);
                 let since = stood.as_ref().map_or(Seq(0), |(seq, _)| *seq);
                 let place = places.iter_mut().rev().filter(|(next, _)| *next <= entry.seq && *next > since);
                 if is_missing && let Some(seq) = place.filter_map(|(_, free)| free.pop_front()).find(|seq| *seq > since) {
                     let event = match stood {
-                        None => Event::Used { usage: usage.clone() },
-                        Some((_, stood)) => Event::Restated { before: stood, after: usage.clone() },
+                        None => Event::Used { usage: Box::new(usage.clone()) },
+                        Some((_, stood)) => Event::Restated { before: stood, after: Box::new(usage.clone()) },
                     };
                     implied.insert(seq, Entry { seq, recorded_at: entry.recorded_at, key: Some(key), event });
                 }
