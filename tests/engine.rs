@@ -31,12 +31,12 @@ const ASK: &str = r#"{"model":"gpt-4.1","messages":[],"stream":true}"#;
 /// A moment that stays, so that no test runs over midnight.
 const NOON: &str = "2026-11-22T12:00:00Z";
 
-/// A provider whose answers have the ids that the requests' `x-id` names; each call costs 0.20 dollars for 100,000 tokens in.
+/// A provider whose answers have the ids that the requests' `x-id` names; each call costs 0.12 dollars for its input and 0.08 for its output.
 fn provider() -> Upstream {
     Upstream::start(|heard, out| {
         let id = heard.header("x-id").unwrap_or("chatcmpl-1");
-        let frames = chat_frames(id, "gpt-4.1", 100_000, 0);
-        out.write_all(&if heard.streams() { stream(&frames) } else { json(chat(id, "gpt-4.1", 100_000, 0)) })
+        let frames = chat_frames(id, "gpt-4.1", 60_000, 10_000);
+        out.write_all(&if heard.streams() { stream(&frames) } else { json(chat(id, "gpt-4.1", 60_000, 10_000)) })
     })
 }
 
@@ -314,7 +314,7 @@ fn kill_9_loses_no_call_whose_reply_had_ended_a_second_before_and_counts_none_tw
     );
     assert!(lost.is_empty() && !must_be_there.is_empty(), "{lost:?}");
     assert_eq!(there.len(), rows.len(), "no call twice");
-    assert!(rows.iter().all(|row| row["input"] == 100_000 && row["certainty"] == "reported"));
+    assert!(rows.iter().all(|row| row["input"] == 60_000 && row["certainty"] == "reported"));
 }
 
 /// One call to a proxy that may die under it; when its reply had ended.

@@ -250,7 +250,8 @@ impl Merge {
         let Listed { cards, at, set, source } = *listed;
         let Some(today) = cards.iter().find(|(tier, _)| *tier == Tier::Standard).map(|(_, card)| card.clone()) else { return };
         let has_fee = today.rates.iter().any(|(class, rate)| Rates::is_fee(class) && rate.is_some());
-        let lacks_request_fee = is_billed_by_the_call(ours, name) && today.rates.request_low.is_none() || name.contains("deep-research");
+        let is_covered = today.rates.request_low.is_some() && !name.contains("deep-research");
+        let lacks_request_fee = is_billed_by_the_call(ours, name) && !is_covered;
         if today.rates.input.is_none() && !has_fee || lacks_request_fee || self.known_as(ours, name).is_some() {
             return;
         }
@@ -265,7 +266,8 @@ impl Merge {
             Found::Nowhere => {}
             Found::NotThen => return,
             Found::Row(row) if (row.rates.input, row.rates.output) == (today.rates.input, today.rates.output) => return,
-            Found::Row(row) if PASSES_ON.contains(&ours) && CLOSED.contains(&row.provider.as_str()) => {
+            // A variant behind a colon may have a price of its own (OpenRouter's `:extended`, `:thinking`).
+            Found::Row(row) if PASSES_ON.contains(&ours) && CLOSED.contains(&row.provider.as_str()) && !name.contains(':') => {
                 let here = |it: Disagreement| Disagreement {
                     provider: ours.to_owned(),
                     model: name.to_owned(),

@@ -59,13 +59,12 @@ const ROUTES: [&str; 12] = [
 
 /// Behind a model's name: how a reseller serves it at the same price (openrouter.ai/docs, model variants), how much it may think, and
 /// other names of clients for that.
-const VARIANTS: [&str; 14] = [
+const VARIANTS: [&str; 13] = [
     ":thinking",
     ":nitro",
     ":floor",
     ":beta",
     ":exacto",
-    ":extended",
     ":online",
     "-thinking",
     "-xhigh",

@@ -80,7 +80,7 @@ pub struct ProxyFacts {
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[cfg_attr(test, derive(ts_rs::TS))]
 pub struct Unmetered {
-    /// The upstream and the shape: `openai POST /v1/agents/*/runs`, without ids and query.
+    /// The upstream and the shape: `openai POST /v1/agents`, with a star for each id and without the query.
     pub shape: String,
     /// How many.
     pub calls: u64,

@@ -1513,6 +1513,7 @@ unobserved: number,
  * Calls that may be billed and that no dialect reads, by the shape of their path; the last one stands for all further shapes.
  */
 unmetered: Array<Unmetered>, 
+/**
  * Calls that were recorded without project, branch and program, because their folder or process did not answer in time.
  */
 unplaced: number, 
@@ -2211,7 +2212,7 @@ reasoning: number, };
  */
 export type Unmetered = { 
 /**
- * The upstream and the shape: `openai POST /v1/agents/*/runs`, without ids and query.
+ * The upstream and the shape: `openai POST /v1/agents`, with a star for each id and without the query.
  */
 shape: string, 
 /**
