@@ -154,14 +154,13 @@ impl Follower {
     async fn follow(&self, source: &mut Source) -> End {
         loop {
             let asked = Instant::now();
-            let mut is_recording = true;
-            let (day, zone) = match source.figures() {
+            let (day, zone, is_recording) = match source.figures() {
                 Ok((today, budgets)) => {
                     let day = (today.day, today.zone.parse::<Zone>().unwrap_or_default());
                     let fault = source.not_recording();
-                    is_recording = fault.is_none();
+                    let is_recording = fault.is_none();
                     (self.tell)(News::Figures(Box::new(today), budgets, fault));
-                    day
+                    (day.0, day.1, is_recording)
                 }
                 // Our own engine goes on without its log, and opens it when it can.
                 Err(fault) if matches!(source, Source::Own { .. }) => {
