@@ -2,10 +2,8 @@
 //!
 //! Pure: bytes of a line in, sightings out. The format and its traps are in `reference/log-formats.md`, section 2.
 //!
-//! A forked session repeats its parent's rows, with new times, after the parent's `session_meta`. What a row of totals tells has for its
-//! key the totals and the session of the last `session_meta` before it, so that the same row is the same call in whatever file, however
-//! often and in whatever order it is read; nothing is left out by a guess where the repetition ends. A file that repeats no
-//! `session_meta` repeats no rows: those of two siblings are two calls, even if they count the same.
+//! A forked or spawned session repeats its parent's rows, with new times. A row of totals has the root session and the totals for its
+//! key, so that the same row is the same call in whatever file, however often and in whatever order it is read.
 
 pub mod threads;
 
@@ -26,8 +24,6 @@ use totals::{Lineages, Totals};
 const AWAITED_MAX: usize = 32;
 /// From this version on every call has a record of its own, and rows of totals repeat them.
 const RECORDS_FROM: (u32, u32) = (0, 153);
-/// What is written so soon after a fork began cannot be a call of its own, in microseconds.
-const REPEATED_MICROS: i64 = 1_000_000;
 /// The fields of a row, of any version.
 pub(super) const KNOWN: [&str; 8] = ["type", "payload", "timestamp", "record_type", "id", "instructions", "role", "content"];
 
@@ -49,10 +45,6 @@ pub(super) struct Reader {
     thread: Option<String>,
     /// The session that it was forked from or spawned by.
     parent: Option<String>,
-    /// The session whose `session_meta` came last: the rows that follow are its, or repeated after it.
-    teller: Option<String>,
-    /// When the session began.
-    begun_at: Option<Timestamp>,
     /// Every call has a record.
     has_records: bool,
     provider: Option<String>,
@@ -97,12 +89,10 @@ impl Reader {
 
     fn session(&mut self, meta: &Object<'_>) {
         let thread = meta.any(&["id", "session_id"]).and_then(Json::word);
-        self.teller = thread.clone().or(self.teller.take());
         if self.thread.is_some() {
             return;
         }
         self.thread = thread;
-        self.begun_at = meta.get("timestamp").and_then(Json::instant).or(self.last_at);
         self.has_records = meta.word("cli_version").as_deref().and_then(version).is_some_and(|version| version >= RECORDS_FROM);
         let spawned_by = || meta.get("source")?.at(&["subagent", "thread_spawn", "parent_thread_id"]);
         self.parent = meta.any(&["forked_from_id", "parent_thread_id"]).or_else(spawned_by).and_then(Json::word);
@@ -172,9 +162,7 @@ impl Reader {
             self.awaited.remove(place);
         }
         let id = match total {
-            Some(total) if self.is_own() => format!("codex:{thread}:{total}"),
-            Some(total) if self.is_repeated() => by_root(total),
-            Some(total) => format!("codex:{}:{total}", self.teller.as_deref().unwrap_or(thread)),
+            Some(total) => by_root(total),
             // Without totals nothing tells a repeated row from a like one but its time.
             None => format!("codex:{thread}:{}:{}", self.last_at.unwrap_or_default(), used.or(was).unwrap_or_default()),
         };
@@ -191,17 +179,6 @@ impl Reader {
         let Some(said) = Json::parse(&said) else { return };
         let Some(tokens) = tokens(said) else { return };
         found.push(sighting(Client::Codex, self.call(id, tokens, around), said));
-    }
-
-    /// Whether a row is of a call of the session's own: it has no parent, or a file that repeats nothing of its parent's.
-    fn is_own(&self) -> bool {
-        self.parent.is_none() || (self.teller == self.thread && !self.is_repeated())
-    }
-
-    /// Whether a row was written as soon as the fork began: no call is answered as fast, so the row repeats one.
-    fn is_repeated(&self) -> bool {
-        let (Some(begun_at), Some(at)) = (self.begun_at, self.last_at) else { return false };
-        self.parent.is_some() && self.teller == self.thread && at < begun_at.plus_micros(REPEATED_MICROS)
     }
 
     fn call(&self, id: String, tokens: Tokens, around: &mut Around<'_>) -> Usage {

@@ -90,10 +90,11 @@ impl Exchange {
         if model.is_some() && main[0]["model"].as_str() != model {
             return Some(format!("model: {}, not {model:?}", main[0]["model"]));
         }
-        // Pages or searches are billed, not tokens, and the ledger has no price for them: what it cost is not known, rather than nothing.
+        // Pages and searches are counted as pieces where the reply has their number, and unknown otherwise.
         let by_other_measure = ["pages_processed", "search_units"].iter().any(|measure| expected["extras"][measure].is_u64());
-        let known = if by_other_measure { "unknown" } else { "reported" };
-        (main[0]["certainty"] != known).then(|| format!("certainty: {}", main[0]["certainty"]))
+        let certainty = &main[0]["certainty"];
+        let is_known = certainty == "reported" || (by_other_measure && certainty == "unknown");
+        (!is_known).then(|| format!("certainty: {certainty}"))
     }
 }
 

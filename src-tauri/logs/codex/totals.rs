@@ -6,6 +6,8 @@ use std::fmt;
 
 /// How many totals one file is followed by; the least recently used is forgotten.
 const LINEAGES_MAX: usize = 32;
+/// How many calls of a row's size may be missing before it.
+const GAP_CALLS_MAX: u64 = 2;
 
 /// What Codex counts, in its own classes: cache reads and writes are part of `input`, reasoning of `output`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +89,7 @@ impl Lineages {
     /// - totals that were seen before: the row is repeated;
     /// - a row of its own usage that is nothing: the totals with which a fork or a page begins, or those of an answer that was cut, whose
     ///   record came just before. From there its lineage goes on;
-    /// - a row that says its own usage: that. Its lineage advanced, begins, or began elsewhere;
+    /// - a row that says its own usage: that, and what a gap before it lacks. Its lineage advanced, begins, or began elsewhere;
     /// - else, totals beyond a lineage's: it advanced by all that lies between;
     /// - else a lineage whose beginning is not in this file.
     pub(super) fn advance(&mut self, last: Option<Totals>, total: Option<Totals>) -> Option<Totals> {
@@ -100,11 +102,20 @@ impl Lineages {
         let known = origin.and_then(|origin| self.position(&origin));
         let (at, used) = match last {
             Some(last) if last.is_nothing() => (self.below(&total).map(|(at, _)| at), None),
-            Some(last) => (known, Some(last)),
+            Some(last) => known.map_or_else(|| self.after_gap(last, total), |at| (Some(at), Some(last))),
             None => self.below(&total).map_or((None, Some(total)), |(at, before)| (Some(at), total.since(&before))),
         };
         self.replace(at, total);
         used.filter(|used| !used.is_nothing())
+    }
+
+    /// The lineage and the usage of a row whose file lacks the row before it: of the only lineage, if no more than two calls of the row's
+    /// size are missing. Counters that began elsewhere are further away.
+    fn after_gap(&self, last: Totals, total: Totals) -> (Option<usize>, Option<Totals>) {
+        let only = self.0.first().filter(|_| self.0.len() == 1);
+        let grown = only.and_then(|before| total.since(before));
+        let is_near = |grown: &Totals| grown.since(&last).is_some() && grown.input <= last.input.saturating_mul(GAP_CALLS_MAX + 1);
+        grown.filter(is_near).map_or((None, Some(last)), |grown| (Some(0), Some(grown)))
     }
 
     /// By what the lineage grew that can have grown to these totals; all of them where there is none.
