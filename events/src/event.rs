@@ -331,7 +331,7 @@ impl Usage {
     /// know a name has none), and where at most one of them was carried by the proxy, so that the order in which sources report does not
     /// matter. Of names that contradict each other, those of the better count are taken, as far as it has any.
     ///
-    /// What the proxy carried is not replaced by less that a client logged, see [`Usage::token_rank`].
+    /// What the proxy carried is not replaced by less that a client logged.
     #[must_use]
     pub fn merged(&self, other: &Usage) -> Usage {
         let (better, worse) = if self.token_rank(other).is_ge() { (self, other) } else { (other, self) };

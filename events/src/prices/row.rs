@@ -218,7 +218,7 @@ macro_rules! rates {
         /// million searches, pages, seconds, ...).
         ///
         /// A class without a rate is not free: it cannot be priced. Only what is written to a cache costs as input where no write has a
-        /// rate, see [`Rates::in_band`].
+        /// rate.
         #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
         #[serde(default)]
         #[cfg_attr(test, derive(ts_rs::TS))]

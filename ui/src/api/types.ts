@@ -1534,7 +1534,7 @@ export type Rate = string;
  * million searches, pages, seconds, ...).
  *
  * A class without a rate is not free: it cannot be priced. Only what is written to a cache costs as input where no write has a
- * rate, see [`Rates::in_band`].
+ * rate.
  */
 export type Rates = { 
 /**
