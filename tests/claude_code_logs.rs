@@ -2,7 +2,10 @@
 
 #![allow(clippy::print_stdout)]
 
+mod recorded;
+
 use events::{RequestKey, Sighting, Tokens, Usage};
+use recorded::without_progress;
 use serde::Deserialize;
 use std::{
     collections::{BTreeMap, HashMap},
@@ -102,12 +105,6 @@ fn rows(sessions: &Path) -> Vec<Row> {
     let text = fs::read_to_string(sessions.join("EXPECTED.jsonl")).expect("EXPECTED.jsonl");
     let rows = text.lines().map(|line| serde_json::from_str::<Row>(line).expect("a row"));
     rows.filter(|row| row.client == Client::ClaudeCode.name()).collect()
-}
-
-/// A session without the lines that repeat its subagents' calls: the expected totals are of its own calls.
-fn without_progress(session: &[u8]) -> Vec<u8> {
-    let is_progress = |line: &[u8]| line.windows(17).any(|part| part == br#""type":"progress""#);
-    session.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_progress(line)).flatten().copied().collect()
 }
 
 #[test]

@@ -4,7 +4,10 @@
 
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
+mod recorded;
+
 use events::{RequestKey, Sighting, Tokens, Usage};
+use recorded::without_progress;
 use serde_json::Value;
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -157,12 +160,6 @@ fn ledgers(client: Client, name: &str, bytes: &[u8]) -> Vec<Ledger> {
     ledgers
 }
 
-/// A session without the lines of Claude Code that repeat its subagents' calls: the expected counts are of its own calls.
-fn without_progress(session: Vec<u8>) -> Vec<u8> {
-    let is_progress = |line: &[u8]| line.windows(17).any(|part| part == br#""type":"progress""#);
-    session.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_progress(line)).flatten().copied().collect()
-}
-
 #[test]
 fn every_expected_row_is_read_exactly() {
     let Some(folder) = recordings() else { return };
@@ -173,7 +170,7 @@ fn every_expected_row_is_read_exactly() {
         let client: Client = row["client"].as_str().unwrap().parse().unwrap();
         let path = folder.join(row["path"].as_str().unwrap());
         let (want, models) = (expected(client, &row["expected"]), models(&row["expected"]));
-        let ledgers = ledgers(client, path.file_name().unwrap().to_str().unwrap(), &without_progress(fs::read(&path).unwrap()));
+        let ledgers = ledgers(client, path.file_name().unwrap().to_str().unwrap(), &without_progress(&fs::read(&path).unwrap()));
         let is_right = |ledger: &Ledger| {
             let used = ledger.values().filter(|usage| usage.tokens.total() > 0);
             let named: BTreeSet<String> = used.filter_map(|usage| usage.model.as_deref()).map(bare).collect();

@@ -5,8 +5,10 @@
 #![allow(clippy::unwrap_used, clippy::print_stdout)]
 
 mod house;
+mod recorded;
 
 use house::{House, Upstream, eventually, recordings, replies};
+use recorded::{is_progress, without_progress};
 use serde_json::Value;
 use std::{
     collections::BTreeMap,
@@ -59,15 +61,6 @@ fn claude_folder(house: &House, session: &[u8]) -> PathBuf {
 
 fn import(house: &House, root: &Path) -> Value {
     house.json(&["import", "--client", "claude-code", "--root", root.to_str().unwrap()])
-}
-
-/// Whether a line repeats the call of a subagent. The recorded totals are of a session's own calls.
-fn is_progress(line: &[u8]) -> bool {
-    line.windows(17).any(|part| part == br#""type":"progress""#)
-}
-
-fn without_progress(session: &[u8]) -> Vec<u8> {
-    session.split_inclusive(|byte| *byte == b'\n').filter(|line| !is_progress(line)).flatten().copied().collect()
 }
 
 fn tells_of_subagents(path: &Path) -> bool {

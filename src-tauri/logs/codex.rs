@@ -2,8 +2,10 @@
 //!
 //! Pure: bytes of a line in, sightings out. The format and its traps are in `reference/log-formats.md`, section 2.
 //!
-//! A forked or spawned session repeats its parent's rows, with new times. A row of totals has the root session and the totals for its
-//! key, so that the same row is the same call in whatever file, however often and in whatever order it is read.
+//! A forked session repeats its parent's rows, with new times. The key of a row of totals is its totals and the session that they count
+//! for: the root session of a family of forks, which go on counting from their parent's totals, or the spawned session, which counts from
+//! zero. The same row is so the same call in whatever file, however often and in whatever order it is read, and spawned siblings that
+//! count the same are two calls. A file may repeat its parent's `session_meta` before the rows; then they are of that session.
 
 pub mod threads;
 
@@ -24,6 +26,8 @@ use totals::{Lineages, Totals};
 const AWAITED_MAX: usize = 32;
 /// From this version on every call has a record of its own, and rows of totals repeat them.
 const RECORDS_FROM: (u32, u32) = (0, 153);
+/// What a spawned session writes so soon after it began repeats its parent's rows, in microseconds: no call is answered as fast.
+const REPEATED_MICROS: i64 = 1_000_000;
 /// The fields of a row, of any version.
 pub(super) const KNOWN: [&str; 8] = ["type", "payload", "timestamp", "record_type", "id", "instructions", "role", "content"];
 
@@ -45,6 +49,10 @@ pub(super) struct Reader {
     thread: Option<String>,
     /// The session that it was forked from or spawned by.
     parent: Option<String>,
+    /// The session of the last `session_meta`.
+    origin: Option<Origin>,
+    /// When the session of the file began.
+    begun_at: Option<Timestamp>,
     /// Every call has a record.
     has_records: bool,
     provider: Option<String>,
@@ -55,6 +63,27 @@ pub(super) struct Reader {
     lineages: Lineages,
     /// Usages of records whose row of totals is still to come.
     awaited: Vec<Totals>,
+}
+
+/// A session, as its `session_meta` names it.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Origin {
+    session: String,
+    /// The session that it was forked from or spawned by.
+    parent: Option<String>,
+    /// Spawned sessions count from zero, since Codex 0.144; forks go on from their parent's totals.
+    is_spawned: bool,
+}
+
+impl Origin {
+    fn read(meta: &Object<'_>) -> Option<Origin> {
+        let session = meta.any(&["id", "session_id"]).and_then(Json::word)?;
+        let spawned_by = || meta.get("source")?.at(&["subagent", "thread_spawn", "parent_thread_id"]);
+        let spawner = meta.get("parent_thread_id").or_else(spawned_by).and_then(Json::word).filter(|spawner| *spawner != session);
+        let is_spawned = spawner.is_some();
+        let parent = meta.get("forked_from_id").and_then(Json::word).filter(|parent| *parent != session).or(spawner);
+        Some(Origin { session, parent, is_spawned })
+    }
 }
 
 impl Reader {
@@ -88,17 +117,15 @@ impl Reader {
     }
 
     fn session(&mut self, meta: &Object<'_>) {
-        let thread = meta.any(&["id", "session_id"]).and_then(Json::word);
+        let Some(origin) = Origin::read(meta) else { return };
+        let (thread, parent) = (origin.session.clone(), origin.parent.clone());
+        self.origin = Some(origin);
         if self.thread.is_some() {
             return;
         }
-        self.thread = thread;
+        (self.thread, self.parent) = (Some(thread), parent);
+        self.begun_at = meta.get("timestamp").and_then(Json::instant).or(self.last_at);
         self.has_records = meta.word("cli_version").as_deref().and_then(version).is_some_and(|version| version >= RECORDS_FROM);
-        let spawned_by = || meta.get("source")?.at(&["subagent", "thread_spawn", "parent_thread_id"]);
-        self.parent = meta.any(&["forked_from_id", "parent_thread_id"]).or_else(spawned_by).and_then(Json::word);
-        if self.parent == self.thread {
-            self.parent = None;
-        }
         self.provider = meta.word("model_provider");
         self.cwd = meta.word("cwd");
         self.branch = meta.get("git").and_then(|git| git.at(&["branch"])).and_then(Json::word);
@@ -162,7 +189,7 @@ impl Reader {
             self.awaited.remove(place);
         }
         let id = match total {
-            Some(total) => by_root(total),
+            Some(total) => format!("codex:{}:{total}", self.counted_for(line.file, around)),
             // Without totals nothing tells a repeated row from a like one but its time.
             None => format!("codex:{thread}:{}:{}", self.last_at.unwrap_or_default(), used.or(was).unwrap_or_default()),
         };
@@ -179,6 +206,21 @@ impl Reader {
         let Some(said) = Json::parse(&said) else { return };
         let Some(tokens) = tokens(said) else { return };
         found.push(sighting(Client::Codex, self.call(id, tokens, around), said));
+    }
+
+    /// The session that a row of totals counts for.
+    fn counted_for(&self, file: &str, around: &Around<'_>) -> String {
+        match &self.origin {
+            Some(origin) if origin.is_spawned && !self.is_repeated(origin) => origin.session.clone(),
+            Some(origin) => (around.root)(origin.parent.as_deref().unwrap_or(&origin.session)),
+            None => (around.root)(file),
+        }
+    }
+
+    /// Whether the last row was written as soon as the session of the file began.
+    fn is_repeated(&self, origin: &Origin) -> bool {
+        let (Some(begun_at), Some(at)) = (self.begun_at, self.last_at) else { return false };
+        self.thread.as_ref() == Some(&origin.session) && at < begun_at.plus_micros(REPEATED_MICROS)
     }
 
     fn call(&self, id: String, tokens: Tokens, around: &mut Around<'_>) -> Usage {

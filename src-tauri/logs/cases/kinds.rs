@@ -6,6 +6,11 @@ fn fork(id: &str, more: &str) -> String {
     meta(id, &format!(r#","timestamp":"2026-01-12T09:00:00Z","forked_from_id":"p"{more}"#))
 }
 
+/// A session that counts from zero.
+fn spawned(id: &str) -> String {
+    fork(id, r#","parent_thread_id":"p""#)
+}
+
 /// A row of totals with no usage of its own.
 fn baseline(at: &str, total: u64, calls: u64) -> String {
     format!(
@@ -29,10 +34,10 @@ fn codex_siblings_with_equal_first_totals_are_two_calls() {
     let mut house = House::of(Client::Codex);
     house.write("sessions/p.jsonl", [meta("p", ""), count(AT, 1, 1, 1)].concat());
     for sibling in ["a", "b"] {
-        house.write(&format!("sessions/{sibling}.jsonl"), [fork(sibling, ""), count("2026-01-12T10:00:09Z", 7, 7, 1)].concat());
+        house.write(&format!("sessions/{sibling}.jsonl"), [spawned(sibling), count("2026-01-12T10:00:09Z", 7, 7, 1)].concat());
     }
     // What a fork of one of them repeats is still its.
-    let grandchild = [fork("g", ""), fork("a", ""), count("2026-01-12T11:00:00Z", 7, 7, 1), count("2026-01-12T11:00:09Z", 2, 9, 2)];
+    let grandchild = [fork("g", ""), spawned("a"), count("2026-01-12T11:00:00Z", 7, 7, 1), count("2026-01-12T11:00:09Z", 2, 9, 2)];
     house.write("sessions/g.jsonl", grandchild.concat());
     house.import();
     assert_eq!((house.sums(), house.ledger.len()), ([17, 0, 0, 4], 4), "{:?}", house.ledger.keys());
