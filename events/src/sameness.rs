@@ -29,25 +29,21 @@ pub(crate) fn is_library(client: &str) -> bool {
     LIBRARIES.iter().any(|ending| client.ends_with(ending))
 }
 
-/// Clients that reckon the cost of a call themselves and write it into their log (log-formats, sections on each; OpenCode's charges
-/// reasoning twice).
-const ESTIMATING: [&str; 8] = ["opencode", "kilo", "aider", "goose", "crush", "pi", "claude-code", "cline"];
-/// Whom clients ask for the cost of a call, so that it is no estimate of theirs. OpenCode and others do not ask.
-const ASKED_BY_CLINE: [&str; 4] = ["openrouter", "vercel-gateway", "cline", "requesty"];
+/// Clients whose own estimate of a call's cost is in their log (log-formats, sections on each). OpenCode's charges reasoning twice.
+/// Pi's and Cline's are not among them: Pi's equals tokens times rates, and Cline takes the cost that a provider reports.
+const ESTIMATING: [&str; 6] = ["opencode", "kilo", "aider", "goose", "crush", "claude-code"];
 
-/// Whether a cost that is reported for a call is the client's own estimate: it stands in the log of a client that reckons, and nobody who
-/// carried the call or knows the bill saw it.
-pub(crate) fn estimates_cost(client: Option<&str>, provider: &str, sources: Sources) -> bool {
+/// Whether the reported cost of a call is only the estimate of the client whose log it is from.
+pub(crate) fn estimates_cost(client: Option<&str>, sources: Sources) -> bool {
     let others = [Source::Proxy, Source::Connect, Source::Manual];
-    let told_by_log = sources.has(Source::Log) && !others.into_iter().any(|source| sources.has(source));
-    let asks = client == Some("cline") && ASKED_BY_CLINE.contains(&provider);
-    told_by_log && !asks && client.is_some_and(|client| ESTIMATING.contains(&client))
+    let is_logged_only = sources.has(Source::Log) && !others.into_iter().any(|source| sources.has(source));
+    is_logged_only && client.is_some_and(|client| ESTIMATING.contains(&client))
 }
 
 impl Usage {
     /// Whether its reported cost is the client's own estimate.
     pub(crate) fn estimates_cost(&self) -> bool {
-        estimates_cost(self.client.as_deref(), &self.provider, self.sources)
+        estimates_cost(self.client.as_deref(), self.sources)
     }
 
     /// What it can be matched as; `None` where it is whole, or says too little.

@@ -127,7 +127,7 @@ impl<'a> Terms<'a> {
             tier: profile.tier,
             geo: profile.geo,
             certainty: profile.certainty,
-            estimates_cost: estimates_cost(profile.client, profile.provider, profile.sources),
+            estimates_cost: estimates_cost(profile.client, profile.sources),
         }
     }
 

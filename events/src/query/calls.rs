@@ -194,7 +194,7 @@ impl Found {
 /// Who made a cost, in words.
 fn told(by: By<'_>) -> (CostBasis, String) {
     match by {
-        By::Reported => (CostBasis::Reported, "reported by the provider".to_owned()),
+        By::Reported => (CostBasis::Reported, "reported by the provider or the client".to_owned()),
         By::Client => (CostBasis::Reported, "estimated by the client".to_owned()),
         By::Agreed { row } => (CostBasis::Agreed, format!("{} ({})", row.model, row.source)),
         By::Local => (CostBasis::Book, "runs on this machine".to_owned()),
