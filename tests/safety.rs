@@ -183,6 +183,12 @@ fn web_page_of_another_site_neither_calls_nor_is_recorded() {
         assert_eq!(reply.status, 403, "{headers:?}: {}", reply.text());
     }
     assert!(upstream.heard().is_empty(), "nothing has reached the upstream");
+    // A preflight costs nothing and is the upstream's to answer. It does not let the request through.
+    let preflight = [("origin", "https://evil.example"), ("sec-fetch-site", "cross-site"), ("access-control-request-method", "POST")];
+    let mut client = house.client();
+    client.send(&house::wire::request("OPTIONS", "/openai/v1/chat/completions", &preflight, b""));
+    assert_eq!((client.reply().status, upstream.heard().len()), (200, 1));
+    assert_eq!(house.client().post("/openai/v1/chat/completions", &preflight, body).status, 403);
     let own = [("origin", "http://localhost:3000"), ("sec-fetch-site", "cross-site")];
     assert_eq!(house.client().post("/openai/v1/chat/completions", &own, body).status, 200);
     assert_eq!(house.rows_when(1).len(), 1);

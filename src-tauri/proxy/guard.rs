@@ -45,7 +45,9 @@ impl Guard {
         if !self.loopback {
             return Ok(());
         }
-        if let Some(origin) = self.foreign_origin(request.headers()) {
+        if !is_preflight(request)
+            && let Some(origin) = self.foreign_origin(request.headers())
+        {
             let cause = format!(
                 "a web page ({origin}) has sent the request, and pages may not call through tollbar; to let one, add its host to `proxy.hosts` in the configuration"
             );
@@ -109,6 +111,11 @@ impl Guard {
         let is_label = !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_'));
         is_label && !of_browser(headers)
     }
+}
+
+/// Whether a browser asks the upstream if a page may send a request. It changes and costs nothing, and the request itself is checked.
+fn is_preflight(request: &Request<Incoming>) -> bool {
+    request.method() == Method::OPTIONS && request.headers().contains_key(header::ACCESS_CONTROL_REQUEST_METHOD)
 }
 
 /// Whether a browser sent it.

@@ -44,9 +44,9 @@ mod truth;
 #[cfg(unix)]
 type Round = fn(&mut chance::Chance, &rounds::Figures) -> fault::Outcome;
 
-/// The repairs that these tests ask for have landed, and the tests were not yet run on all of them together.
+/// Seed 14: damage of the journal that a running engine does not notice is not mended at the next opening either.
 #[cfg(unix)]
-const UNSEEN: Option<&str> = Some("not yet run on the repairs of issue 14");
+const UNNOTICED: Option<&str> = Some("a journal that was damaged under a running engine is not mended before its store is removed");
 
 /// Seed 14: with few open files, the proxy cannot reach the upstream while its own idle connections use them up.
 #[cfg(unix)]
@@ -59,12 +59,12 @@ fn main() -> std::process::ExitCode {
     let no_faketime = clocks::library().is_none().then_some("libfaketime is not installed");
     let tests = vec![
         test("kills_of_commands", "CHAOS_KILLS", 12, kills::of_commands, None),
-        test("kills_of_the_engine", "CHAOS_KILLS", 8, kills::of_the_engine, UNSEEN),
-        test("damage_at_rest", "CHAOS_DAMAGE", 12, damage::at_rest, UNSEEN),
-        test("damage_under_load", "CHAOS_DAMAGE", 8, damage::under_load, UNSEEN),
-        test("disks_without_bytes", "CHAOS_ROUNDS", 4, disks::without_bytes, no_mount.or(UNSEEN)),
-        test("disks_without_inodes", "CHAOS_ROUNDS", 4, disks::without_inodes, no_mount.or(UNSEEN)),
-        test("disks_read_only", "CHAOS_ROUNDS", 3, disks::read_only, no_mount.or(UNSEEN)),
+        test("kills_of_the_engine", "CHAOS_KILLS", 8, kills::of_the_engine, None),
+        test("damage_at_rest", "CHAOS_DAMAGE", 12, damage::at_rest, None),
+        test("damage_under_load", "CHAOS_DAMAGE", 8, damage::under_load, UNNOTICED),
+        test("disks_without_bytes", "CHAOS_ROUNDS", 4, disks::without_bytes, no_mount),
+        test("disks_without_inodes", "CHAOS_ROUNDS", 4, disks::without_inodes, no_mount),
+        test("disks_read_only", "CHAOS_ROUNDS", 3, disks::read_only, no_mount),
         test("outputs_of_the_engine", "CHAOS_ROUNDS", 5, outputs::of_the_engine, None),
         test("outputs_of_commands", "CHAOS_ROUNDS", 6, outputs::of_commands, None),
         test("stopped_engine", "CHAOS_ROUNDS", 3, stopped::engine, None),
